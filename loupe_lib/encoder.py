@@ -1,0 +1,45 @@
+"""The encoder: images to undersampled k-space (paper, eq. 1)."""
+
+import torch
+from torch import Tensor, nn
+
+from loupe_lib.mask import ProbabilityMask
+
+
+def undersample(x: Tensor, mask: Tensor) -> Tensor:
+    """``y = M * F(x)`` (paper, eq. 1) with the orthonormal 2-D FFT.
+
+    Args:
+        x: (B, N, N) real images.
+        mask: (N, N) or (B, N, N) masks in [0, 1], centred (DC at [N//2, N//2]).
+
+    Returns:
+        (B, N, N) complex64 k-space in FFT order (DC at [0, 0]): the mask is shifted, k-space
+        never is. Float32 arithmetic whatever autocast says.
+    """
+    shifted = torch.fft.ifftshift(mask.float(), dim=(-2, -1))
+    return shifted * torch.fft.fft2(x.float(), norm="ortho")
+
+
+class Encoder(nn.Module):
+    """The simulated scanner: a mask times the Fourier transform of the image (eq. 1).
+
+    In training mode each image gets a relaxed random mask of its own (eq. 6); in eval mode all
+    get the mask that thresholding P at 0.5 gives, as in the paper.
+
+    Args:
+        mask: the trainable mask.
+    """
+
+    def __init__(self, mask: ProbabilityMask) -> None:
+        super().__init__()
+        self.mask = mask
+        # Where U comes from; None is torch's default generator. Set it to make a run
+        # reproducible by itself, whatever else draws random numbers.
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, N) real images in [0, 1] -> (B, N, N) complex64 k-space."""
+        if self.training:
+            return undersample(x, self.mask.sample(x.shape[0], self.generator))
+        return undersample(x, self.mask.binarize())

@@ -1,0 +1,156 @@
+"""The trainable mask: probability map, rescaling (eq. 5), relaxed mask (eq. 6), binarization."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from loupe_lib.errors import InputError
+
+BINARIZATIONS = ("threshold", "topk", "bernoulli")
+
+
+def rescale(s: Tensor, acceleration: float) -> Tensor:
+    """Rescale a probability map so that its mean is 1 / acceleration (paper, eq. 5).
+
+    Args:
+        s: (N, N) map S with values in [0, 1].
+        acceleration: R >= 1.
+
+    Returns:
+        (N, N) map P in [0, 1] with mean 1/R up to float32 rounding.
+
+    Raises:
+        InputError: if the acceleration is below 1.
+    """
+    r = 1.0 / _check_acceleration(acceleration)
+    s = s.float()
+    mean = s.mean()
+    # Both branches are computed and one is selected, so that no value has to leave the GPU.
+    # Each clamp only acts on the branch that is not selected: without it that branch may divide
+    # by zero, and its NaN would enter the gradient although its value is not used.
+    down = s * (r / mean.clamp(min=r))
+    up = 1 - (1 - s) * ((1 - r) / (1 - mean).clamp(min=max(1 - r, torch.finfo(s.dtype).tiny)))
+    return torch.where(mean >= r, down, up)
+
+
+def binarize(
+    p: Tensor, acceleration: float | None = None, method: str = "threshold"
+) -> Tensor:
+    """Make the mask that is used at inference out of a probability map.
+
+    Args:
+        p: (N, N) probabilities P in [0, 1].
+        acceleration: R >= 1, needed by ``"topk"`` alone.
+        method: ``"threshold"``: P > 0.5, as the paper does. It keeps N*N/R samples only where P
+            is binary already, so report the achieved R, ``mask.numel() / mask.sum()``.
+            ``"topk"``: the round(N*N/R) largest entries, the exact budget; of equal entries the
+            first in memory are kept. ``"bernoulli"``: an independent draw an entry (LOUPE,
+            Bahadir et al. 2020).
+
+    Returns:
+        float32 mask of zeros and ones, of the shape of ``p``.
+
+    Raises:
+        InputError: for an unknown method, or ``"topk"`` without an acceleration.
+    """
+    p = p.detach().float()
+    if method == "threshold":
+        return (p > 0.5).float()
+    if method == "bernoulli":
+        return torch.bernoulli(p)
+    if method == "topk":
+        if acceleration is None:
+            raise InputError("method 'topk' needs an acceleration, a number of at least 1")
+        budget = round(p.numel() / _check_acceleration(acceleration))
+        order = p.flatten().argsort(descending=True, stable=True)
+        return torch.zeros_like(p).flatten().index_fill(0, order[:budget], 1.0).view_as(p)
+    raise InputError(f"method must be one of {', '.join(BINARIZATIONS)}; got {method!r}")
+
+
+class ProbabilityMask(nn.Module):
+    """The mask generator of the encoder: gamma -> S -> P -> M (paper, Fig. 1, eqs. 3-6).
+
+    The mask is stored centred, DC at [N//2, N//2].
+
+    Args:
+        size: N, the side of the images: a multiple of 16 (the U-Net halves it four times), at
+            least 32.
+        acceleration: R >= 1; the mean of P is 1/R.
+        slope: s > 0 of the sigmoid that stands for the threshold during training. Kept in the
+            0-d float32 buffer ``slope``, which schedules such as
+            :class:`~loupe_lib.SelfShrinkingSlope` change in place. It is no parameter: gradient
+            descent would drive it to 0 (paper, section II-A).
+        t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    slope: Tensor
+
+    def __init__(
+        self, size: int, acceleration: float, slope: float = 200.0, t: float = 5.0
+    ) -> None:
+        super().__init__()
+        self.size = check_size(size)
+        self.acceleration = _check_acceleration(acceleration)
+        self.t = _check_positive("t", t)
+        # u ~ U[0.01, 0.99], gamma = sigmoid_t^-1(u): S starts uniform, and never at 0 or 1,
+        # where its gradient would vanish.
+        u = torch.empty(size, size).uniform_(0.01, 0.99)
+        self.gamma = nn.Parameter(torch.logit(u) / t)
+        self.register_buffer(
+            "slope", torch.tensor(_check_positive("slope", slope), dtype=torch.float32)
+        )
+
+    def probabilities(self) -> Tensor:
+        """(N, N) probability map P in [0, 1], float32, mean 1/R (eq. 5)."""
+        return rescale(torch.sigmoid(self.t * self.gamma.float()), self.acceleration)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw relaxed masks ``M = sigmoid(s (P - U))`` (eq. 6).
+
+        Args:
+            n: how many; each has a U ~ U[0, 1]^(N x N) of its own, so that the images of a batch
+                see different masks, as in LOUPE.
+            generator: source of U, on the device of the mask; torch's default without it.
+
+        Returns:
+            (n, N, N) float32 masks in [0, 1]. Float32 also under autocast: float16 ends below
+            the slopes in use, and bfloat16 has 8 bits for P - U.
+        """
+        p = self.probabilities()
+        u = torch.rand(n, self.size, self.size, device=p.device, generator=generator)
+        return relax(p, u, self.slope)
+
+    def binarize(self, method: str = "threshold") -> Tensor:
+        """(N, N) float32 mask of zeros and ones made of P by :func:`binarize`."""
+        return binarize(self.probabilities(), self.acceleration, method)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, acceleration={self.acceleration:g}, t={self.t:g}"
+
+
+def relax(p: Tensor, u: Tensor, slope: Tensor | float) -> Tensor:
+    """The relaxed threshold ``sigmoid(s (P - U))`` (eqs. 3 and 6); shapes broadcast."""
+    return torch.sigmoid(slope * (p - u))
+
+
+def check_size(size: int) -> int:
+    """Return ``size`` if it is a multiple of 16, at least 32; else raise InputError."""
+    if isinstance(size, bool) or size != int(size) or size < 32 or size % 16:
+        raise InputError(f"size must be a multiple of 16, at least 32; got {size}")
+    return int(size)
+
+
+def _check_acceleration(acceleration: float) -> float:
+    if not (math.isfinite(acceleration) and acceleration >= 1):
+        raise InputError(f"acceleration must be a finite number of at least 1; got {acceleration}")
+    return float(acceleration)
+
+
+def _check_positive(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be a finite number above 0; got {value}")
+    return float(value)
