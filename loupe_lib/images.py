@@ -1,0 +1,263 @@
+"""Images for training, validation and test, and the file that holds them.
+
+The file is HDF5, format ``loupe-images`` version 1: a group for each split, with the datasets
+``images`` (n, N, N) uint16 (a code of 65535 means 1.0), ``volume`` (n,) int64 and ``names``.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from loupe_lib.errors import InputError
+from loupe_lib.mask import check_size
+
+FORMAT = "loupe-images"
+VERSION = 1
+SPLITS = ("train", "validation", "test")
+# 16 bits keep every value in [0, 1] to 8e-6, below the noise of any scan, in half the bytes of
+# float32; float16 would keep 2e-4. And no code stands for a value outside [0, 1].
+FULL_SCALE = 65535
+
+
+def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
+    """Check that an array holds images that the model can take.
+
+    Args:
+        array: (n, N, N) numbers in [0, 1]; N a multiple of 16, at least 32.
+
+    Returns:
+        (n, N, N) float32 on the CPU.
+
+    Raises:
+        InputError: for anything else, naming the first value that is wrong.
+    """
+    if not isinstance(array, (np.ndarray, Tensor)):
+        shapes = sorted({np.shape(image) for image in array})
+        if len(shapes) > 1:
+            raise InputError(f"images must all be of one size; got {_size(shapes)}")
+        array = np.asarray(array)
+    if isinstance(array, np.ndarray):
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"images must be real numbers; got {array.dtype}")
+        if array.dtype.kind == "u":  # torch knows no unsigned numbers of 32 bits and more
+            array = array.astype(np.float32)
+        array = torch.from_numpy(np.ascontiguousarray(array))
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
+    if not len(array):
+        raise InputError("images must be at least one; got none")
+    check_size(array.shape[1])
+    images = array.detach().to("cpu", torch.float32)
+    # NaN fails every comparison, so this one finds it too.
+    wrong = ~((images >= 0) & (images <= 1))
+    if wrong.any():
+        index = int(wrong.flatten(1).any(1).nonzero()[0])
+        value = float(images[index][wrong[index]][0])
+        raise InputError(f"images must lie in [0, 1]; image {index} has a pixel of {value:g}")
+    return images
+
+
+def _size(shapes: Sequence[Sequence[int]]) -> str:
+    return " and ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of train, validation and test.
+
+    Attributes:
+        images: (n, N, N) float32 in [0, 1], on the CPU.
+        volume: (n,) int64, which volume (subject) each slice belongs to. The slices of a volume
+            are neighbours, and volumes count up from 0.
+        names: name of each volume.
+
+    Raises:
+        InputError: at construction, for images that `check_images` refuses, or volumes that do
+            not fit them.
+    """
+
+    images: Tensor
+    volume: Tensor
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", check_images(self.images))
+        counts = torch.arange(len(self.names)).tolist()
+        if self.volume.dtype != torch.int64 or self.volume.shape != self.images.shape[:1]:
+            raise InputError(
+                f"volume must be {len(self.images)} int64 numbers, one an image; "
+                f"got {_size([self.volume.shape])} of {self.volume.dtype}"
+            )
+        if torch.unique_consecutive(self.volume).tolist() != counts:
+            raise InputError(
+                f"volume must count the {len(counts)} names up from 0, the slices of each together"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise InputError("the names of the volumes must differ")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of three groups of people.
+
+    Attributes:
+        train: trains the model.
+        validation: chooses the weights and steers the slope.
+        test: measured once, at the end.
+        source: what they are, for the record.
+
+    Raises:
+        InputError: at construction, if the sizes differ or a volume is in two splits.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    source: str
+
+    def __post_init__(self) -> None:
+        splits = [getattr(self, name) for name in SPLITS]
+        sizes = sorted({split.images.shape[1:] for split in splits})
+        if len(sizes) > 1:
+            raise InputError(f"the splits must be of one size; got {_size(sizes)}")
+        names = [name for split in splits for name in split.names]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise InputError(f"a volume must be in one split; {min(twice)!r} is in two")
+
+    @property
+    def size(self) -> int:
+        """N, the side of the images."""
+        return self.train.images.shape[-1]
+
+
+def write_images(images: Images, path: str | os.PathLike[str]) -> None:
+    """Write images to a file, whole or not at all.
+
+    Args:
+        images: what to write; values are rounded to the nearest of 65536 levels.
+        path: the file, in a folder that exists; replaced if it is there.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update(format=FORMAT, version=VERSION, source=images.source)
+        for name in SPLITS:
+            split: Split = getattr(images, name)
+            group = file.create_group(name)
+            group.create_dataset(
+                "images",
+                data=(split.images * FULL_SCALE).round().numpy().astype(np.uint16),
+                chunks=(1, images.size, images.size),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
+                fletcher32=True,
+            )
+            group["volume"] = split.volume.numpy()
+            group.create_dataset("names", data=split.names, dtype=h5py.string_dtype())
+    path = Path(path)
+    try:
+        _replace(path, buffer.getbuffer())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, content: bytes | memoryview) -> None:
+    """Write beside the file, then put it in its place: no reader ever sees half of it."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def read_images(path: str | os.PathLike[str]) -> Images:
+    """Read a file that `write_images` wrote, or one of the same layout.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: if it is no such file, of another version, cut short, reaches into other
+            files, or holds images that `Images` refuses.
+    """
+    try:
+        with open(path, "rb"):  # a plain reason where the file is missing or not ours to read
+            pass
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        with h5py.File(path, "r") as file:
+            _check_format(file)
+            splits = {name: _read_split(file, name) for name in SPLITS}
+            # The text alone could stand in many files, and results are kept by their source.
+            source = f"{file.attrs['source']} (file SHA-256 {digest(path)})"
+            return Images(**splits, source=source)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    # What h5py raises for a file that is no HDF5, was cut short or damaged.
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is no whole file of images: {reason}") from error
+
+
+def _check_format(file: h5py.File) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise InputError(f"not a file of format {FORMAT}")
+    if file.attrs.get("version") != VERSION:
+        raise InputError(f"version {file.attrs.get('version')}; this program reads {VERSION}")
+
+
+def _read_split(file: h5py.File, name: str) -> Split:
+    group = _own(file, name, h5py.Group)
+    images = _own(group, "images", h5py.Dataset)
+    if images.dtype != np.uint16 or images.ndim != 3:
+        raise InputError(f"{name}/images must be (n, N, N) uint16; got {images.dtype}")
+    volume = _own(group, "volume", h5py.Dataset)
+    names = _own(group, "names", h5py.Dataset).asstr()
+    return Split(
+        images=torch.from_numpy(images[:].astype(np.float32) / np.float32(FULL_SCALE)),
+        volume=torch.from_numpy(volume[:].astype(np.int64)),
+        names=tuple(names[:]),
+    )
+
+
+def _own(group: h5py.Group, name: str, kind: type) -> h5py.Group | h5py.Dataset:
+    """The member of that name, if the file itself holds it: a link may name any file here."""
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise InputError(f"{group.name.rstrip('/')}/{name} is missing")
+    member = group[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(member, kind):
+        raise InputError(f"{name} must be a {kind.__name__.lower()} of the file itself")
+    if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
+        raise InputError(f"{member.name} must be in the file itself, not in another")
+    return member
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    sha256 = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            sha256.update(block)
+    return sha256.hexdigest()
