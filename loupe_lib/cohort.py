@@ -35,7 +35,7 @@ TURN = (10.0, 4.0, 4.0)  # degrees, at most, about the axes z, y, x
 SCALE = (0.90, 1.05)  # of each axis
 SHIFT = 5.0  # mm, at most, within the slice
 CONTROLS = (5, 7, 7)  # control points of the B-spline along z, y, x: 60 mm apart in the slice
-BEND = 6.0  # mm, standard deviation of a control point
+BEND = 4.5  # mm, standard deviation of a control point
 GAMMA = (0.8, 1.25)  # exponent of the grey levels
 # Noise, standard deviation as a share of the maximum: that of a clean scan, log-uniform. It bounds
 # the PSNR that any reconstruction can reach to 40 dB (0.01) or more, far above the 32 dB that the
@@ -138,7 +138,7 @@ def _subject(
     finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
     grid = _grid(head, size * finer, slices, rng)
     gamma = rng.uniform(*GAMMA)
-    noise = np.exp(rng.uniform(*np.log(NOISE)))
+    noise = float(np.exp(rng.uniform(*np.log(NOISE))))
     noises = torch.from_numpy(rng.standard_normal((2, slices, size, size), np.float32))
 
     volume = torch.from_numpy(head.volume.astype(np.float32))[None, None].to(device)
@@ -165,7 +165,8 @@ def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tenso
     flip = rng.choice((-1, 1))  # left and right
 
     z, y, x = np.meshgrid(heights, across, across * flip, indexing="ij", sparse=True)
-    matrix = _rotation(np.radians(rng.uniform(-1, 1, 3) * TURN)) / rng.uniform(*SCALE, 3)
+    # Rows, the axes of the head, are scaled: scaled columns would shear a turned head.
+    matrix = _rotation(np.radians(rng.uniform(-1, 1, 3) * TURN)) / rng.uniform(*SCALE, (3, 1))
     shift = rng.uniform(-SHIFT, SHIFT, 3) * (0, 1, 1)
     # Free-form deformation by cubic B-splines (Rueckert et al. 1999).
     bend = np.einsum(
