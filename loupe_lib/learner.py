@@ -1,0 +1,124 @@
+"""The training step, as plain PyTorch: the definition that the fast one is held to."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from loupe_lib.loupe import Loupe
+
+State = dict[str, Tensor]
+
+
+class Learner(Protocol):
+    """Trains K models of one shape that share nothing but the images.
+
+    Slopes are the models' own ``slope`` buffers, read anew at each step; random masks come from
+    each encoder's generator, so that a model's draws do not depend on its company.
+    """
+
+    def step(self, indices: Tensor) -> Tensor:
+        """One Adam step of every model on a batch of its own.
+
+        Args:
+            indices: (K, B) int64, which training images each model sees.
+
+        Returns:
+            (K,) float32 L1 losses before the step, on the device, without waiting for it.
+        """
+
+    def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The inference models' errors on (n, N, N) images of the device.
+
+        Returns:
+            (K, n) mean absolute and (K, n) mean square error of each image, on the device.
+        """
+
+    def set_learning_rate(self, k: int, learning_rate: float) -> None:
+        """Change the learning rate of model k from the next step on."""
+
+    def weights(self, k: int) -> State:
+        """A copy of the state dict of model k, its slope included."""
+
+    def state(self, k: int) -> State:
+        """All that model k needs to go on, whichever learner does: weights, Adam, generator."""
+
+    def load(self, k: int, state: State) -> None:
+        """Take over a :meth:`state`; where it has no Adam, Adam starts anew (a new round)."""
+
+
+class PlainLearner:
+    """Eager float32 PyTorch, one model after the other.
+
+    Args:
+        models: models on one device, each with its encoder's generator set.
+        images: (n, N, N) training images, on that device.
+        learning_rates: one a model.
+    """
+
+    def __init__(
+        self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]
+    ) -> None:
+        self.models = list(models)
+        self.images = images
+        self.optimizers = [
+            torch.optim.Adam(model.parameters(), lr=lr)
+            for model, lr in zip(models, learning_rates, strict=True)
+        ]
+
+    def step(self, indices: Tensor) -> Tensor:
+        losses = []
+        for model, optimizer, index in zip(self.models, self.optimizers, indices, strict=True):
+            x = self.images[index]  # (B, N, N)
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.l1_loss(model.train()(x), x)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    @torch.no_grad()
+    def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        errors = torch.stack(
+            [
+                torch.cat([model.eval()(x) - x for x in images.split(EVALUATION_BATCH)])
+                for model in self.models
+            ]
+        )  # (K, n, N, N)
+        return errors.abs().mean(dim=(-2, -1)), errors.square().mean(dim=(-2, -1))
+
+    def set_learning_rate(self, k: int, learning_rate: float) -> None:
+        self.optimizers[k].param_groups[0]["lr"] = learning_rate
+
+    def weights(self, k: int) -> State:
+        return {name: value.clone() for name, value in self.models[k].state_dict().items()}
+
+    def state(self, k: int) -> State:
+        model, optimizer = self.models[k], self.optimizers[k]
+        state = {f"model.{name}": value for name, value in self.weights(k).items()}
+        for name, parameter in model.named_parameters():
+            for key, value in optimizer.state[parameter].items():  # empty before the first step
+                state[f"adam.{key}.{name}"] = value.clone()
+        assert model.encoder.generator is not None
+        state["generator"] = model.encoder.generator.get_state()
+        return state
+
+    def load(self, k: int, state: State) -> None:
+        model, optimizer = self.models[k], self.optimizers[k]
+        model.load_state_dict(
+            {name[6:]: value for name, value in state.items() if name.startswith("model.")}
+        )
+        optimizer.state.clear()
+        for name, parameter in model.named_parameters():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = state.get(f"adam.{key}.{name}")
+                if value is not None:
+                    device = "cpu" if key == "step" else parameter.device
+                    optimizer.state[parameter][key] = value.to(device, copy=True)
+        if "generator" in state and model.encoder.generator is not None:
+            model.encoder.generator.set_state(state["generator"].cpu())
+
+
+EVALUATION_BATCH = 64  # images at a time without gradients; bounds memory at N = 320

@@ -1,0 +1,148 @@
+"""The sweeps that are run: from a test of seconds to the paper's own experiment."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from loupe_lib.config import RunConfig
+from loupe_lib.errors import InputError
+
+PAPER_SLOPES = (20.0, 200.0, 2000.0, 5000.0, 10000.0, 50000.0)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A sweep: fixed slopes and 4S, at every acceleration, with every seed."""
+
+    name: str
+    accelerations: tuple[float, ...]
+    slopes: tuple[float, ...]  # the fixed ones
+    seeds: tuple[int, ...]
+    initial_slope: float  # of 4S
+    shrink_epochs: int
+    settle_epochs: int  # of 4S's second round; a fixed slope gets the epochs of both rounds
+    settings: dict[str, Any] = field(default_factory=dict)  # further fields of RunConfig
+
+    def configs(self) -> list[RunConfig]:
+        """The runs of the sweep, those of one acceleration together, 4S last."""
+        both = self.shrink_epochs + self.settle_epochs
+        return [
+            RunConfig(
+                acceleration=float(acceleration),
+                slope=self.initial_slope if slope is None else float(slope),
+                shrink_epochs=self.shrink_epochs if slope is None else 0,
+                settle_epochs=self.settle_epochs if slope is None else both,
+                seed=seed,
+                **self.settings,
+            )
+            for acceleration in self.accelerations
+            for slope in (*self.slopes, None)
+            for seed in self.seeds
+        ]
+
+
+# Early stopping is off (stop_patience is never reached) below the paper's own scale, so that a
+# fixed slope and 4S get the same number of epochs.
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            accelerations=(4,),
+            slopes=(200,),
+            seeds=(0,),
+            initial_slope=200,
+            shrink_epochs=2,
+            settle_epochs=1,
+            settings={
+                "size": 32, "width": 4, "train": 64, "validation": 16, "test": 16, "batch": 8,
+                "patience": 1, "lr_patience": 3, "stop_patience": 3,
+            },
+        ),
+        Profile(
+            name="quick",
+            accelerations=(4, 8),
+            slopes=(20, 200, 2000, 20000),
+            seeds=(0,),
+            initial_slope=200,
+            shrink_epochs=36,
+            settle_epochs=12,
+            settings={
+                "size": 64, "width": 8, "train": 192, "validation": 48, "test": 64, "batch": 8,
+                "patience": 2, "lr_patience": 8, "stop_patience": 48,
+            },
+        ),
+        Profile(
+            name="reference",
+            accelerations=(4, 8),
+            slopes=PAPER_SLOPES,
+            seeds=(0, 1, 2),
+            initial_slope=200,
+            shrink_epochs=190,
+            settle_epochs=70,
+            settings={
+                "size": 128, "width": 16, "train": 640, "validation": 128, "test": 128,
+                "patience": 8, "lr_patience": 25, "stop_patience": 260,
+            },
+        ),
+        # The paper: p = 40, m = 1.5, early stopping; rounds end by it, long before 2000 epochs.
+        Profile(
+            name="paper",
+            accelerations=(4, 8),
+            slopes=PAPER_SLOPES,
+            seeds=(0,),
+            initial_slope=200,
+            shrink_epochs=2000,
+            settle_epochs=2000,
+            settings={"size": 320, "width": 64, "train": 1895, "validation": 188, "test": 186},
+        ),
+    )
+}
+
+
+def profile(
+    name: str,
+    *,
+    accelerations: Sequence[float] | None = None,
+    slopes: Sequence[float] | None = None,
+    seed: int | Sequence[int] | None = None,
+    **settings: Any,
+) -> Profile:
+    """A profile by name, with some of its values replaced.
+
+    Args:
+        name: smoke, quick, reference or paper.
+        accelerations: R, each at least 1.
+        slopes: the fixed slopes; may be empty.
+        seed: one seed or several.
+        settings: fields of :class:`RunConfig`, such as ``patience`` and ``factor``, or
+            ``initial_slope``, ``shrink_epochs``, ``settle_epochs``. None keeps the profile's.
+
+    Raises:
+        InputError: for a name or a setting that does not exist.
+    """
+    if name not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
+    changes: dict[str, Any] = {}
+    if accelerations is not None:
+        changes["accelerations"] = tuple(accelerations)
+    if slopes is not None:
+        changes["slopes"] = tuple(slopes)
+    if seed is not None:
+        changes["seeds"] = (seed,) if isinstance(seed, int) else tuple(seed)
+    given = {key: value for key, value in settings.items() if value is not None}
+    of_profile = {"initial_slope", "shrink_epochs", "settle_epochs"}
+    of_runs = {f.name for f in dataclasses.fields(RunConfig)} - of_profile - {
+        "acceleration", "slope", "seed",
+    }
+    for key, value in given.items():
+        if key in of_profile:
+            changes[key] = value
+        elif key not in of_runs:
+            raise InputError(
+                f"a profile has no setting {key!r}; it has {', '.join(sorted(of_profile | of_runs))}"
+            )
+    base = PROFILES[name]
+    kept = {key: value for key, value in given.items() if key in of_runs}
+    return dataclasses.replace(base, **changes, settings={**base.settings, **kept})
