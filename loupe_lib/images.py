@@ -7,6 +7,7 @@ The file is HDF5, format ``loupe-images`` version 1: a group for each split, wit
 import contextlib
 import hashlib
 import io
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -41,30 +42,28 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     Raises:
         InputError: for anything else, naming the first value that is wrong.
     """
-    if not isinstance(array, (np.ndarray, Tensor)):
+    if isinstance(array, Tensor):
+        array = array.numpy(force=True)
+    elif not isinstance(array, np.ndarray):
         shapes = sorted({np.shape(image) for image in array})
         if len(shapes) > 1:
             raise InputError(f"images must all be of one size; got {_size(shapes)}")
         array = np.asarray(array)
-    if isinstance(array, np.ndarray):
-        if array.dtype.kind not in "fiu":
-            raise InputError(f"images must be real numbers; got {array.dtype}")
-        if array.dtype.kind == "u":  # torch knows no unsigned numbers of 32 bits and more
-            array = array.astype(np.float32)
-        array = torch.from_numpy(np.ascontiguousarray(array))
-    if array.ndim != 3 or array.shape[1] != array.shape[2]:
-        raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
     if not len(array):
         raise InputError("images must be at least one; got none")
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"images must be real numbers; got {array.dtype}")
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
     check_size(array.shape[1])
-    images = array.detach().to("cpu", torch.float32)
     # NaN fails every comparison, so this one finds it too.
-    wrong = ~((images >= 0) & (images <= 1))
+    wrong = ~((array >= 0) & (array <= 1))
     if wrong.any():
-        index = int(wrong.flatten(1).any(1).nonzero()[0])
-        value = float(images[index][wrong[index]][0])
-        raise InputError(f"images must lie in [0, 1]; image {index} has a pixel of {value:g}")
-    return images
+        first = tuple(np.argwhere(wrong)[0])
+        raise InputError(
+            f"images must lie in [0, 1]; image {first[0]} has a pixel of {array[first]:g}"
+        )
+    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
 def _size(shapes: Sequence[Sequence[int]]) -> str:
@@ -92,7 +91,7 @@ class Split:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
-        counts = torch.arange(len(self.names)).tolist()
+        counts = list(range(len(self.names)))
         if self.volume.dtype != torch.int64 or self.volume.shape != self.images.shape[:1]:
             raise InputError(
                 f"volume must be {len(self.images)} int64 numbers, one an image; "
@@ -232,6 +231,11 @@ def _read_split(file: h5py.File, name: str) -> Split:
     images = _own(group, "images", h5py.Dataset)
     if images.dtype != np.uint16 or images.ndim != 3:
         raise InputError(f"{name}/images must be (n, N, N) uint16; got {images.dtype}")
+    if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
+        chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
+        lacking = chunks - images.id.get_num_chunks()
+        if lacking:
+            raise InputError(f"{name}/images lacks {lacking} of its {chunks} chunks")
     volume = _own(group, "volume", h5py.Dataset)
     names = _own(group, "names", h5py.Dataset).asstr()
     return Split(

@@ -112,14 +112,24 @@ def main() -> None:
             # gzip and shuffle come with every HDF5, so that plain h5py reads the file. No times
             # are stored: they would make every run write other bytes.
             data = file.create_dataset(
-                source.name, data=volume, chunks=(8, *volume.shape[1:]), compression="gzip",
-                compression_opts=9, shuffle=True, track_times=False,
+                source.name,
+                data=volume,
+                chunks=(8, *volume.shape[1:]),
+                compression="gzip",
+                compression_opts=9,
+                shuffle=True,
+                track_times=False,
             )
             data.attrs.update(
-                title=source.title, taken_from=source.taken_from, licence=source.licence,
-                source_file=source.file, source_sha256=source.sha256, voxel_mm=1.0,
+                title=source.title,
+                taken_from=source.taken_from,
+                licence=source.licence,
+                source_file=source.file,
+                source_sha256=source.sha256,
+                voxel_mm=1.0,
                 axes="slices upwards, rows backwards, columns to the patient's left",
-                first_slice=source.first_slice, eyes_end=source.eyes_end,
+                first_slice=source.first_slice,
+                eyes_end=source.eyes_end,
             )
             print(source.name, volume.shape)
     written = ASSET.with_suffix(".partial")

@@ -1,0 +1,135 @@
+"""The embedded heads and the cohort drawn from them."""
+
+from importlib import resources
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import InputError
+from loupe_lib.cohort import SLICES, TOP, cohort, heads
+from loupe_lib.images import SPLITS, Images
+
+ASSETS = resources.files("loupe_lib") / "assets"
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
+
+
+def test_asset_holds_no_slice_below_the_eyes():
+    with ASSETS.joinpath("heads.h5").open("rb") as stored, h5py.File(stored) as file:
+        assert set(file) == {"colin27", "mni152", "s1"}
+        for data in file.values():
+            # Several mm above the eyes, at 1 mm a slice.
+            assert data.attrs["first_slice"] >= data.attrs["eyes_end"] + 8
+            assert data.dtype == np.uint8
+        assert {name: data.attrs["eyes_end"] for name, data in file.items()} == {
+            "colin27": 65,
+            "mni152": 0,
+            "s1": 115,
+        }
+
+
+def test_asset_carries_its_terms():
+    terms = " ".join(ASSETS.joinpath("TERMS.md").read_text().replace("\n> ", " ").split())
+    assert "Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre" in terms
+    assert "Copyright (c) 2013, Regents of the University of California" in terms
+    assert "2. Redistributions in binary form must reproduce the above copyright" in terms
+    with ASSETS.joinpath("heads.h5").open("rb") as stored, h5py.File(stored) as file:
+        assert file.attrs["terms"] == "TERMS.md"
+        for data in file.values():
+            assert data.attrs["taken_from"].split("/")[-1].split()[-1] in terms
+            assert len(data.attrs["source_sha256"]) == 64
+
+
+def test_heads_are_whole_and_read_only():
+    for head in heads().values():
+        assert head.voxel_mm == 1.0 and "T1-weighted" in head.title
+        # Background at the four sides, below the crown: a deformed head is never cut by its box.
+        below = head.volume[: -round(TOP / 2)]
+        sides = [below[:, [0, -1]], below[:, :, [0, -1]]]
+        assert max(side.max() for side in sides) < 5
+        with pytest.raises(ValueError, match="read-only"):
+            head.volume[0, 0, 0] = 1
+
+
+def test_same_seed_gives_the_same_bytes(images):
+    again = cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
+    for name in SPLITS:
+        assert torch.equal(getattr(images, name).images, getattr(again, name).images)
+
+
+def test_another_seed_gives_others(images):
+    other = cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=4)
+    for name in SPLITS:
+        difference = getattr(other, name).images - getattr(images, name).images[:SLICES]
+        assert difference.abs().max() > 0.1
+
+
+def test_larger_cohort_begins_with_the_smaller(images):
+    small = cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=3)
+    for name in SPLITS:
+        assert torch.equal(getattr(small, name).images, getattr(images, name).images[:SLICES])
+
+
+def test_splits_share_no_subject_and_no_test_head(images):
+    names = [set(getattr(images, name).names) for name in SPLITS]
+    assert len(set.union(*names)) == sum(map(len, names)) == 6 + 2 + 2
+    train, validation, test = ({name.split("-")[0] for name in split} for split in names)
+    assert train == validation == {"colin27", "mni152"}
+    assert test == {"s1"}
+
+
+def test_no_two_subjects_are_alike(images):
+    firsts = torch.cat([getattr(images, name).images[::SLICES] for name in SPLITS])
+    distances = torch.cdist(firsts.flatten(1), firsts.flatten(1)) / 64  # RMS of the difference
+    distances.fill_diagonal_(1)
+    assert distances.min() > 0.03  # three times the strongest noise
+
+
+def test_each_volume_is_scaled_by_its_maximum(images):
+    for name in SPLITS:
+        split = getattr(images, name)
+        assert split.images.min() >= 0
+        for index in range(len(split.names)):
+            assert split.images[split.volume == index].max() == 1
+    # 83 slices are 5 subjects of 16 and one of 3.
+    assert images.train.volume.bincount().tolist() == [SLICES] * 5 + [3]
+    assert images.source == "heads cohort, seed 3"
+
+
+def test_head_stays_in_view_and_noise_is_low(images):
+    for name in SPLITS:
+        stack = getattr(images, name).images
+        ring = torch.cat([stack[:, [0, -1]].flatten(1), stack[:, :, [0, -1]].flatten(1)], 1)
+        assert ring.max() < 0.06  # noise of 0.01 at most, and no head
+        assert (stack > 0.1).float().mean() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
+        ({"train": 0}, "train must be at least 1 slice; got 0"),
+        ({"test": -1}, "test must be at least 1 slice; got -1"),
+        ({"seed": -2}, "seed must be 0 or more; got -2"),
+    ],
+)
+def test_bad_values_are_refused(change, message):
+    with pytest.raises(InputError) as caught:
+        cohort(**{"size": 32, "train": 1, "validation": 1, "test": 1, **change})
+    assert str(caught.value) == message
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("size", [64, 128, 320])
+def test_gpu_gives_the_same_images(size):
+    cpu = cohort(size, train=2 * SLICES, validation=1, test=SLICES)
+    gpu = cohort(size, train=2 * SLICES, validation=1, test=SLICES, device="cuda")
+    for name in SPLITS:
+        difference = getattr(cpu, name).images - getattr(gpu, name).images
+        assert difference.abs().max() < 1e-3

@@ -1,0 +1,254 @@
+"""The checks of images, and the file that holds them."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import InputError
+from loupe_lib.cohort import cohort
+from loupe_lib.images import (
+    SPLITS,
+    Images,
+    Split,
+    check_images,
+    digest,
+    read_images,
+    write_images,
+)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return cohort(32, train=20, validation=4, test=3)
+
+
+@pytest.fixture
+def path(images, tmp_path):
+    path = tmp_path / "images.h5"
+    write_images(images, path)
+    return path
+
+
+def one_pixel(value: float) -> np.ndarray:
+    array = np.zeros((3, 32, 32), np.float32)
+    array[2, 5, 7] = value
+    return array
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8, np.uint16, np.int64])
+def test_numbers_of_any_kind_become_float32(kind):
+    array = np.eye(32, dtype=kind)[None]
+    found = check_images(array)
+    assert found.dtype == torch.float32 and found.shape == (1, 32, 32)
+    assert np.array_equal(found.numpy(), array)
+    assert torch.equal(check_images(list(array)), found)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (one_pixel(1.5), "images must lie in [0, 1]; image 2 has a pixel of 1.5"),
+        (one_pixel(-0.25), "images must lie in [0, 1]; image 2 has a pixel of -0.25"),
+        (one_pixel(np.nan), "images must lie in [0, 1]; image 2 has a pixel of nan"),
+        (one_pixel(np.inf), "images must lie in [0, 1]; image 2 has a pixel of inf"),
+        (
+            np.full((2, 32, 32), 255, np.uint8),
+            "images must lie in [0, 1]; image 0 has a pixel of 255",
+        ),
+        (np.zeros((2, 32, 48)), "images must be an array (n, N, N); got 2 x 32 x 48"),
+        (np.zeros((32, 32)), "images must be an array (n, N, N); got 32 x 32"),
+        (np.zeros((0, 32, 32)), "images must be at least one; got none"),
+        ([], "images must be at least one; got none"),
+        (
+            [np.zeros((32, 32)), np.zeros((48, 48))],
+            "images must all be of one size; got 32 x 32 and 48 x 48",
+        ),
+        (np.zeros((2, 16, 16)), "size must be a multiple of 16, at least 32; got 16"),
+        (np.zeros((2, 40, 40)), "size must be a multiple of 16, at least 32; got 40"),
+        (np.zeros((2, 32, 32), complex), "images must be real numbers; got complex128"),
+        (
+            torch.zeros(2, 32, 32, dtype=torch.complex64),
+            "images must be real numbers; got complex64",
+        ),
+        (np.full((2, 32, 32), "a"), "images must be real numbers; got <U1"),
+    ],
+)
+def test_other_images_are_refused(array, message):
+    with pytest.raises(InputError) as caught:
+        check_images(array)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("volume", "names", "message"),
+    [
+        ([0, 1, 0], ("a", "b"), "volume must count the 2 names up from 0"),
+        ([0, 0, 1], ("a",), "volume must count the 1 names up from 0"),
+        ([0, 0], ("a",), "volume must be 3 int64 numbers, one an image; got 2 of"),
+        ([0, 0, 1], ("a", "a"), "the names of the volumes must differ"),
+    ],
+)
+def test_volumes_must_fit_their_images(volume, names, message):
+    with pytest.raises(InputError, match=message):
+        Split(torch.zeros(3, 32, 32), torch.tensor(volume), names)
+
+
+def test_no_volume_is_in_two_splits(images):
+    with pytest.raises(InputError, match="'s1-test-000' is in two"):
+        Images(images.train, images.test, images.test, "twice")
+
+
+def test_splits_are_of_one_size(images):
+    other = Split(torch.zeros(1, 48, 48), torch.tensor([0]), ("other",))
+    with pytest.raises(InputError, match="the splits must be of one size; got 32 x 32 and 48"):
+        Images(images.train, images.validation, other, "mixed")
+
+
+def test_round_trip(images, path, tmp_path):
+    back = read_images(path)
+    assert back.size == images.size == 32
+    assert back.source == f"heads cohort, seed 0 (file SHA-256 {digest(path)})"
+    for name in SPLITS:
+        before, after = getattr(images, name), getattr(back, name)
+        assert (after.images - before.images).abs().max() < 1e-5
+        assert torch.equal(after.volume, before.volume)
+        assert after.names == before.names
+    # What was rounded once stays as it is.
+    again = tmp_path / "again.h5"
+    write_images(back, again)
+    assert torch.equal(read_images(again).train.images, back.train.images)
+
+
+def test_same_images_make_the_same_file(images, path, tmp_path):
+    write_images(images, tmp_path / "again.h5")
+    assert digest(path) == digest(tmp_path / "again.h5")
+
+
+def test_nothing_half_written(images, path, tmp_path):
+    before = path.read_bytes()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*folder: Is a directory"):
+        write_images(images, tmp_path / "folder")
+    with pytest.raises(InputError, match=r"cannot write .*images.h5: No such file or directory"):
+        write_images(images, tmp_path / "missing" / "images.h5")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "folder", path]
+    assert path.read_bytes() == before
+
+
+def test_no_space_left(images, tmp_path):
+    resource = pytest.importorskip("resource")  # the limit stands for a full disk
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*images.h5: File too large"):
+            write_images(images, tmp_path / "images.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def refused(path) -> str:
+    """The one line with which the file is refused."""
+    with pytest.raises(InputError) as caught:
+        read_images(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+def test_missing_file_is_refused(tmp_path):
+    path = tmp_path / "none.h5"
+    assert refused(path) == f"cannot read {path}: No such file or directory"
+    assert refused(tmp_path) == f"cannot read {tmp_path}: Is a directory"
+
+
+def test_file_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "text.h5"
+    path.write_text("not HDF5")
+    assert "is no whole file of images" in refused(path)
+    with h5py.File(path, "w") as file:
+        file["kspace"] = np.zeros(3)
+    assert refused(path) == f"{path}: not a file of format loupe-images"
+
+
+def test_file_of_another_version_is_refused(path):
+    with h5py.File(path, "a") as file:
+        file.attrs["version"] = 2
+    assert refused(path) == f"{path}: version 2; this program reads 1"
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
+def test_file_cut_short_is_refused(path, kept):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    assert "is no whole file of images" in refused(path)
+
+
+def test_damaged_pixels_are_refused(path):
+    with h5py.File(path) as file:
+        chunk = file["train/images"].id.get_chunk_info(7)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 1
+    path.write_bytes(content)
+    assert "is no whole file of images" in refused(path)
+
+
+def test_pixels_never_written_are_refused(path):
+    with h5py.File(path, "a") as file:
+        del file["test/images"]
+        file["test"].create_dataset("images", (3, 32, 32), np.uint16, chunks=(1, 32, 32))
+    assert refused(path) == f"{path}: test/images lacks 3 of its 3 chunks"
+
+
+@pytest.mark.parametrize("name", ["validation", "train/images", "test/volume", "test/names"])
+def test_missing_part_is_refused(path, name):
+    with h5py.File(path, "a") as file:
+        del file[name]
+    assert refused(path) == f"{path}: /{name} is missing"
+
+
+@pytest.mark.parametrize("name", ["validation", "train/images"])
+def test_links_to_other_files_are_refused(path, tmp_path, name):
+    path.with_name("other.h5").write_bytes(path.read_bytes())
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.h5", name)
+    assert "of the file itself" in refused(path)
+
+
+def test_pixels_in_other_files_are_refused(path, tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(3 * 32 * 32 * 2))
+    with h5py.File(path, "a") as file:
+        del file["test/images"]
+        file["test"].create_dataset(
+            "images", (3, 32, 32), np.uint16, external=[(str(tmp_path / "raw"), 0, 6144)]
+        )
+    assert "/test/images must be in the file itself" in refused(path)
+    with h5py.File(path, "a") as file:
+        del file["test/images"]
+        layout = h5py.VirtualLayout((3, 32, 32), np.uint16)
+        layout[:] = h5py.VirtualSource(file["train/images"])[:3]
+        file["test"].create_virtual_dataset("images", layout)
+    assert "/test/images must be in the file itself" in refused(path)
+
+
+def test_sizes_that_disagree_are_refused(path):
+    with h5py.File(path, "a") as file:
+        volume = file["train/volume"][:-1]
+        del file["train/volume"]
+        file["train/volume"] = volume
+    assert "volume must be 20 int64 numbers, one an image; got 19" in refused(path)
+
+
+def test_other_pixels_are_refused(path):
+    with h5py.File(path, "a") as file:
+        del file["train/images"]
+        file["train/images"] = np.zeros((20, 32, 32), np.float32)
+    assert refused(path) == f"{path}: train/images must be (n, N, N) uint16; got float32"
+
+
+def test_volume_in_two_splits_is_refused(path):
+    with h5py.File(path, "a") as file:
+        file["test/names"][0] = file["train/names"][0]
+    assert refused(path) == f"{path}: a volume must be in one split; 'colin27-train-000' is in two"
