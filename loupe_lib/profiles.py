@@ -140,9 +140,8 @@ def profile(
         if key in of_profile:
             changes[key] = value
         elif key not in of_runs:
-            raise InputError(
-                f"a profile has no setting {key!r}; it has {', '.join(sorted(of_profile | of_runs))}"
-            )
+            allowed = ", ".join(sorted(of_profile | of_runs))
+            raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
     base = PROFILES[name]
     kept = {key: value for key, value in given.items() if key in of_runs}
     return dataclasses.replace(base, **changes, settings={**base.settings, **kept})

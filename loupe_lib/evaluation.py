@@ -1,0 +1,118 @@
+"""What a trained model is worth: image quality on test volumes, and how binary its mask is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from loupe_lib.decoder import zero_filled
+from loupe_lib.encoder import undersample
+from loupe_lib.images import Split
+from loupe_lib.loupe import Loupe
+from loupe_lib.mask import ProbabilityMask
+from loupe_lib.metrics import psnr, volume_metrics
+
+MASKS = ("threshold", "topk", "relaxed")  # how P becomes the mask of the test images
+DRAWS = 1000  # masks in a histogram, as in the paper's Fig. 2
+BINS = 50
+DRAW_SEED = 0  # of the relaxed masks drawn here
+
+
+@dataclass(frozen=True)
+class MaskStatistics:
+    """How binary a mask is.
+
+    Attributes:
+        histogram: (50,) share of the entries of M (eq. 6, before thresholding) in equal bins
+            over [0, 1], over 1000 draws (paper, Fig. 2).
+        soft_share: share of those entries in (0.05, 0.95).
+        undecided_share: share of P in (0.1, 0.9).
+    """
+
+    histogram: np.ndarray
+    soft_share: float
+    undecided_share: float
+
+
+@torch.no_grad()
+def mask_statistics(mask: ProbabilityMask) -> MaskStatistics:
+    """Draw 1000 relaxed masks and count their entries."""
+    generator = torch.Generator(mask.gamma.device).manual_seed(DRAW_SEED)
+    counts = np.zeros(BINS)
+    soft = 0
+    chunk = 50  # 20 MB at N = 320
+    for _ in range(DRAWS // chunk):
+        draws = mask.sample(chunk, generator)
+        soft += int(((draws > 0.05) & (draws < 0.95)).sum())
+        counts += torch.histc(draws.cpu(), BINS, 0.0, 1.0).numpy()
+    p = mask.probabilities()
+    return MaskStatistics(
+        histogram=counts / counts.sum(),
+        soft_share=soft / (DRAWS * p.numel()),
+        undecided_share=float(((p > 0.1) & (p < 0.9)).float().mean()),
+    )
+
+
+@torch.no_grad()
+def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
+    """Quality of the reconstructions of test images, learned and zero-filled.
+
+    Args:
+        model: the trained model; put into eval mode.
+        test: n images in V volumes.
+        kind: ``threshold`` or ``topk`` (one mask for all, see :func:`loupe_lib.binarize`), or
+            ``relaxed``: a random soft mask an image, as in training, which no scanner can take;
+            what it gains over ``threshold`` is what binarization costs.
+
+    Returns:
+        ``psnr`` (n,) dB a slice (eq. 7); ``volume_psnr`` dB, ``volume_ssim`` and ``volume_nmse``
+        (V,) in the definitions of the fastMRI challenge; the same with the prefix
+        ``zero_filled_`` for |F^-1 y| alone; ``achieved_acceleration`` (), N*N over the sum of the
+        mask, infinite for an empty one.
+    """
+    model.eval()
+    device = model.mask.gamma.device
+    if kind == "relaxed":
+        generator = torch.Generator(device).manual_seed(DRAW_SEED)
+        masks = model.mask.sample(len(test.images), generator)
+    else:
+        masks = model.mask.binarize(kind).expand(len(test.images), -1, -1)
+    kept = float(masks.sum(dim=(-2, -1)).mean())
+    found = {"achieved_acceleration": np.array(masks[0].numel() / kept if kept else np.inf)}
+    reconstructors: dict[str, Callable[[Tensor], Tensor]] = {
+        "": model.decoder,
+        "zero_filled_": zero_filled,
+    }
+    for prefix, reconstruct in reconstructors.items():
+        x_hat = reconstruct_all(reconstruct, test.images, masks)
+        found[f"{prefix}psnr"] = psnr(x_hat, test.images).numpy()
+        volumes = [
+            volume_metrics(x_hat[test.volume == v], test.images[test.volume == v])
+            for v in range(len(test.names))
+        ]
+        for name in volumes[0]:
+            found[prefix + name] = np.array([volume[name] for volume in volumes])
+    return found
+
+
+@torch.no_grad()
+def reconstruct_all(
+    reconstruct: Callable[[Tensor], Tensor], images: Tensor, masks: Tensor
+) -> Tensor:
+    """Undersample images and reconstruct them, some at a time.
+
+    Args:
+        reconstruct: (B, N, N) k-space to (B, N, N) images, such as a model's decoder.
+        images: (n, N, N) on the CPU.
+        masks: (n, N, N) on the device of ``reconstruct``.
+
+    Returns:
+        (n, N, N) on the CPU.
+    """
+    parts = [
+        reconstruct(undersample(x.to(masks.device), mask)).cpu()
+        for x, mask in zip(images.split(32), masks.split(32), strict=True)
+    ]
+    return torch.cat(parts)

@@ -1,0 +1,195 @@
+"""One training in progress: model, schedule and history, and the checkpoint that carries them."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from loupe_lib.config import RunConfig
+from loupe_lib.errors import InputError
+from loupe_lib.files import write_file
+from loupe_lib.learner import Learner, State
+from loupe_lib.loupe import Loupe
+from loupe_lib.schedule import Schedule
+
+CHECKPOINT_FORMAT = "loupe-checkpoint 1"
+WEIGHTS_FORMAT = "loupe-weights 1"
+
+
+def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
+    """The untrained model of a run: initial weights and mask draws from its seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Loupe(config.size, config.acceleration, config.slope, config.width)
+    model.encoder.generator = torch.Generator(device).manual_seed(config.seed)
+    return model.to(device)
+
+
+class Run:
+    """A run between two epochs.
+
+    Args:
+        config: what is trained.
+        device: where.
+
+    Attributes:
+        history: a row an epoch: round, training loss, validation loss and PSNR of the inference
+            model, slope and learning rate during the epoch, achieved R of the thresholded mask,
+            seconds.
+        best: the weights to be kept, or None before the first epoch.
+        warnings: what went wrong, to be shown wherever the run's numbers are.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device | str) -> None:
+        self.config = config
+        self.model = build_model(config, device)
+        self.schedule = Schedule(config, self.model)
+        self.history: list[dict[str, float]] = []
+        self.best: State | None = None
+        self.warnings: list[str] = []
+        self._resume: State | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.schedule.finished
+
+    def batches(self) -> Tensor:
+        """(steps, B) int64: the order of the training images in the next epoch.
+
+        A function of seed and epoch alone, so that a resumed run sees the same. Images that do
+        not fill a last batch are left out, others each epoch.
+        """
+        rng = np.random.default_rng((self.config.seed, len(self.history)))
+        steps = self.config.train // self.config.batch
+        order = rng.permutation(self.config.train)[: steps * self.config.batch]
+        return torch.from_numpy(order.reshape(steps, self.config.batch))
+
+    def start(self, learner: Learner, k: int) -> None:
+        """Hand the state of a resumed run to the learner that trains it as its model k."""
+        if self._resume is not None:
+            learner.load(k, self._resume)
+            self._resume = None
+        learner.set_learning_rate(k, self.schedule.learning_rate)
+
+    def end_epoch(
+        self,
+        learner: Learner,
+        k: int,
+        train_loss: float,
+        loss: float,
+        psnr: float,
+        seconds: float,
+    ) -> None:
+        """Record an epoch and carry out what the schedule decides."""
+        kept = float(self.model.mask.binarize().sum())
+        self.history.append(
+            {
+                "round": self.schedule.round,
+                "train_loss": train_loss,
+                "loss": loss,
+                "psnr": psnr,
+                "slope": float(self.model.mask.slope),
+                "learning_rate": self.schedule.learning_rate,
+                "achieved_acceleration": self.config.size**2 / kept if kept else math.inf,
+                "seconds": seconds,
+            }
+        )
+        decision = self.schedule.step(loss)
+        if decision.keep or self.best is None:
+            self.best = learner.weights(k)
+        if not math.isfinite(train_loss):
+            self.warnings.append(f"training loss {train_loss} in epoch {len(self.history)}")
+            self.schedule.finished = True
+        if decision.restore or self.schedule.finished:
+            learner.load(k, {f"model.{name}": value for name, value in self.best.items()})
+        learner.set_learning_rate(k, self.schedule.learning_rate)
+
+    def save(self, path: Path, learner: Learner, k: int) -> None:
+        """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU."""
+        assert self.best is not None
+        tensors = learner.state(k) | {f"best.{name}": v for name, v in self.best.items()}
+        progress = {
+            "schedule": self.schedule.state_dict(),
+            "history": self.history,
+            "warnings": self.warnings,
+        }
+        _write(path, tensors, CHECKPOINT_FORMAT, self.config, progress)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InputError: if the file is cut short, of another format or of another run.
+        """
+        tensors, config, progress = _read(path, CHECKPOINT_FORMAT)
+        if config != self.config:
+            raise InputError(f"{path} is the checkpoint of another run, {config.label}")
+        device = self.model.mask.gamma.device
+        self.schedule.load_state_dict(progress["schedule"])
+        self.history = progress["history"]
+        self.warnings = progress["warnings"]
+        self.best = {
+            name[5:]: value.to(device)
+            for name, value in tensors.items()
+            if name.startswith("best.")
+        }
+        self._resume = {
+            name: value.to(device)
+            for name, value in tensors.items()
+            if not name.startswith("best.")
+        }
+
+
+def write_weights(path: Path, model: Loupe, config: RunConfig) -> None:
+    """Write a trained model as safetensors, its configuration beside the weights."""
+    _write(path, model.state_dict(), WEIGHTS_FORMAT, config, {})
+
+
+def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
+    """The trained model that :func:`write_weights` wrote, on the CPU in eval mode.
+
+    Raises:
+        InputError: if the file is missing, cut short, or no such file.
+    """
+    tensors, config, _ = _read(path, WEIGHTS_FORMAT)
+    model = build_model(config)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path} holds other weights than its configuration asks for") from error
+    return model.eval(), config
+
+
+def _write(
+    path: Path, tensors: State, kind: str, config: RunConfig, progress: dict[str, Any]
+) -> None:
+    content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"format": kind, "config": config.to_json(), "progress": json.dumps(progress)}
+    write_file(path, save(content, metadata=metadata))
+
+
+def _read(path: Path, kind: str) -> tuple[State, RunConfig, dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != kind:
+                raise InputError(f"{path} is no file of format {kind}")
+            names: Iterable[str] = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        progress: dict[str, Any] = json.loads(metadata["progress"])
+        return tensors, RunConfig.from_json(metadata["config"]), progress
+    except FileNotFoundError:
+        raise InputError(f"cannot read {path}: no such file") from None
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is no whole file of format {kind}: {reason}") from error
+
+

@@ -1,0 +1,45 @@
+"""Which images a run learns from: the embedded heads, or a file of the user's."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from loupe_lib.cohort import cohort
+from loupe_lib.config import HEADS, RunConfig
+from loupe_lib.errors import InputError
+from loupe_lib.files import digest
+from loupe_lib.images import SPLITS, Images, read_images
+
+
+def settings_of(data: Path) -> dict[str, Any]:
+    """The fields of :class:`~loupe_lib.config.RunConfig` that an image file decides.
+
+    Raises:
+        InputError: if it is no image file.
+    """
+    images = read_images(data)
+    counts = {name: len(getattr(images, name).images) for name in SPLITS}
+    return {"data": digest(data), "size": images.size, **counts}
+
+
+def load_images(config: RunConfig, data: Path | None = None) -> Images:
+    """The images of a run.
+
+    Args:
+        config: the run.
+        data: the image file, if the run is not on the heads.
+
+    Raises:
+        InputError: if the run asks for another file than the one given.
+    """
+    if config.data == HEADS:
+        counts = {name: getattr(config, name) for name in SPLITS}
+        return _cohort(config.size, seed=config.data_seed, **counts)
+    if data is None:
+        raise InputError(f"{config.label} needs the image file with SHA-256 {config.data}")
+    if digest(data) != config.data:
+        raise InputError(f"{data} is not the image file with SHA-256 {config.data}")
+    return read_images(data)
+
+
+_cohort = lru_cache(maxsize=1)(cohort)  # a sweep asks for the same one again and again

@@ -1,0 +1,273 @@
+"""Many runs: what is there is loaded, what is missing is trained, each run once."""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from loupe_lib.config import RunConfig
+from loupe_lib.decoder import zero_filled
+from loupe_lib.errors import InputError
+from loupe_lib.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
+from loupe_lib.files import write_file
+from loupe_lib.images import Split
+from loupe_lib.learner import Learner, PlainLearner
+from loupe_lib.profiles import Profile
+from loupe_lib.provenance import find_device, provenance
+from loupe_lib.results import RunResult, read_results, write_results
+from loupe_lib.run import Run, write_weights
+from loupe_lib.sources import load_images
+from loupe_lib.training import train
+
+
+def results_of(
+    profile: Profile,
+    runs: Path = Path("runs"),
+    collected: Path = Path("results"),
+    data: Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> list[RunResult]:
+    """The results of a profile: from its collected file, else from the runs, else trained now.
+
+    Args:
+        profile: the sweep.
+        runs: folder of the run store.
+        collected: folder where ``<profile>.h5`` may hold results from elsewhere.
+        data: image file, if not the embedded heads.
+        device: where to train what is missing; a GPU if there is one, without it.
+        progress: show progress bars while training.
+
+    Returns:
+        One result a configuration, in the order of ``profile.configs()``.
+    """
+    file = collected / f"{profile.name}.h5"
+    known = {r.config: r for r in read_results(file)} if file.exists() else {}
+    configs = profile.configs()
+    missing = [config for config in configs if config not in known]
+    known |= {r.config: r for r in sweep(missing, runs, data, device, progress)}
+    return [known[config] for config in configs]
+
+
+def sweep(
+    configs: Sequence[RunConfig],
+    runs: Path,
+    data: Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> list[RunResult]:
+    """Train what the store does not have yet, and return the results of all.
+
+    On the CPU one process a core trains one run at a time, on one thread, so that a result does
+    not depend on the number of cores. On GPUs one process a GPU trains packs of runs together.
+    Two sweeps in the same store train no run twice: one waits for the other.
+
+    Raises:
+        InputError: if the store cannot be written, or the images are not those of the runs.
+    """
+    where = find_device(device)
+    todo = [config for config in configs if not result_file(runs, config).exists()]
+    packs = list(_packs(todo, where))
+    workers = _workers(where)[: len(packs)]
+    if len(workers) == 1:
+        for pack in packs:
+            _train_pack(pack, runs, data, workers[0], progress)
+    elif workers:
+        _in_processes(packs, runs, data, workers, progress)
+    return [read_results(result_file(runs, config))[0] for config in configs]
+
+
+def result_file(runs: Path, config: RunConfig) -> Path:
+    """Where the store keeps the result of a run; weights and checkpoint are beside it."""
+    return runs / config.name / "result.h5"
+
+
+def _workers(where: torch.device) -> list[str]:
+    if where.type == "cpu":
+        return ["cpu"] * _cores()
+    if str(where) == "cuda":
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [str(where)]
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))  # those that this process may use
+    return os.cpu_count() or 1
+
+
+def _packs(configs: Iterable[RunConfig], where: torch.device) -> Iterator[list[RunConfig]]:
+    """Runs that one learner trains together: on a GPU those of one shape and length."""
+    if where.type == "cpu":
+        yield from ([config] for config in configs)
+        return
+
+    def shape(c: RunConfig) -> tuple[object, ...]:
+        images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
+        return (*images, c.width, c.batch, c.shrink_epochs + c.settle_epochs)
+
+    for _, pack in groupby(sorted(configs, key=shape), key=shape):
+        yield list(pack)
+
+
+def _in_processes(
+    packs: Sequence[list[RunConfig]],
+    runs: Path,
+    data: Path | None,
+    workers: Sequence[str],
+    progress: bool,
+) -> None:
+    """Share the packs among worker processes, one a device, each with its own progress bar."""
+    context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+    tqdm.set_lock(context.RLock())
+    free: multiprocessing.Queue[tuple[int, str]] = context.Queue()
+    for place in enumerate(workers):
+        free.put(place)
+    with ProcessPoolExecutor(
+        len(workers), context, initializer=_start_worker, initargs=(tqdm.get_lock(), free)
+    ) as pool:
+        tasks = [pool.submit(_work, pack, runs, data, progress) for pack in packs]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_place: tuple[int, str] = (0, "cpu")  # of this worker process: row of its bar, and its device
+
+
+def _start_worker(lock: object, free: "multiprocessing.Queue[tuple[int, str]]") -> None:
+    global _place
+    tqdm.set_lock(lock)
+    _place = free.get()
+
+
+def _work(pack: list[RunConfig], runs: Path, data: Path | None, progress: bool) -> None:
+    row, device = _place
+    _train_pack(pack, runs, data, device, progress, row)
+
+
+def _train_pack(
+    pack: Sequence[RunConfig],
+    runs: Path,
+    data: Path | None,
+    device: str,
+    progress: bool,
+    row: int = 0,
+) -> None:
+    """Train the runs of a pack that nobody else trains; then wait for the others."""
+    waiting = list(pack)
+    while waiting:
+        with contextlib.ExitStack() as locks:
+            mine = [c for c in waiting if _claim(locks, runs, c, wait=False)]
+            if not mine:  # somebody else trains them all: wait until one is done or given up
+                _claim(locks, runs, waiting[0], wait=True)
+                mine = waiting[:1]
+            todo = [c for c in mine if not result_file(runs, c).exists()]
+            if todo:
+                _train_claimed(todo, runs, data, torch.device(device), progress, row)
+            waiting = [c for c in waiting if c not in mine]
+
+
+def _claim(locks: contextlib.ExitStack, runs: Path, config: RunConfig, wait: bool) -> bool:
+    """Take the lock of a run; the operating system frees it if this process dies."""
+    folder = result_file(runs, config).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        locks.enter_context(FileLock(folder / "lock", timeout=-1 if wait else 0))
+    except Timeout:
+        return False
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+    return True
+
+
+def _train_claimed(
+    configs: Sequence[RunConfig],
+    runs: Path,
+    data: Path | None,
+    device: torch.device,
+    progress: bool,
+    row: int,
+) -> None:
+    images = load_images(configs[0], data)
+    folders = [result_file(runs, config).parent for config in configs]
+    with _one_thread(device):
+        progressing = [Run(config, device) for config in configs]
+        checkpoints = [folder / "checkpoint.safetensors" for folder in folders]
+        train(progressing, images, checkpoints, learner_for(device), progress, row)
+        for run, folder in zip(progressing, folders, strict=True):
+            result = _finish(run, images.test, device)
+            write_file(folder / "config.json", run.config.to_json().encode())
+            write_weights(folder / "weights.safetensors", run.model, run.config)
+            write_results([result], folder / "result.h5")
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def learner_for(device: torch.device) -> type[PlainLearner] | type[Learner]:
+    """The training step that is used on a device."""
+    return PlainLearner
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """On the CPU, sums split over threads round differently: use one."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _finish(run: Run, test: Split, device: torch.device) -> RunResult:
+    """Evaluate the weights that were kept."""
+    model = run.model.eval()
+    metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
+    statistics = mask_statistics(model.mask)
+    # The middle slice of the first and of the last volume.
+    volumes = sorted({0, len(test.names) - 1})
+    shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
+    truth = test.images[shown]
+    masks = model.mask.binarize().detach().expand(len(truth), -1, -1)
+    return RunResult(
+        config=run.config,
+        slope=float(model.mask.slope),
+        probabilities=model.mask.probabilities().detach().cpu().numpy(),
+        history={
+            name: np.array([row[name] for row in run.history]) for name in run.history[0]
+        },
+        metrics=metrics,
+        histogram=statistics.histogram,
+        soft_share=statistics.soft_share,
+        undecided_share=statistics.undecided_share,
+        shown=shown,
+        truth=truth.numpy(),
+        reconstructions=reconstruct_all(model.decoder, truth, masks).numpy(),
+        zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
+        provenance={
+            **provenance(device),
+            "training_seconds": sum(row["seconds"] for row in run.history),
+        },
+        warnings=(*run.warnings, *_collapse(metrics["threshold"], run.config)),
+    )
+
+
+def _collapse(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:
+    """A thresholded mask whose budget is off by more than a factor of 2 is no mask of that R."""
+    achieved = float(threshold["achieved_acceleration"])
+    if config.acceleration / 2 <= achieved <= config.acceleration * 2:
+        return []
+    return [f"collapsed mask: thresholding gives R={achieved:.3g}, not {config.acceleration:g}"]

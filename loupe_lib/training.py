@@ -1,0 +1,147 @@
+"""The training loop: epochs of steps, validation, checkpoints, and a clean stop on Ctrl-C."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from loupe_lib.images import Images
+from loupe_lib.learner import Learner, PlainLearner
+from loupe_lib.run import Run
+
+CHECKPOINT_SECONDS = 30.0  # so much work at most is lost to a kill, but for an epoch that is longer
+
+
+def train(
+    runs: Sequence[Run],
+    images: Images,
+    checkpoints: Sequence[Path],
+    make_learner: type[PlainLearner] | Callable[..., Learner] = PlainLearner,
+    progress: bool = True,
+    row: int = 0,
+) -> None:
+    """Train runs of one shape to their end, each from its checkpoint if there is one.
+
+    Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; the next
+    call goes on from there. A second Ctrl-C stops at once.
+
+    Args:
+        runs: runs on one device, which share images, batch size and U-Net width.
+        images: what to train and validate on; moved to the runs' device.
+        checkpoints: a file for each run.
+        make_learner: what does the steps.
+        progress: show a progress bar.
+        row: on which line of the terminal, where several processes show theirs.
+    """
+    for run, path in zip(runs, checkpoints, strict=True):
+        if path.exists():
+            run.resume(path)
+    device = runs[0].model.mask.gamma.device
+    validation = images.validation.images.to(device)
+    learner = make_learner(
+        [run.model for run in runs],
+        images.train.images.to(device),
+        [run.schedule.learning_rate for run in runs],
+    )
+    for k, run in enumerate(runs):
+        run.start(learner, k)
+
+    saved = time.perf_counter()
+    with _interruptible() as interrupted, _bar(runs, progress, row) as bar:
+        while not all(run.finished for run in runs):
+            began = time.perf_counter()
+            train_loss = _epoch(runs, learner, device)
+            errors, square_errors = learner.evaluate(validation)
+            loss = errors.mean(dim=1).tolist()
+            psnr = (-10 * square_errors.log10()).mean(dim=1).tolist()
+            seconds = time.perf_counter() - began
+            for k, run in enumerate(runs):
+                if not run.finished:
+                    run.end_epoch(learner, k, train_loss[k], loss[k], psnr[k], seconds)
+            _show(bar, runs)
+            if interrupted() or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                for k, (run, path) in enumerate(zip(runs, checkpoints, strict=True)):
+                    run.save(path, learner, k)
+                saved = time.perf_counter()
+            if interrupted():
+                raise KeyboardInterrupt
+
+
+def _epoch(runs: Sequence[Run], learner: Learner, device: torch.device) -> list[float]:
+    """One epoch of every run; the mean training loss of each."""
+    batches = torch.stack([run.batches() for run in runs], dim=1).to(device)  # (steps, K, B)
+    total: Tensor = torch.zeros(len(runs), device=device)
+    for indices in batches:
+        total += learner.step(indices)
+    means: list[float] = (total / len(batches)).tolist()
+    return means
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag, so that no epoch is left half done."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        tqdm.write("Stopping after this epoch; Ctrl-C again stops at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals reach the main thread alone
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _bar(runs: Sequence[Run], progress: bool, row: int) -> tqdm:
+    """A bar that counts the epochs of all runs, of which early stopping may spare some."""
+    epochs = sum(run.config.shrink_epochs + run.config.settle_epochs for run in runs)
+    label = runs[0].config.label if len(runs) == 1 else f"{len(runs)} runs"
+    done = sum(len(run.history) for run in runs)
+    return tqdm(
+        total=epochs,
+        initial=done,
+        desc=label,
+        unit="epoch",
+        position=row,
+        leave=False,
+        disable=not progress,
+    )
+
+
+def _show(bar: tqdm, runs: Sequence[Run]) -> None:
+    rows = [run.history[-1] for run in runs if not math.isnan(run.history[-1]["loss"])]
+    if rows:
+        bar.set_postfix(
+            {
+                name: _range([row[key] for row in rows], form)
+                for name, key, form in (
+                    ("loss", "loss", "{:.4f}"),
+                    ("PSNR", "psnr", "{:.1f}"),
+                    ("s", "slope", "{:.0f}"),
+                    ("lr", "learning_rate", "{:.0e}"),
+                )
+            },
+            refresh=False,
+        )
+    bar.update(sum(len(run.history) for run in runs) - bar.n)
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """One value, or the lowest and the highest of several runs."""
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low}..{high}"
