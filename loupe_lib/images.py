@@ -4,15 +4,11 @@ The file is HDF5, format ``loupe-images`` version 1: a group for each split, wit
 ``images`` (n, N, N) uint16 (a code of 65535 means 1.0), ``volume`` (n,) int64 and ``names``.
 """
 
-import contextlib
-import hashlib
 import io
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -20,6 +16,7 @@ import torch
 from torch import Tensor
 
 from loupe_lib.errors import InputError
+from loupe_lib.files import digest, member, open_hdf5, write_file
 from loupe_lib.mask import check_size
 
 FORMAT = "loupe-images"
@@ -145,7 +142,7 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
 
     Args:
         images: what to write; values are rounded to the nearest of 65536 levels.
-        path: the file, in a folder that exists; replaced if it is there.
+        path: the file; replaced if it is there. Missing folders are made.
 
     Raises:
         InputError: if the file cannot be written.
@@ -167,26 +164,7 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
             )
             group["volume"] = split.volume.numpy()
             group.create_dataset("names", data=split.names, dtype=h5py.string_dtype())
-    path = Path(path)
-    try:
-        _replace(path, buffer.getbuffer())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _replace(path: Path, content: bytes | memoryview) -> None:
-    """Write beside the file, then put it in its place: no reader ever sees half of it."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-        raise
+    write_file(path, buffer.getbuffer())
 
 
 def read_images(path: str | os.PathLike[str]) -> Images:
@@ -199,69 +177,28 @@ def read_images(path: str | os.PathLike[str]) -> Images:
         InputError: if it is no such file, of another version, cut short, reaches into other
             files, or holds images that `Images` refuses.
     """
-    try:
-        with open(path, "rb"):  # a plain reason where the file is missing or not ours to read
-            pass
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        with h5py.File(path, "r") as file:
-            _check_format(file)
-            splits = {name: _read_split(file, name) for name in SPLITS}
-            # The text alone could stand in many files, and results are kept by their source.
-            source = f"{file.attrs['source']} (file SHA-256 {digest(path)})"
-            return Images(**splits, source=source)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    # What h5py raises for a file that is no HDF5, was cut short or damaged.
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no whole file of images: {reason}") from error
-
-
-def _check_format(file: h5py.File) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise InputError(f"not a file of format {FORMAT}")
-    if file.attrs.get("version") != VERSION:
-        raise InputError(f"version {file.attrs.get('version')}; this program reads {VERSION}")
+    with open_hdf5(path, FORMAT, VERSION) as file:
+        splits = {name: _read_split(file, name) for name in SPLITS}
+        # The text alone could stand in many files, and results are kept by their source.
+        source = f"{file.attrs['source']} (file SHA-256 {digest(path)})"
+        return Images(**splits, source=source)
 
 
 def _read_split(file: h5py.File, name: str) -> Split:
-    group = _own(file, name, h5py.Group)
-    images = _own(group, "images", h5py.Dataset)
+    group = member(file, name, h5py.Group)
+    images = member(group, "images", h5py.Dataset)
     if images.dtype != np.uint16 or images.ndim != 3:
-        raise InputError(f"{name}/images must be (n, N, N) uint16; got {images.dtype}")
+        found = f"{_size([images.shape])} {images.dtype}"
+        raise InputError(f"{name}/images must be (n, N, N) uint16; got {found}")
     if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
         chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
         lacking = chunks - images.id.get_num_chunks()
         if lacking:
             raise InputError(f"{name}/images lacks {lacking} of its {chunks} chunks")
-    volume = _own(group, "volume", h5py.Dataset)
-    names = _own(group, "names", h5py.Dataset).asstr()
+    volume = member(group, "volume", h5py.Dataset)
+    names = member(group, "names", h5py.Dataset).asstr()
     return Split(
         images=torch.from_numpy(images[:].astype(np.float32) / np.float32(FULL_SCALE)),
-        volume=torch.from_numpy(volume[:].astype(np.int64)),
+        volume=torch.from_numpy(volume[:]),
         names=tuple(names[:]),
     )
-
-
-def _own(group: h5py.Group, name: str, kind: type) -> h5py.Group | h5py.Dataset:
-    """The member of that name, if the file itself holds it: a link may name any file here."""
-    link = group.get(name, getlink=True)
-    if link is None:
-        raise InputError(f"{group.name.rstrip('/')}/{name} is missing")
-    member = group[name] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(member, kind):
-        raise InputError(f"{name} must be a {kind.__name__.lower()} of the file itself")
-    if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
-        raise InputError(f"{member.name} must be in the file itself, not in another")
-    return member
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    sha256 = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(block)
-    return sha256.hexdigest()
