@@ -34,9 +34,7 @@ def rescale(s: Tensor, acceleration: float) -> Tensor:
     return torch.where(mean >= r, down, up)
 
 
-def binarize(
-    p: Tensor, acceleration: float | None = None, method: str = "threshold"
-) -> Tensor:
+def binarize(p: Tensor, acceleration: float | None = None, method: str = "threshold") -> Tensor:
     """Make the mask that is used at inference out of a probability map.
 
     Args:

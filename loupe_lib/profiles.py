@@ -56,8 +56,15 @@ PROFILES = {
             shrink_epochs=2,
             settle_epochs=1,
             settings={
-                "size": 32, "width": 4, "train": 64, "validation": 16, "test": 16, "batch": 8,
-                "patience": 1, "lr_patience": 3, "stop_patience": 3,
+                "size": 32,
+                "width": 4,
+                "train": 64,
+                "validation": 16,
+                "test": 16,
+                "batch": 8,
+                "patience": 1,
+                "lr_patience": 3,
+                "stop_patience": 3,
             },
         ),
         Profile(
@@ -69,8 +76,15 @@ PROFILES = {
             shrink_epochs=36,
             settle_epochs=12,
             settings={
-                "size": 64, "width": 8, "train": 192, "validation": 48, "test": 64, "batch": 8,
-                "patience": 2, "lr_patience": 8, "stop_patience": 48,
+                "size": 64,
+                "width": 8,
+                "train": 192,
+                "validation": 48,
+                "test": 64,
+                "batch": 8,
+                "patience": 2,
+                "lr_patience": 8,
+                "stop_patience": 48,
             },
         ),
         Profile(
@@ -82,8 +96,14 @@ PROFILES = {
             shrink_epochs=190,
             settle_epochs=70,
             settings={
-                "size": 128, "width": 16, "train": 640, "validation": 128, "test": 128,
-                "patience": 8, "lr_patience": 25, "stop_patience": 260,
+                "size": 128,
+                "width": 16,
+                "train": 640,
+                "validation": 128,
+                "test": 128,
+                "patience": 8,
+                "lr_patience": 25,
+                "stop_patience": 260,
             },
         ),
         # The paper: p = 40, m = 1.5, early stopping; rounds end by it, long before 2000 epochs.
@@ -133,9 +153,15 @@ def profile(
         changes["seeds"] = (seed,) if isinstance(seed, int) else tuple(seed)
     given = {key: value for key, value in settings.items() if value is not None}
     of_profile = {"initial_slope", "shrink_epochs", "settle_epochs"}
-    of_runs = {f.name for f in dataclasses.fields(RunConfig)} - of_profile - {
-        "acceleration", "slope", "seed",
-    }
+    of_runs = (
+        {f.name for f in dataclasses.fields(RunConfig)}
+        - of_profile
+        - {
+            "acceleration",
+            "slope",
+            "seed",
+        }
+    )
     for key, value in given.items():
         if key in of_profile:
             changes[key] = value

@@ -191,5 +191,3 @@ def _read(path: Path, kind: str) -> tuple[State, RunConfig, dict[str, Any]]:
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is no whole file of format {kind}: {reason}") from error
-
-

@@ -69,9 +69,7 @@ class Schedule:
     def _reduce_on_plateau(self, improved: bool) -> None:
         self.lr_wait = 0 if improved else self.lr_wait + 1
         if self.lr_wait >= self.config.lr_patience:
-            self.learning_rate = max(
-                self.learning_rate * self.config.lr_factor, self.config.min_lr
-            )
+            self.learning_rate = max(self.learning_rate * self.config.lr_factor, self.config.min_lr)
             self.lr_wait = 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -62,9 +62,7 @@ class SelfShrinkingSlope:
         if cooldown < 0 or cooldown != int(cooldown):
             raise InputError(f"cooldown must be a whole number of at least 0; got {cooldown}")
         self._buffers = [
-            buffer
-            for name, buffer in module.named_buffers()
-            if name.rpartition(".")[2] == "slope"
+            buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] == "slope"
         ]
         if not self._buffers:
             raise InputError("the module has no buffer named 'slope' to raise")

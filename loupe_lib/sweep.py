@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
@@ -100,9 +99,10 @@ def _workers(where: torch.device) -> list[str]:
 
 
 def _cores() -> int:
-    if sys.platform == "linux":
+    try:
         return len(os.sched_getaffinity(0))  # those that this process may use
-    return os.cpu_count() or 1
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
 
 
 def _packs(configs: Iterable[RunConfig], where: torch.device) -> Iterator[list[RunConfig]]:
@@ -246,9 +246,7 @@ def _finish(run: Run, test: Split, device: torch.device) -> RunResult:
         config=run.config,
         slope=float(model.mask.slope),
         probabilities=model.mask.probabilities().detach().cpu().numpy(),
-        history={
-            name: np.array([row[name] for row in run.history]) for name in run.history[0]
-        },
+        history={name: np.array([row[name] for row in run.history]) for name in run.history[0]},
         metrics=metrics,
         histogram=statistics.histogram,
         soft_share=statistics.soft_share,

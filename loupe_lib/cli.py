@@ -1,0 +1,213 @@
+"""The command line: ``python -m loupe_lib data|train|sweep|evaluate|export-mask``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loupe_lib.cohort import cohort
+from loupe_lib.errors import InputError
+from loupe_lib.evaluation import evaluate as evaluate_model
+from loupe_lib.export import KINDS, ORDERS
+from loupe_lib.export import export_mask as write_mask
+from loupe_lib.files import digest
+from loupe_lib.images import SPLITS, Images, read_images, write_images
+from loupe_lib.profiles import PROFILES, Profile, profile
+from loupe_lib.provenance import find_device
+from loupe_lib.results import RunResult, write_results
+from loupe_lib.run import read_weights
+from loupe_lib.sources import load_images, settings_of
+from loupe_lib.sweep import result_file
+from loupe_lib.sweep import sweep as run_sweep
+
+app = typer.Typer(
+    help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+PROFILE_HELP = f"Sizes and settings: {', '.join(PROFILES)}."
+ProfileName = Annotated[str, typer.Option("--profile", help=PROFILE_HELP)]
+Data = Annotated[
+    Path | None, typer.Option(help="Image file instead of the embedded heads; see 'data'.")
+]
+Runs = Annotated[Path, typer.Option(help="Folder of the run store.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU if there is one, by default.")
+]
+Patience = Annotated[
+    int | None, typer.Option(help="p: epochs without a lower loss before a raise.")
+]
+Factor = Annotated[float | None, typer.Option(help="m: the slope is multiplied by it.")]
+Weights = Annotated[Path, typer.Argument(help="weights.safetensors of a trained run.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+@data_app.command("heads")
+def data_heads(
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    profile_name: ProfileName = "quick",
+    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
+) -> None:
+    """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
+    config = profile(profile_name).configs()[0]
+    counts = {name: getattr(config, name) for name in SPLITS}
+    images = cohort(config.size, seed=seed, **counts)
+    write_images(images, out)
+    _describe(images)
+
+
+@data_app.command("show")
+def data_show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
+    """Check an image file and say what is in it."""
+    _describe(read_images(file))
+    print(f"SHA-256 {digest(file)}")
+
+
+def _describe(images: Images) -> None:
+    print(f"{images.source}: {images.size} x {images.size}")
+    for name in SPLITS:
+        split = getattr(images, name)
+        print(f"{name:>10}: {len(split.images)} slices in {len(split.names)} volumes")
+
+
+@app.command()
+def train(
+    acceleration: Annotated[float, typer.Option(help="R, at least 1.")] = 4,
+    slope: Annotated[
+        float | None, typer.Option(help="Fixed slope s. Without it 4S finds the slope.")
+    ] = None,
+    profile_name: ProfileName = "quick",
+    patience: Patience = None,
+    factor: Factor = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order of images, and masks.")] = 0,
+    data: Data = None,
+    runs: Runs = Path("runs"),
+    device: Device = None,
+) -> None:
+    """Train one model, with 4S or at a fixed slope."""
+    chosen = _profile(
+        profile_name,
+        data,
+        accelerations=[acceleration],
+        slopes=[] if slope is None else [slope],
+        seed=seed,
+        patience=patience,
+        factor=factor,
+    )
+    config = chosen.configs()[0]  # the fixed slope if there is one, else 4S
+    _print_results(run_sweep([config], runs, data, device))
+    print(result_file(runs, config).parent / "weights.safetensors")
+
+
+@app.command()
+def sweep(
+    profile_name: ProfileName = "quick",
+    accelerations: Annotated[
+        str | None, typer.Option(help="R, separated by commas; the profile's by default.")
+    ] = None,
+    slopes: Annotated[
+        str | None, typer.Option(help="Fixed slopes, separated by commas; 4S comes in any case.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
+    patience: Patience = None,
+    factor: Factor = None,
+    data: Data = None,
+    runs: Runs = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(help="HDF5 file of all results; RUNS/PROFILE.h5 by default.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Train fixed slopes and 4S at every acceleration; what is trained already is not again."""
+    chosen = _profile(
+        profile_name,
+        data,
+        accelerations=_numbers("accelerations", accelerations, float),
+        slopes=_numbers("slopes", slopes, float),
+        seed=_numbers("seeds", seeds, int),
+        patience=patience,
+        factor=factor,
+    )
+    results = run_sweep(chosen.configs(), runs, data, device)
+    path = out or runs / f"{profile_name}.h5"
+    write_results(results, path)
+    _print_results(results)
+    print(path)
+
+
+@app.command()
+def evaluate(
+    weights: Weights,
+    data: Data = None,
+    mask: Annotated[str, typer.Option(help="threshold or topk.")] = "threshold",
+    device: Device = None,
+) -> None:
+    """Measure a trained model on the test images: its own, or those of another image file."""
+    model, config = read_weights(weights)
+    images = load_images(config, None) if data is None else read_images(data)
+    if images.size != config.size:
+        raise InputError(f"the model takes images of side {config.size}; {data} has {images.size}")
+    if mask not in ("threshold", "topk"):
+        raise InputError(f"mask must be one of threshold, topk; got {mask!r}")
+    found = evaluate_model(model.to(find_device(device)), images.test, mask)
+    print(f"{config.label}, {mask} mask, {len(images.test.images)} test slices of {images.source}")
+    for name, values in found.items():
+        print(f"{name:>24}: {values.mean():.4f}")
+
+
+@app.command()
+def export_mask(
+    weights: Weights,
+    out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.")],
+    kind: Annotated[
+        str, typer.Option(help=f"{', '.join(KINDS)}; topk keeps exactly N*N/R samples.")
+    ] = "threshold",
+    order: Annotated[
+        str, typer.Option(help=f"{', '.join(ORDERS)}: DC in the middle, or at [0, 0].")
+    ] = "centred",
+) -> None:
+    """Write the learned mask as an array or a picture."""
+    model, config = read_weights(weights)
+    achieved = write_mask(model.mask, out, kind, order)
+    print(f"{out}: {config.size} x {config.size}, {kind}, {order}, achieved R={achieved:.3f}")
+
+
+def _profile(name: str, data: Path | None, **settings: Any) -> Profile:
+    of_file = {} if data is None else settings_of(data)
+    return profile(name, **settings, **of_file)
+
+
+def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:
+    if text is None:
+        return None
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
+
+
+def _print_results(results: list[RunResult]) -> None:
+    print("test PSNR in dB (mean over slices), and the R that each mask achieves")
+    print(f"{'run':<22}{'slope':>9}{'threshold':>11}{'R':>7}{'topk':>7}{'soft':>7}")
+    for r in results:
+        print(
+            f"{r.config.label:<22}{r.slope:>9.0f}{r.psnr():>11.2f}{r.achieved_acceleration():>7.2f}"
+            f"{r.psnr('topk'):>7.2f}{r.soft_share:>7.1%}  {'; '.join(r.warnings)}"
+        )
