@@ -17,11 +17,11 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 book: $(READY)
-	@$(PY) tools/preamble.py
-	@$(PY) tools/build_book.py --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)')
+	@$(PY) -m tools.preamble
+	@$(PY) -m tools.build_book --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)')
 
 notebooks: $(READY)
-	@$(PY) tools/preamble.py
+	@$(PY) -m tools.preamble
 
 test: $(READY)
 	$(PY) -m ruff check .

@@ -1,0 +1,128 @@
+"""Build the book: ``python -m tools.build_book --profile quick``.
+
+Pages and notebooks are copied into a staging tree, the notebooks are executed there with papermill,
+and jupyter-book turns the tree into HTML with every warning an error.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from loupe_lib.profiles import PROFILES
+from tools.generated_pages import profiles_table, versions_page
+from tools.notebooks import NotebookError, execute, for_readers, page
+from tools.preamble import ROOT
+
+REFERENCE = ROOT / "results" / "reference.h5"
+
+
+class BuildError(Exception):
+    """Why there is no book, for the person who asked for it."""
+
+
+def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" / "_build",
+          cwd: Path = ROOT) -> Path:
+    """Build the book.
+
+    Args:
+        profile: which sweep this machine's own runs are taken from.
+        data: images to train on in place of the embedded heads.
+        output: folder for everything that is made, such as ``html/index.html``.
+        cwd: folder in which the notebooks run and keep their runs.
+
+    Returns:
+        The path of the first page.
+
+    Raises:
+        NotebookError: if a notebook fails.
+        BuildError: if Sphinx has anything to complain of.
+    """
+    stage = output / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(ROOT / "book", stage / "book",
+                    ignore=shutil.ignore_patterns("_build", ".*"))
+    (stage / "notebooks").mkdir()
+
+    train(profile, data, cwd)
+    executed: dict[str, NotebookNode] = {}
+
+    def run(source: Path, profile: str, parameters: dict[str, Any], *inputs: Path) -> NotebookNode:
+        name = f"{source.stem}, {profile}"
+        start = time.monotonic()
+        target = output / "executed" / f"{source.stem}.{profile}.ipynb"
+        library = [path for path in (ROOT / "loupe_lib").rglob("*")
+                   if path.is_file() and "__pycache__" not in path.parts]
+        lock = ROOT / "requirements.lock"
+        executed[name] = execute(source, target, {"profile": profile, **parameters},
+                                 [*library, lock, *inputs], cwd)
+        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+        return executed[name]
+
+    own = {} if data is None else {"data": str(data.resolve())}
+    own_inputs = [] if data is None else [data]
+    for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        shown = run(source, profile, own, *own_inputs)
+        if source.stem == "data":
+            shown = for_readers(shown)
+        else:
+            reference = None
+            if REFERENCE.exists() and profile != "reference":
+                reference = run(source, "reference", {}, REFERENCE)
+            shown = page(source.stem, profile, shown, reference)
+        nbformat.write(shown, stage / "notebooks" / source.name)
+    (stage / "book" / "_profiles.md").write_text(profiles_table(), "utf-8")
+    (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed), "utf-8")
+    return render(stage, output)
+
+
+def train(profile: str, data: Path | None, cwd: Path) -> None:
+    """Train what the profile lacks here, where its progress can be seen, not in a notebook."""
+    command = [sys.executable, "-m", "loupe_lib", "sweep", "--profile", profile]
+    if data is not None:
+        command += ["--data", str(data.resolve())]
+    if subprocess.run(command, cwd=cwd).returncode:
+        raise BuildError(f"training the {profile} sweep failed; the reason is above")
+
+
+def render(stage: Path, output: Path) -> Path:
+    """Turn the staging tree into ``html/`` of ``output``; the old book stays if that fails."""
+    sphinx = output / "sphinx"
+    # From nothing each time: Sphinx repeats no warning for a page that it does not read again, so
+    # a second build of a faulty book would pass.
+    shutil.rmtree(sphinx, ignore_errors=True)
+    sphinx.mkdir(parents=True)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("jupyter-book")), "build", str(stage.resolve()),
+         "--config", str(ROOT / "_config.yml"), "--toc", str(stage.resolve() / "book/_toc.yml"),
+         "--path-output", str(sphinx.resolve()), "-W", "--keep-going", "-q"],
+        capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"the book has faults:\n{done.stderr.strip()[-4000:]}")
+    html = output / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    (sphinx / "_build" / "html").rename(html)
+    return html / "index.html"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--profile", default="quick", choices=PROFILES)
+    parser.add_argument("--data", type=Path, help="images to train on, in an HDF5 file")
+    arguments = parser.parse_args()
+    try:
+        if arguments.data is not None and not arguments.data.is_file():
+            raise BuildError(f"data must be an HDF5 file; there is no {arguments.data}")
+        print(build(arguments.profile, arguments.data))
+    except (NotebookError, BuildError) as error:
+        sys.exit(f"no book: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What the book says of itself: versions, device, run times, and the table of profiles."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from nbformat import NotebookNode
+
+from loupe_lib.profiles import PROFILES
+
+PACKAGES = (
+    "loupe_lib", "torch", "numpy", "h5py", "matplotlib", "scikit-image", "safetensors",
+    "papermill", "nbclient", "ipykernel", "jupyter-book", "Sphinx", "myst-nb",
+)
+
+TEXT = """\
+# Versions, device and run times
+
+Written by the build of this book: nothing on this page is typed by hand.
+
+## Device
+
+{device}
+
+## Versions
+
+{versions}
+
+Every other package is pinned in `requirements.lock`.
+
+## Run times of the notebooks
+
+{times}
+
+A notebook whose source, parameters and inputs have not changed keeps its outputs from an earlier
+build; the time is that of the run that made them. A run that trained what was missing is longer
+than one that found it.
+"""
+
+
+def versions_page(root: Path, executed: Mapping[str, NotebookNode]) -> str:
+    """The page as MyST Markdown.
+
+    Args:
+        root: the repository, for its commit.
+        executed: notebooks as papermill left them, each under the name of its run.
+    """
+    device = {
+        "machine": f"{platform.system()}, {platform.machine()}",
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none (CPU)",
+        "threads": str(torch.get_num_threads()),
+    }
+    versions = {"Python": platform.python_version(), "commit": _commit(root)}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    times = {
+        name: f"{notebook.metadata.papermill.duration:.1f} s, {_date(notebook)}"
+        for name, notebook in executed.items()
+    }
+    return TEXT.format(device=_table("", device), versions=_table("", versions),
+                       times=_table("notebook", times, "run"))
+
+
+def profiles_table() -> str:
+    """The profiles as a MyST table."""
+    lines = [
+        "| profile | N | U-Net width | training slices | R | fixed slopes | seeds | epochs of 4S |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for profile in PROFILES.values():
+        run = profile.configs()[0]
+        cells = (
+            f"`{profile.name}`", run.size, run.width, run.train, _list(profile.accelerations),
+            _list(profile.slopes), len(profile.seeds),
+            f"at most {profile.shrink_epochs} + {profile.settle_epochs}",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _table(key: str, rows: Mapping[str, str], value: str = "") -> str:
+    lines = [f"| {key} | {value} |", "|---|---|"]
+    return "\n".join(lines + [f"| {name} | {text} |" for name, text in rows.items()])
+
+
+def _date(notebook: NotebookNode) -> str:
+    return str(notebook.metadata.papermill.end_time)[:10]
+
+
+def _commit(root: Path) -> str:
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True,
+            check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (not a git checkout)"
+    return described.stdout.strip()
