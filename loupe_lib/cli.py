@@ -13,11 +13,11 @@ from loupe_lib.export import KINDS, ORDERS
 from loupe_lib.export import export_mask as write_mask
 from loupe_lib.files import digest
 from loupe_lib.images import SPLITS, Images, read_images, write_images
-from loupe_lib.profiles import PROFILES, Profile, profile
+from loupe_lib.profiles import PROFILES, profile
 from loupe_lib.provenance import find_device
 from loupe_lib.results import RunResult, write_results
 from loupe_lib.run import read_weights
-from loupe_lib.sources import load_images, settings_of
+from loupe_lib.sources import load_images, plan
 from loupe_lib.sweep import result_file
 from loupe_lib.sweep import sweep as run_sweep
 
@@ -102,7 +102,7 @@ def train(
     device: Device = None,
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
-    chosen = _profile(
+    chosen = plan(
         profile_name,
         data,
         accelerations=[acceleration],
@@ -136,7 +136,7 @@ def sweep(
     device: Device = None,
 ) -> None:
     """Train fixed slopes and 4S at every acceleration; what is trained already is not again."""
-    chosen = _profile(
+    chosen = plan(
         profile_name,
         data,
         accelerations=_numbers("accelerations", accelerations, float),
@@ -187,11 +187,6 @@ def export_mask(
     model, config = read_weights(weights)
     achieved = write_mask(model.mask, out, kind, order)
     print(f"{out}: {config.size} x {config.size}, {kind}, {order}, achieved R={achieved:.3f}")
-
-
-def _profile(name: str, data: Path | None, **settings: Any) -> Profile:
-    of_file = {} if data is None else settings_of(data)
-    return profile(name, **settings, **of_file)
 
 
 def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:

@@ -9,20 +9,28 @@ from loupe_lib.config import HEADS, RunConfig
 from loupe_lib.errors import InputError
 from loupe_lib.files import digest
 from loupe_lib.images import SPLITS, Images, read_images
+from loupe_lib.profiles import Profile, profile
 
 
-def settings_of(data: Path) -> dict[str, Any]:
-    """The fields of :class:`~loupe_lib.config.RunConfig` that an image file decides.
+def plan(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
+    """A profile for the images at hand: an image file decides size and number of slices.
+
+    Args:
+        name: of the profile.
+        data: the image file; None for the embedded heads.
+        settings: see :func:`loupe_lib.profiles.profile`.
 
     Raises:
-        InputError: if it is no image file.
+        InputError: if it is no image file, or a setting does not exist.
     """
-    images = read_images(data)
-    counts = {name: len(getattr(images, name).images) for name in SPLITS}
-    return {"data": digest(data), "size": images.size, **counts}
+    if data is not None:
+        images = read_images(data)
+        counts = {name: len(getattr(images, name).images) for name in SPLITS}
+        settings |= {"data": digest(data), "size": images.size, **counts}
+    return profile(name, **settings)
 
 
-def load_images(config: RunConfig, data: Path | None = None) -> Images:
+def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
     """The images of a run.
 
     Args:

@@ -32,7 +32,7 @@ def results_of(
     profile: Profile,
     runs: Path = Path("runs"),
     collected: Path = Path("results"),
-    data: Path | None = None,
+    data: Path | str | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> list[RunResult]:
@@ -60,7 +60,7 @@ def results_of(
 def sweep(
     configs: Sequence[RunConfig],
     runs: Path,
-    data: Path | None = None,
+    data: Path | str | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> list[RunResult]:
@@ -122,7 +122,7 @@ def _packs(configs: Iterable[RunConfig], where: torch.device) -> Iterator[list[R
 def _in_processes(
     packs: Sequence[list[RunConfig]],
     runs: Path,
-    data: Path | None,
+    data: Path | str | None,
     workers: Sequence[str],
     progress: bool,
 ) -> None:
@@ -153,7 +153,7 @@ def _start_worker(lock: object, free: "multiprocessing.Queue[tuple[int, str]]") 
     _place = free.get()
 
 
-def _work(pack: list[RunConfig], runs: Path, data: Path | None, progress: bool) -> None:
+def _work(pack: list[RunConfig], runs: Path, data: Path | str | None, progress: bool) -> None:
     row, device = _place
     _train_pack(pack, runs, data, device, progress, row)
 
@@ -161,7 +161,7 @@ def _work(pack: list[RunConfig], runs: Path, data: Path | None, progress: bool) 
 def _train_pack(
     pack: Sequence[RunConfig],
     runs: Path,
-    data: Path | None,
+    data: Path | str | None,
     device: str,
     progress: bool,
     row: int = 0,
@@ -196,7 +196,7 @@ def _claim(locks: contextlib.ExitStack, runs: Path, config: RunConfig, wait: boo
 def _train_claimed(
     configs: Sequence[RunConfig],
     runs: Path,
-    data: Path | None,
+    data: Path | str | None,
     device: torch.device,
     progress: bool,
     row: int,

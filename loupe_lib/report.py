@@ -1,0 +1,145 @@
+"""Results in words: the tables and sentences of the notebooks, in Markdown."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from loupe_lib.results import RunResult
+
+
+def conditions(results: Sequence[RunResult]) -> str:
+    """Under a figure: sizes, seeds, device, date and code of the runs it shows."""
+    config = results[0].config
+    seeds = sorted({r.config.seed for r in results})
+    epochs = sorted({len(r.history["loss"]) for r in results})
+    devices = sorted({r.provenance["device"] for r in results})
+    days = sorted({r.provenance["date"][:10] for r in results})
+    codes = sorted({r.provenance["code"] for r in results})
+    images = "virtual subjects from the embedded heads"
+    if config.data != "heads":
+        images = f"image file {config.data[:12]}"
+    seconds = sum(r.provenance["training_seconds"] for r in results)
+    return (
+        f"*{len(results)} runs: N = {config.size}, U-Net width {config.width}, "
+        f"{config.train} / {config.validation} / {config.test} slices of {images}; "
+        f"{_span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {_span(days)}, "
+        f"in {seconds / 60:.1f} minutes of training added up; code {', '.join(codes)}.*"
+    )
+
+
+def psnr_table(results: Sequence[RunResult]) -> str:
+    """A row for each R and slope: test PSNR, achieved R, how binary, and what went wrong."""
+    rows = [
+        "| R | slope | runs | PSNR (dB) | achieved R | PSNR, exact budget (dB) "
+        "| PSNR, soft masks (dB) | zero-filled (dB) | M soft | P undecided | warnings |",
+        "|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|",
+    ]
+    for runs in _groups(results):
+        config = runs[0].config
+        warnings = "; ".join(f"seed {r.config.seed}: {w}" for r in runs for w in r.warnings)
+        cells = (
+            f"{config.acceleration:g}",
+            f"4S, s = {_span(sorted(round(r.slope) for r in runs))}"
+            if config.shrinks
+            else f"{config.slope:g}",
+            str(len(runs)),
+            _spread([r.psnr() for r in runs]),
+            _spread([r.achieved_acceleration() for r in runs]),
+            _spread([r.psnr("topk") for r in runs]),
+            _spread([r.psnr("relaxed") for r in runs]),
+            _spread([float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]),
+            f"{np.mean([r.soft_share for r in runs]):.1%}",
+            f"{np.mean([r.undecided_share for r in runs]):.1%}",
+            warnings,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def volume_table(results: Sequence[RunResult]) -> str:
+    """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
+    rows = ["| R | slope | volume PSNR (dB) | SSIM | NMSE |", "|--:|:--|--:|--:|--:|"]
+    for runs in _groups(results):
+        config = runs[0].config
+        found = [r.metrics["threshold"] for r in runs]
+        cells = (
+            f"{config.acceleration:g}",
+            "4S" if config.shrinks else f"{config.slope:g}",
+            _spread([f["volume_psnr"].mean() for f in found]),
+            _spread([f["volume_ssim"].mean() for f in found], 3),
+            _spread([f["volume_nmse"].mean() for f in found], 4),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def comparison(results: Sequence[RunResult]) -> str:
+    """4S against the best fixed slope at each R, and what finding that slope cost."""
+    sentences = []
+    groups = _groups(results)
+    for acceleration in sorted({r.config.acceleration for r in results}):
+        here = [runs for runs in groups if runs[0].config.acceleration == acceleration]
+        fixed = [runs for runs in here if not runs[0].config.shrinks]
+        shrunk = next(runs for runs in here if runs[0].config.shrinks)
+        means = [_mean(runs) for runs in fixed]
+        text = (
+            f"- **R = {acceleration:g}**: 4S reached "
+            f"{_spread([r.psnr() for r in shrunk])} dB and returned s = "
+            f"{_span(sorted(round(r.slope) for r in shrunk))}"
+        )
+        if not fixed:
+            sentences.append(text + ".")
+            continue
+        best = fixed[int(np.argmax(means))]
+        # The same seed has the same initial weights, order of images and draws of U.
+        pairs = [
+            a.psnr() - b.psnr() for a in shrunk for b in best if a.config.seed == b.config.seed
+        ]
+        difference = float(np.mean(pairs))
+        verdict = "above" if difference > 0 else "below"
+        spread = (
+            f" (standard deviation of the {len(pairs)} paired differences "
+            f"{np.std(pairs, ddof=1):.2f} dB)"
+            if len(pairs) > 1
+            else " (one seed: no statement about which is better)"
+        )
+        beaten = sum(_mean(shrunk) > mean for mean in means)
+        trainings = sum(map(len, fixed))
+        text += (
+            f". The best of {len(fixed)} fixed slopes, s = {best[0].config.slope:g}, reached "
+            f"{_spread([r.psnr() for r in best])} dB; the worst {min(means):.2f} dB. "
+            f"4S is {abs(difference):.2f} dB {verdict} the best{spread}, "
+            f"and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
+            f"{trainings} trainings, 4S {len(shrunk)}."
+        )
+        failed = [r for runs in here for r in runs if r.warnings]
+        if failed:
+            text += f" {len(failed)} of these runs carry a warning: see the table."
+        sentences.append(text)
+    return "\n".join(sentences)
+
+
+def _groups(results: Sequence[RunResult]) -> list[list[RunResult]]:
+    """The seeds of each R and slope together, by R, slope, and 4S last."""
+    groups: dict[tuple[float, bool, float], list[RunResult]] = {}
+    for r in results:
+        key = (r.config.acceleration, r.config.shrinks, r.config.slope)
+        groups.setdefault(key, []).append(r)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _mean(runs: Sequence[RunResult]) -> float:
+    return float(np.mean([r.psnr() for r in runs]))
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean, and the standard deviation where there are several."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def _span(values: Sequence[object]) -> str:
+    """One value, or the first and the last of several."""
+    ends = dict.fromkeys((values[0], values[-1]))
+    return " to ".join(str(value) for value in ends)
