@@ -18,7 +18,7 @@ from loupe_lib.provenance import find_device
 from loupe_lib.results import RunResult, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sources import load_images, plan
-from loupe_lib.sweep import result_file
+from loupe_lib.sweep import collected_results, result_file, results_of
 from loupe_lib.sweep import sweep as run_sweep
 
 app = typer.Typer(
@@ -135,7 +135,11 @@ def sweep(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train fixed slopes and 4S at every acceleration; what is trained already is not again."""
+    """Train fixed slopes and 4S at every acceleration.
+
+    What is trained already, in the run store or in OUT, is not trained again. Results that OUT
+    holds of other runs stay in it, so that a long sweep can be done in parts.
+    """
     chosen = plan(
         profile_name,
         data,
@@ -145,9 +149,10 @@ def sweep(
         patience=patience,
         factor=factor,
     )
-    results = run_sweep(chosen.configs(), runs, data, device)
     path = out or runs / f"{profile_name}.h5"
-    write_results(results, path)
+    results = results_of(chosen, runs, path, data, device)
+    others = [r for r in collected_results(path) if r.config not in chosen.configs()]
+    write_results([*others, *results], path)
     _print_results(results)
     print(path)
 

@@ -31,7 +31,7 @@ from loupe_lib.training import train
 def results_of(
     profile: Profile,
     runs: Path = Path("runs"),
-    collected: Path = Path("results"),
+    collected: Path | None = None,
     data: Path | str | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -41,7 +41,7 @@ def results_of(
     Args:
         profile: the sweep.
         runs: folder of the run store.
-        collected: folder where ``<profile>.h5`` may hold results from elsewhere.
+        collected: file that may hold results already; ``results/<profile>.h5`` without it.
         data: image file, if not the embedded heads.
         device: where to train what is missing; a GPU if there is one, without it.
         progress: show progress bars while training.
@@ -49,12 +49,20 @@ def results_of(
     Returns:
         One result a configuration, in the order of ``profile.configs()``.
     """
-    file = collected / f"{profile.name}.h5"
-    known = {r.config: r for r in read_results(file)} if file.exists() else {}
+    known = {r.config: r for r in collected_results(collected or _kept(profile))}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
     known |= {r.config: r for r in sweep(missing, runs, data, device, progress)}
     return [known[config] for config in configs]
+
+
+def collected_results(file: Path) -> list[RunResult]:
+    """The results in a collected file; none if there is no such file yet."""
+    return read_results(file) if file.exists() else []
+
+
+def _kept(profile: Profile) -> Path:
+    return Path("results") / f"{profile.name}.h5"
 
 
 def sweep(
