@@ -8,6 +8,7 @@ import typer
 
 from loupe_lib.cohort import cohort
 from loupe_lib.errors import InputError
+from loupe_lib.estimate import estimate
 from loupe_lib.evaluation import evaluate as evaluate_model
 from loupe_lib.export import KINDS, ORDERS
 from loupe_lib.export import export_mask as write_mask
@@ -150,6 +151,8 @@ def sweep(
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
+    known = {r.config for r in collected_results(path)}
+    print(estimate([c for c in chosen.configs() if c not in known], runs, device))
     results = results_of(chosen, runs, path, data, device)
     others = [r for r in collected_results(path) if r.config not in chosen.configs()]
     write_results([*others, *results], path)

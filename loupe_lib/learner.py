@@ -17,7 +17,16 @@ class Learner(Protocol):
 
     Slopes are the models' own ``slope`` buffers, read anew at each step; random masks come from
     each encoder's generator, so that a model's draws do not depend on its company.
+
+    Args:
+        models: models on one device, each with its encoder's generator set.
+        images: (n, N, N) training images, on that device.
+        learning_rates: one a model.
     """
+
+    def __init__(
+        self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]
+    ) -> None: ...
 
     def step(self, indices: Tensor) -> Tensor:
         """One Adam step of every model on a batch of its own.
@@ -50,13 +59,7 @@ class Learner(Protocol):
 
 
 class PlainLearner:
-    """Eager float32 PyTorch, one model after the other.
-
-    Args:
-        models: models on one device, each with its encoder's generator set.
-        images: (n, N, N) training images, on that device.
-        learning_rates: one a model.
-    """
+    """Eager float32 PyTorch, one model after the other: see :class:`Learner`."""
 
     def __init__(
         self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]

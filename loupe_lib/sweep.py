@@ -1,6 +1,7 @@
 """Many runs: what is there is loaded, what is missing is trained, each run once."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,10 @@ from loupe_lib.results import RunResult, read_results, write_results
 from loupe_lib.run import Run, write_weights
 from loupe_lib.sources import load_images
 from loupe_lib.training import train
+
+# Activations at the finest level of all models of a pack: a sweep of 14 runs with three seeds at
+# N = 128, width 16 and batch 16 fits; at N = 320 and width 64 one run fills the card by itself.
+PACK_PIXELS = 42 * 128**2 * 16 * 16
 
 
 def results_of(
@@ -81,10 +86,8 @@ def sweep(
     Raises:
         InputError: if the store cannot be written, or the images are not those of the runs.
     """
-    where = find_device(device)
     todo = [config for config in configs if not result_file(runs, config).exists()]
-    packs = list(_packs(todo, where))
-    workers = _workers(where)[: len(packs)]
+    packs, workers = plan_work(todo, find_device(device))
     if len(workers) == 1:
         for pack in packs:
             _train_pack(pack, runs, data, workers[0], progress)
@@ -96,6 +99,15 @@ def sweep(
 def result_file(runs: Path, config: RunConfig) -> Path:
     """Where the store keeps the result of a run; weights and checkpoint are beside it."""
     return runs / config.name / "result.h5"
+
+
+def plan_work(
+    configs: Sequence[RunConfig], where: torch.device
+) -> tuple[list[list[RunConfig]], list[str]]:
+    """What is trained together, and the devices that share these packs."""
+    workers = _workers(where)
+    packs = list(_packs(configs, workers))
+    return packs, workers[: len(packs)]
 
 
 def _workers(where: torch.device) -> list[str]:
@@ -113,18 +125,20 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _packs(configs: Iterable[RunConfig], where: torch.device) -> Iterator[list[RunConfig]]:
+def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
     """Runs that one learner trains together: on a GPU those of one shape and length."""
-    if where.type == "cpu":
-        yield from ([config] for config in configs)
-        return
 
     def shape(c: RunConfig) -> tuple[object, ...]:
         images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
         return (*images, c.width, c.batch, c.shrink_epochs + c.settle_epochs)
 
-    for _, pack in groupby(sorted(configs, key=shape), key=shape):
-        yield list(pack)
+    for _, group in groupby(sorted(configs, key=shape), key=shape):
+        alike = list(group)
+        length = 1
+        if workers[0] != "cpu":
+            pixels = alike[0].size ** 2 * alike[0].width * alike[0].batch
+            length = max(1, min(PACK_PIXELS // pixels, math.ceil(len(alike) / len(workers))))
+        yield from (alike[i : i + length] for i in range(0, len(alike), length))
 
 
 def _in_processes(
@@ -209,27 +223,35 @@ def _train_claimed(
     progress: bool,
     row: int,
 ) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where Triton launches its kernels
     images = load_images(configs[0], data)
     folders = [result_file(runs, config).parent for config in configs]
-    with _one_thread(device):
+    with one_thread(device):
         progressing = [Run(config, device) for config in configs]
         checkpoints = [folder / "checkpoint.safetensors" for folder in folders]
-        train(progressing, images, checkpoints, learner_for(device), progress, row)
+        learner = learner_for(device)
+        train(progressing, images, checkpoints, learner, progress, row)
         for run, folder in zip(progressing, folders, strict=True):
-            result = _finish(run, images.test, device)
+            result = _finish(run, images.test, device, learner.__name__)
             write_file(folder / "config.json", run.config.to_json().encode())
             write_weights(folder / "weights.safetensors", run.model, run.config)
             write_results([result], folder / "result.h5")
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
-def learner_for(device: torch.device) -> type[PlainLearner] | type[Learner]:
-    """The training step that is used on a device."""
+def learner_for(device: torch.device) -> type[Learner]:
+    """The training step that is used on a device: the fast one needs Triton and bfloat16."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        with contextlib.suppress(ModuleNotFoundError):
+            from loupe_lib.fast_learner import FastLearner
+
+            return FastLearner
     return PlainLearner
 
 
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """On the CPU, sums split over threads round differently: use one."""
     before = torch.get_num_threads()
     if device.type == "cpu":
@@ -240,7 +262,7 @@ def _one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _finish(run: Run, test: Split, device: torch.device) -> RunResult:
+def _finish(run: Run, test: Split, device: torch.device, learner: str) -> RunResult:
     """Evaluate the weights that were kept."""
     model = run.model.eval()
     metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
@@ -265,6 +287,7 @@ def _finish(run: Run, test: Split, device: torch.device) -> RunResult:
         zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
         provenance={
             **provenance(device),
+            "learner": learner,
             "training_seconds": sum(row["seconds"] for row in run.history),
         },
         warnings=(*run.warnings, *_collapse(metrics["threshold"], run.config)),

@@ -24,7 +24,7 @@ def train(
     runs: Sequence[Run],
     images: Images,
     checkpoints: Sequence[Path],
-    make_learner: type[PlainLearner] | Callable[..., Learner] = PlainLearner,
+    make_learner: type[Learner] = PlainLearner,
     progress: bool = True,
     row: int = 0,
 ) -> None:
