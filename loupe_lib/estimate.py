@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -37,10 +38,11 @@ def estimate(configs: Sequence[RunConfig], runs: Path, device: str | None = None
         epochs = first.shrink_epochs + first.settle_epochs
         seconds += epochs * (first.train // first.batch) * steps[kind]
     milliseconds = " or ".join(f"{1000 * value / kind[0]:.2f} ms" for kind, value in steps.items())
+    wall = timedelta(seconds=round(seconds / len(workers)))
     return (
-        f"{len(todo)} runs to train: at most {seconds / len(workers) / 3600:.2f} hours of steps on "
-        f"{len(workers)} x {device_name(torch.device(workers[0]))} ({milliseconds} a step of one "
-        "model, just measured); validation comes on top, early stopping takes off"
+        f"{len(todo)} runs to train on {len(workers)} x {device_name(torch.device(workers[0]))}: "
+        f"steps take at most {wall} ({milliseconds} each, just measured); "
+        "validation comes on top, early stopping may end sooner"
     )
 
 

@@ -35,7 +35,7 @@ def device_name(device: torch.device) -> str:
     """What the device calls itself, such as NVIDIA H100 80GB HBM3."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}), {torch.get_num_threads()} threads a run"
+    return f"CPU ({platform.machine()}), one thread a run"
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
