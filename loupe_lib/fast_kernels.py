@@ -1,0 +1,449 @@
+"""Triton kernels of the fast training step: all that happens between two convolutions.
+
+Activations of K models are (K * B, H, W, C) contiguous: image after image, channels innermost;
+the B images of one model follow each other. Seen as rows, a model owns ``count`` = B*H*W of them.
+Convolutions leave out their bias; it is added where their output is read. Parameters are views
+of one buffer, in which two models lie ``stride`` elements apart. All arithmetic is float32.
+Sums run in a fixed order, without atomics, so that equal input gives equal bits.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from loupe_lib.unet import LEAK
+
+TILE = 4096  # elements a program holds of one tensor at a time
+BLOCK = 1024  # the same where nothing is summed
+PROGRAMS = 2048  # about; enough to keep every multiprocessor's memory pipeline full
+LEAKY = tl.constexpr(LEAK)
+
+
+@triton.jit
+def _leaky(v):
+    return tl.where(v > 0, v, LEAKY * v)
+
+
+@triton.jit
+def _statistics(
+    z, extra, bias, partial, stride, count, C,
+    ADD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """Sums of a and a*a, a = leaky(z + bias), of a share of a model's rows. Reads z once.
+
+    With ADD, z becomes z + extra first (reads both, writes z).
+    """
+    k = tl.program_id(2)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    b = tl.load(bias + k * stride + c)
+    first = k.to(tl.int64) * count * C
+    total = tl.zeros((ROWS, BC), tl.float32)
+    square = tl.zeros((ROWS, BC), tl.float32)
+    for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
+        row = start + tl.arange(0, ROWS)
+        at = first + row[:, None] * C + c[None, :]
+        inside = (row < count)[:, None]
+        v = tl.load(z + at, mask=inside)
+        if ADD:
+            v = (v.to(tl.float32) + tl.load(extra + at, mask=inside)).to(v.dtype)
+            tl.store(z + at, v, mask=inside)
+        a = tl.where(inside, _leaky(v.to(tl.float32) + b[None, :]), 0.0)
+        total += a
+        square += a * a
+    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 2) * C + c
+    tl.store(to, tl.sum(total, 0))
+    tl.store(to + C, tl.sum(square, 0))
+
+
+@triton.jit
+def _finish_statistics(
+    partial, norm, running_mean, running_var, parts, count, momentum, eps, C,
+    ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """Partial sums -> mean and 1/std of each channel, and BatchNorm2d's running statistics."""
+    k = tl.program_id(1)
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    total = tl.zeros((ROWS, BC), tl.float32)
+    square = tl.zeros((ROWS, BC), tl.float32)
+    for start in range(0, parts, ROWS):
+        part = start + tl.arange(0, ROWS)
+        at = partial + ((k * parts + part)[:, None] * 2) * C + c[None, :]
+        inside = (part < parts)[:, None]
+        total += tl.load(at, mask=inside, other=0.0)
+        square += tl.load(at + C, mask=inside, other=0.0)
+    mean = tl.sum(total, 0) / count
+    var = tl.maximum(tl.sum(square, 0) / count - mean * mean, 0.0)
+    tl.store(norm + (k * 2) * C + c, mean)
+    tl.store(norm + (k * 2 + 1) * C + c, 1 / tl.sqrt(var + eps))
+    mean_at = running_mean + k * C + c
+    var_at = running_var + k * C + c
+    unbiased = var * (count / (count - 1.0))
+    tl.store(mean_at, tl.load(mean_at) * (1 - momentum) + mean * momentum)
+    tl.store(var_at, tl.load(var_at) * (1 - momentum) + unbiased * momentum)
+
+
+@triton.jit
+def _normalize(
+    z, bias, gamma, beta, norm, y, pooled, stride, count, C, W,
+    POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """y = gamma * (leaky(z + bias) - mean) / std + beta: reads z once, writes y once.
+
+    With POOL a program goes over 2 x 2 squares and writes their averages as well (a quarter of y).
+    """
+    k = tl.program_id(2)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    b = tl.load(bias + k * stride + c)
+    scale = tl.load(gamma + k * stride + c) * tl.load(norm + (k * 2 + 1) * C + c)
+    shift = tl.load(beta + k * stride + c) - tl.load(norm + (k * 2) * C + c) * scale
+    first = k.to(tl.int64) * count * C
+    squares = count // 4 if POOL else count
+    for start in range(tl.program_id(0) * ROWS, squares, tl.num_programs(0) * ROWS):
+        square = start + tl.arange(0, ROWS)
+        inside = (square < squares)[:, None]
+        average = tl.zeros((ROWS, BC), tl.float32)
+        for corner in tl.static_range(4 if POOL else 1):
+            row = square
+            if POOL:
+                half = W // 2
+                row = (square // half * 2 + corner // 2) * W + square % half * 2 + corner % 2
+            at = first + row[:, None] * C + c[None, :]
+            a = _leaky(tl.load(z + at, mask=inside).to(tl.float32) + b[None, :])
+            v = a * scale[None, :] + shift[None, :]
+            tl.store(y + at, v.to(y.dtype.element_ty), mask=inside)
+            average += v
+        if POOL:
+            at = first // 4 + square[:, None] * C + c[None, :]
+            tl.store(pooled + at, (average / 4).to(y.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _gradient_sums(
+    z, dy, dpool, bias, norm, partial, stride, count, C, W,
+    POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """The sums over rows that the backward pass of a layer needs, in one read of z and dy.
+
+    dy; dy*n; and over rows with z + bias > 0: dy; 1; n, where n = (leaky(z + bias) - mean) / std.
+    With POOL, a quarter of the gradient of the 2 x 2 average is added to dy.
+    """
+    k = tl.program_id(2)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    b = tl.load(bias + k * stride + c)[None, :]
+    mean = tl.load(norm + (k * 2) * C + c)[None, :]
+    inverse = tl.load(norm + (k * 2 + 1) * C + c)[None, :]
+    first = k.to(tl.int64) * count * C
+    s0 = tl.zeros((ROWS, BC), tl.float32)
+    s1 = tl.zeros((ROWS, BC), tl.float32)
+    s2 = tl.zeros((ROWS, BC), tl.float32)
+    s3 = tl.zeros((ROWS, BC), tl.float32)
+    s4 = tl.zeros((ROWS, BC), tl.float32)
+    for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
+        row = start + tl.arange(0, ROWS)
+        inside = (row < count)[:, None]
+        at = first + row[:, None] * C + c[None, :]
+        g = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)
+        if POOL:
+            square = row // (2 * W) * (W // 2) + row % W // 2
+            to = first // 4 + square[:, None] * C + c[None, :]
+            g += tl.load(dpool + to, mask=inside, other=0.0).to(tl.float32) / 4
+        v = tl.load(z + at, mask=inside, other=0.0).to(tl.float32) + b
+        n = (_leaky(v) - mean) * inverse
+        positive = (v > 0) & inside
+        s0 += g
+        s1 += g * n
+        s2 += tl.where(positive, g, 0.0)
+        s3 += tl.where(positive, 1.0, 0.0)
+        s4 += tl.where(positive, n, 0.0)
+    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 5) * C + c
+    tl.store(to, tl.sum(s0, 0))
+    tl.store(to + C, tl.sum(s1, 0))
+    tl.store(to + 2 * C, tl.sum(s2, 0))
+    tl.store(to + 3 * C, tl.sum(s3, 0))
+    tl.store(to + 4 * C, tl.sum(s4, 0))
+
+
+@triton.jit
+def _finish_gradient(
+    partial, gamma, beta, norm, head, dbias, dgamma, dbeta, dhead, means, stride, parts, count, C,
+    HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """Partial sums -> gradients of bias, gamma and beta, and the means of dy and of dy*n.
+
+    With HEAD the sums are those of the gradient of the output image, and dy = it * head weight.
+    """
+    k = tl.program_id(1)
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    s0 = tl.zeros((ROWS, BC), tl.float32)
+    s1 = tl.zeros((ROWS, BC), tl.float32)
+    s2 = tl.zeros((ROWS, BC), tl.float32)
+    s3 = tl.zeros((ROWS, BC), tl.float32)
+    s4 = tl.zeros((ROWS, BC), tl.float32)
+    for start in range(0, parts, ROWS):
+        part = start + tl.arange(0, ROWS)
+        at = partial + ((k * parts + part)[:, None] * 5) * C + c[None, :]
+        inside = (part < parts)[:, None]
+        s0 += tl.load(at, mask=inside, other=0.0)
+        s1 += tl.load(at + C, mask=inside, other=0.0)
+        s2 += tl.load(at + 2 * C, mask=inside, other=0.0)
+        s3 += tl.load(at + 3 * C, mask=inside, other=0.0)
+        s4 += tl.load(at + 4 * C, mask=inside, other=0.0)
+    sum_dy = tl.sum(s0, 0)
+    sum_dy_n = tl.sum(s1, 0)
+    positive_dy = tl.sum(s2, 0)
+    weight = tl.load(gamma + k * stride + c)
+    if HEAD:
+        h = tl.load(head + k * stride + c)
+        offset = tl.load(beta + k * stride + c)
+        tl.store(dhead + k * stride + c, weight * sum_dy_n + offset * sum_dy)
+        sum_dy *= h
+        sum_dy_n *= h
+        positive_dy *= h
+    mean_dy = sum_dy / count
+    mean_dy_n = sum_dy_n / count
+    tl.store(dbeta + k * stride + c, sum_dy)
+    tl.store(dgamma + k * stride + c, sum_dy_n)
+    tl.store(means + (k * 2) * C + c, mean_dy)
+    tl.store(means + (k * 2 + 1) * C + c, mean_dy_n)
+    # dbias sums dz over all rows. Before the slope of leaky the sum is 0 (batch norm takes the
+    # mean out), so that only the rows with slope 1 count, by 1 - leak.
+    positive = positive_dy - mean_dy * tl.sum(s3, 0) - mean_dy_n * tl.sum(s4, 0)
+    scale = weight * tl.load(norm + (k * 2 + 1) * C + c)
+    tl.store(dbias + k * stride + c, (1 - LEAKY) * scale * positive)
+
+
+@triton.jit
+def _input_gradient(
+    z, dy, dpool, head, bias, gamma, norm, means, dz, stride, count, C, W,
+    POOL: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """dz = leaky' * gamma / std * (dy - mean(dy) - n mean(dy*n)): reads z, dy, writes dz (may be z).
+
+    With HEAD, dy is (rows,), the gradient of the output image, to be spread by the head weight.
+    """
+    k = tl.program_id(2)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    b = tl.load(bias + k * stride + c)[None, :]
+    mean = tl.load(norm + (k * 2) * C + c)[None, :]
+    inverse = tl.load(norm + (k * 2 + 1) * C + c)[None, :]
+    scale = tl.load(gamma + k * stride + c)[None, :] * inverse
+    mean_dy = tl.load(means + (k * 2) * C + c)[None, :]
+    mean_dy_n = tl.load(means + (k * 2 + 1) * C + c)[None, :]
+    first = k.to(tl.int64) * count * C
+    for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
+        row = start + tl.arange(0, ROWS)
+        inside = (row < count)[:, None]
+        at = first + row[:, None] * C + c[None, :]
+        if HEAD:
+            h = tl.load(head + k * stride + c)[None, :]
+            image = tl.load(dy + k.to(tl.int64) * count + row, mask=row < count, other=0.0)
+            g = image[:, None] * h
+        else:
+            g = tl.load(dy + at, mask=inside).to(tl.float32)
+        if POOL:
+            square = row // (2 * W) * (W // 2) + row % W // 2
+            to = first // 4 + square[:, None] * C + c[None, :]
+            g += tl.load(dpool + to, mask=inside).to(tl.float32) / 4
+        v = tl.load(z + at, mask=inside).to(tl.float32) + b
+        n = (_leaky(v) - mean) * inverse
+        g = scale * (g - mean_dy - n * mean_dy_n)
+        tl.store(dz + at, tl.where(v > 0, g, LEAKY * g).to(dz.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _head(
+    z, zero_filled, images, indices, bias, gamma, beta, norm, head, head_bias,
+    output, partial, loss, stride, count, pixels, C,
+    EVALUATE: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """x_hat = |zero-filled| + head(normalize(z)), L1 loss and its gradient, in one read of z.
+
+    output becomes sign(x_hat - x) / count, the gradient of the loss by x_hat, and partial the
+    sums of :func:`_gradient_sums` with it for dy. With EVALUATE output becomes x_hat, no more.
+    """
+    k = tl.program_id(1)
+    c = tl.arange(0, BC)
+    real = c < C
+    b = tl.load(bias + k * stride + c, mask=real, other=0.0)[None, :]
+    mean = tl.load(norm + (k * 2) * C + c, mask=real, other=0.0)
+    inverse = tl.load(norm + (k * 2 + 1) * C + c, mask=real, other=0.0)
+    h = tl.load(head + k * stride + c, mask=real, other=0.0)
+    scale = tl.load(gamma + k * stride + c, mask=real, other=0.0) * inverse
+    shift = tl.load(beta + k * stride + c, mask=real, other=0.0) - mean * scale
+    constant = tl.sum(h * shift, 0) + tl.load(head_bias + k * stride)
+    weight = (h * scale)[None, :]
+    s0 = tl.zeros((ROWS,), tl.float32)
+    s1 = tl.zeros((ROWS, BC), tl.float32)
+    s2 = tl.zeros((ROWS, BC), tl.float32)
+    s3 = tl.zeros((ROWS, BC), tl.float32)
+    s4 = tl.zeros((ROWS, BC), tl.float32)
+    distance = tl.zeros((ROWS,), tl.float32)
+    first = k.to(tl.int64) * count
+    for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
+        row = start + tl.arange(0, ROWS)
+        rows = row < count
+        inside = rows[:, None] & real[None, :]
+        at = first + row
+        v = tl.load(z + at[:, None] * C + c[None, :], mask=inside, other=0.0).to(tl.float32) + b
+        a = _leaky(v)
+        re = tl.load(zero_filled + at * 2, mask=rows, other=0.0)
+        im = tl.load(zero_filled + at * 2 + 1, mask=rows, other=0.0)
+        estimate = tl.sqrt(re * re + im * im) + tl.sum(a * weight, 1) + constant
+        if EVALUATE:
+            tl.store(output + at, estimate, mask=rows)
+        else:
+            image = tl.load(indices + first // pixels + row // pixels, mask=rows, other=0)
+            x = tl.load(images + image * pixels + row % pixels, mask=rows, other=0.0)
+            d = tl.where(rows, estimate - x, 0.0)
+            distance += tl.abs(d)
+            g = tl.where(d > 0, 1.0, tl.where(d < 0, -1.0, 0.0)) / count
+            tl.store(output + at, g, mask=rows)
+            n = (a - mean[None, :]) * inverse[None, :]
+            positive = (v > 0) & inside
+            s0 += g
+            s1 += g[:, None] * n
+            s2 += tl.where(positive, g[:, None], 0.0)
+            s3 += tl.where(positive, 1.0, 0.0)
+            s4 += tl.where(positive, n, 0.0)
+    if not EVALUATE:
+        part = k * tl.num_programs(0) + tl.program_id(0)
+        tl.store(loss + part, tl.sum(distance, 0))
+        to = partial + (part * 5) * C + c
+        tl.store(to, tl.zeros((BC,), tl.float32) + tl.sum(s0, 0), mask=real)
+        tl.store(to + C, tl.sum(s1, 0), mask=real)
+        tl.store(to + 2 * C, tl.sum(s2, 0), mask=real)
+        tl.store(to + 3 * C, tl.sum(s3, 0), mask=real)
+        tl.store(to + 4 * C, tl.sum(s4, 0), mask=real)
+
+
+@triton.jit
+def _encode(p, u, slopes, kspace, indices, y, B, N, BLOCK: tl.constexpr):
+    """y = ifftshift(sigmoid(s (P - U))) * F(x) of each image, complex as pairs of floats."""
+    image = tl.program_id(1).to(tl.int64)
+    k = image // B
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < N * N
+    centred = (at // N + N // 2) % N * N + (at % N + N // 2) % N
+    s = tl.load(slopes + k)
+    probability = tl.load(p + k * N * N + centred, mask=inside)
+    m = tl.sigmoid(s * (probability - tl.load(u + image * N * N + centred, mask=inside)))
+    source = kspace + (tl.load(indices + image) * N * N + at) * 2
+    to = y + (image * N * N + at) * 2
+    tl.store(to, m * tl.load(source, mask=inside), mask=inside)
+    tl.store(to + 1, m * tl.load(source + 1, mask=inside), mask=inside)
+
+
+@triton.jit
+def _encode_gradient(p, u, slopes, kspace, indices, dy, dp, B, N, BLOCK: tl.constexpr):
+    """dP: the sum over a model's images of s M (1 - M) Re(conj(F(x)) dy)."""
+    k = tl.program_id(1).to(tl.int64)
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < N * N
+    centred = (at // N + N // 2) % N * N + (at % N + N // 2) % N
+    s = tl.load(slopes + k)
+    probability = tl.load(p + k * N * N + centred, mask=inside)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for b in range(B):
+        image = k * B + b
+        m = tl.sigmoid(s * (probability - tl.load(u + image * N * N + centred, mask=inside)))
+        source = kspace + (tl.load(indices + image) * N * N + at) * 2
+        g = dy + (image * N * N + at) * 2
+        dm = tl.load(source, mask=inside) * tl.load(g, mask=inside)
+        dm += tl.load(source + 1, mask=inside) * tl.load(g + 1, mask=inside)
+        total += s * m * (1 - m) * dm
+    tl.store(dp + k * N * N + centred, total, mask=inside)
+
+
+@triton.jit
+def _adam(
+    parameter, gradient, average, square, rates, corrections, size, beta1, beta2, eps,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """torch.optim.Adam's step on all parameters at once: moves 28 bytes each."""
+    k = tl.program_id(1)
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < size
+    at = k.to(tl.int64) * size + i
+    g = tl.load(gradient + at, mask=inside)
+    m = tl.load(average + at, mask=inside)
+    m += (1 - beta1) * (g - m)
+    v = beta2 * tl.load(square + at, mask=inside) + (1 - beta2) * g * g
+    rate = tl.load(rates + k) / tl.load(corrections + 2 * k)
+    root = tl.sqrt(v) / tl.sqrt(tl.load(corrections + 2 * k + 1)) + eps
+    p = tl.load(parameter + at, mask=inside) - rate * m / root
+    tl.store(parameter + at, p, mask=inside)
+    tl.store(average + at, m, mask=inside)
+    tl.store(square + at, v, mask=inside)
+
+
+def channel_block(channels: int) -> int:
+    """The largest power of two that divides the channels, at most 64."""
+    return min(64, channels & -channels)
+
+
+def row_grid(models: int, count: int, channels: int, block: int) -> tuple[int, tuple[int, ...]]:
+    """Rows a program takes at a time, and a grid (shares of the rows, channel blocks, models)."""
+    rows = TILE // block
+    blocks = triton.cdiv(channels, block)
+    shares = max(1, min(triton.cdiv(count, rows), PROGRAMS // (models * blocks)))
+    return rows, (shares, blocks, models)
+
+
+def encode(p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor) -> Tensor:
+    """Undersample with relaxed masks of their own (eqs. 1 and 6): (K, B, N, N) complex64.
+
+    Args:
+        p: (K, N, N) probabilities, centred, as u.
+        u: (K, B, N, N) uniform draws.
+        slopes: (K,).
+        kspace: (n, N, N) complex64 Fourier transforms of the images, in FFT order.
+        indices: (K, B) int64, which of them each mask is for.
+    """
+    y = torch.empty(u.shape, dtype=torch.complex64, device=u.device)
+    _, batch, size, _ = u.shape
+    grid = (triton.cdiv(size * size, BLOCK), indices.numel())
+    data, out = torch.view_as_real(kspace), torch.view_as_real(y)
+    _encode[grid](p, u, slopes, data, indices, out, batch, size, BLOCK=BLOCK)
+    return y
+
+
+def encode_gradient(
+    p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor, dy: Tensor
+) -> Tensor:
+    """Gradient of :func:`encode` by p, (K, N, N), from that by its result."""
+    dp = torch.empty_like(p)
+    _, batch, size, _ = u.shape
+    grid = (triton.cdiv(size * size, BLOCK), len(p))
+    data, dy = torch.view_as_real(kspace), torch.view_as_real(dy)
+    _encode_gradient[grid](p, u, slopes, data, indices, dy, dp, batch, size, BLOCK=BLOCK)
+    return dp
+
+
+def adam(
+    parameter: Tensor,
+    gradient: Tensor,
+    average: Tensor,
+    square: Tensor,
+    rates: Tensor,
+    steps: Tensor,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> None:
+    """One step of Adam with torch's defaults, in place, of K models at once.
+
+    Args:
+        parameter: (K, size) float32; so are the gradient and the two moments.
+        gradient: of the loss.
+        average: first moment.
+        square: second moment.
+        rates: (K,) float32 learning rates.
+        steps: (K,) float32 steps done, this one included.
+        betas: of the two moments.
+        eps: added to the root of the second moment.
+    """
+    models, size = parameter.shape
+    corrections = torch.stack([1 - beta ** steps.double() for beta in betas], 1).float()  # (K, 2)
+    _adam[(triton.cdiv(size, BLOCK), models)](
+        parameter, gradient, average, square, rates, corrections, size, *betas, eps, BLOCK=BLOCK
+    )

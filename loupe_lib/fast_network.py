@@ -1,0 +1,274 @@
+"""Forward and backward pass of K U-Nets side by side, and the loss, written out by hand.
+
+The network is :class:`loupe_lib.unet.UNet`; what autograd would do is done here in fewer passes
+over memory. The backward pass writes the gradient of a convolution's output over that output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from loupe_lib import fast_kernels as kernels
+from loupe_lib.fast_convolutions import CudnnConvolutions, PackedConvolutions, spread
+from loupe_lib.unet import LEVELS
+
+EPS, MOMENTUM = 1e-5, 0.1  # of torch's BatchNorm2d
+
+
+@dataclass(frozen=True)
+class Store:
+    """Parameters of K models by the names of :class:`loupe_lib.Loupe`, a row of memory a model.
+
+    Convolution weights are (K, out, height, width, in), others (K, *shape).
+    """
+
+    value: Mapping[str, Tensor]  # float32
+    gradient: Mapping[str, Tensor]  # float32
+    half: Mapping[str, Tensor]  # in the precision of the activations
+    statistics: Mapping[str, Tensor]  # running mean and variance of batch norms, (K, C)
+    stride: int  # elements between two models, of value and gradient
+
+
+class Layer:
+    """LeakyReLU and batch norm of K models, with the convolution whose output they take.
+
+    Args:
+        store: parameters.
+        block: name of the pair of convolutions, such as ``decoder.unet.down.0``.
+        index: 0 or 1, which of the pair.
+        convolutions: what does the convolution.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        block: str,
+        index: int,
+        convolutions: PackedConvolutions | CudnnConvolutions,
+    ) -> None:
+        convolution, norm = f"{block}.{3 * index}", f"{block}.{3 * index + 2}"
+        self.convolutions = convolutions
+        self.stride = store.stride
+        self.weight = store.value[f"{convolution}.weight"]
+        self.half = store.half[f"{convolution}.weight"]
+        self.dweight = store.gradient[f"{convolution}.weight"]
+        self.bias = store.value[f"{convolution}.bias"]
+        self.dbias = store.gradient[f"{convolution}.bias"]
+        self.gamma = store.value[f"{norm}.weight"]
+        self.dgamma = store.gradient[f"{norm}.weight"]
+        self.beta = store.value[f"{norm}.bias"]
+        self.dbeta = store.gradient[f"{norm}.bias"]
+        self.running_mean = store.statistics[f"{norm}.running_mean"]
+        self.running_var = store.statistics[f"{norm}.running_var"]
+        self.models, self.channels = self.gamma.shape
+
+    def convolve(self, x: Tensor, training: bool) -> None:
+        """Take (K B, H, W, in); keep the convolution and its statistics for what follows."""
+        self.x = x
+        self.z = self.convolutions.forward(x, self.half)
+        self._measure(None, training)
+
+    def convolve_up(self, skip: Tensor, low: Tensor, training: bool) -> None:
+        """The same of skip and upsampled low, concatenated."""
+        self.skip, self.low = skip, low
+        self.w4 = spread(self.weight[..., skip.shape[3] :]).to(skip.dtype)
+        self.z, extra = self.convolutions.up_forward(skip, low, self.half, self.w4)
+        self._measure(extra, training)
+
+    def _measure(self, extra: Tensor | None, training: bool) -> None:
+        """Find ``norm`` (K, 2, C): mean and 1/std of each channel."""
+        if not training:
+            if extra is not None:
+                self.z += extra
+            self.norm = torch.stack([self.running_mean, (self.running_var + EPS).rsqrt()], 1)
+            return
+        block, rows, grid = self._rows()
+        partial = self.bias.new_empty(self.models, grid[0], 2, self.channels)
+        kernels._statistics[grid](
+            self.z, extra, self.bias, partial, self.stride, self.count, self.channels,
+            ADD=extra is not None, ROWS=rows, BC=block, num_warps=8,
+        )  # fmt: skip
+        self.norm = self.bias.new_empty(self.models, 2, self.channels)
+        kernels._finish_statistics[(self.channels // block, self.models)](
+            partial, self.norm, self.running_mean, self.running_var, grid[0], self.count,
+            MOMENTUM, EPS, self.channels, ROWS=32, BC=block,
+        )  # fmt: skip
+
+    @property
+    def count(self) -> int:
+        """Pixels of one model: B H W."""
+        return self.z.shape[:3].numel() // self.models
+
+    def _rows(self) -> tuple[int, int, tuple[int, ...]]:
+        block = kernels.channel_block(self.channels)
+        return block, *kernels.row_grid(self.models, self.count, self.channels, block)
+
+    def normalize(self, pool: bool = False) -> tuple[Tensor, Tensor | None]:
+        """LeakyReLU and batch norm: (K B, H, W, C), and with ``pool`` its 2 x 2 averages."""
+        block, rows, grid = self._rows()
+        n, h, w, c = self.z.shape
+        y = torch.empty_like(self.z)
+        pooled = self.z.new_empty(n, h // 2, w // 2, c) if pool else None
+        kernels._normalize[grid](
+            self.z, self.bias, self.gamma, self.beta, self.norm, y, pooled,
+            self.stride, self.count, c, w, POOL=pool, ROWS=rows, BC=block, num_warps=8,
+        )  # fmt: skip
+        return y, pooled
+
+    def normalize_backward(self, dy: Tensor, dpool: Tensor | None = None) -> Tensor:
+        """Gradient of the convolution's output from that of :meth:`normalize`'s."""
+        block, rows, grid = self._rows()
+        partial = self.bias.new_empty(self.models, grid[0], 5, self.channels)
+        kernels._gradient_sums[grid](
+            self.z, dy, dpool, self.bias, self.norm, partial, self.stride, self.count,
+            self.channels, self.z.shape[2],
+            POOL=dpool is not None, ROWS=rows, BC=block, num_warps=8,
+        )  # fmt: skip
+        return self.finish_backward(dy, dpool, partial, None, None)
+
+    def finish_backward(
+        self,
+        dy: Tensor,
+        dpool: Tensor | None,
+        partial: Tensor,
+        head: Tensor | None,
+        dhead: Tensor | None,
+    ) -> Tensor:
+        """The same once the sums over rows are known; dy may be an image's (see _head)."""
+        block, rows, grid = self._rows()
+        means = torch.empty_like(self.norm)
+        kernels._finish_gradient[(self.channels // block, self.models)](
+            partial, self.gamma, self.beta, self.norm, head, self.dbias, self.dgamma, self.dbeta,
+            dhead, means, self.stride, partial.shape[1], self.count, self.channels,
+            HEAD=head is not None, ROWS=32, BC=block,
+        )  # fmt: skip
+        kernels._input_gradient[grid](
+            self.z, dy, dpool, head, self.bias, self.gamma, self.norm, means, self.z,
+            self.stride, self.count, self.channels, self.z.shape[2],
+            POOL=dpool is not None, HEAD=head is not None, ROWS=rows, BC=block, num_warps=8,
+        )  # fmt: skip
+        return self.z
+
+    def convolve_backward(self, dz: Tensor) -> Tensor:
+        """Gradient of :meth:`convolve`'s input; fills that of the weights."""
+        dx = self.convolutions.backward(self.x, dz, self.half, self.dweight)
+        del self.x, self.z
+        return dx
+
+    def convolve_up_backward(self, dz: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of :meth:`convolve_up`'s inputs; fills that of the weights."""
+        both = self.convolutions.up_backward(
+            self.skip, self.low, dz, self.half, self.dweight, self.w4
+        )
+        del self.skip, self.low, self.z, self.w4
+        return both
+
+
+class Network:
+    """The decoders of K models.
+
+    Args:
+        store: their parameters.
+        models: K.
+    """
+
+    def __init__(self, store: Store, models: int) -> None:
+        packed = PackedConvolutions(models)
+        many = CudnnConvolutions() if models == 1 else packed
+
+        def pair(name: str, level: int, first: PackedConvolutions | CudnnConvolutions = many):
+            block = f"decoder.unet.{name}.{level}"
+            return Layer(store, block, 0, first), Layer(store, block, 1, many)
+
+        self.store, self.models = store, models
+        # The first layer's input is complex float32, two channels: not for cuDNN.
+        self.down = [pair("down", level, packed if level == 0 else many) for level in range(LEVELS)]
+        self.up = [pair("up", level) for level in range(LEVELS - 1)]
+
+    def forward(self, z: Tensor, training: bool) -> Layer:
+        """(K B, N, N, 2) float32 -> the last layer, before its normalization."""
+        x, skips = z, []
+        for level, (first, second) in enumerate(self.down):
+            first.convolve(x, training)
+            second.convolve(first.normalize()[0], training)
+            bottom = level == LEVELS - 1
+            y, pooled = second.normalize(pool=not bottom)
+            skips.append(y)
+            x = y if pooled is None else pooled
+        low = skips.pop()
+        for first, second in self.up:
+            first.convolve_up(skips.pop(), low, training)
+            second.convolve(first.normalize()[0], training)
+            if second is not self.up[-1][1]:
+                low = second.normalize()[0]
+        return second
+
+    def backward(self, dz: Tensor) -> Tensor:
+        """Gradient of the last layer's convolution -> that of (K B, N, N, 2) float32."""
+        dskips = []
+        for first, second in reversed(self.up):
+            if second is not self.up[-1][1]:
+                dz = second.normalize_backward(dlow)
+            dz = first.normalize_backward(second.convolve_backward(dz))
+            dskip, dlow = first.convolve_up_backward(dz)
+            dskips.append(dskip)
+        dy, dpool = dlow, None
+        for first, second in reversed(self.down):
+            dz = second.normalize_backward(dy, dpool)
+            dz = first.normalize_backward(second.convolve_backward(dz))
+            dpool = first.convolve_backward(dz)
+            dy = dskips.pop() if dskips else dpool
+        return dpool
+
+    def loss_and_gradient(
+        self, z: Tensor, images: Tensor, indices: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both passes of ``|z| + D(z)`` and its L1 distance to images.
+
+        Args:
+            z: (K, B, N, N) complex64, the zero-filled images.
+            images: (n, N, N) float32.
+            indices: (K, B) int64, the image that each z is of.
+
+        Returns:
+            (K,) mean distances, and (K, B, N, N) complex64, the gradient by z.
+        """
+        channels = torch.view_as_real(z).flatten(0, 1)  # (K B, N, N, 2)
+        last = self.forward(channels, training=True)
+        sign, partial, sums = self._head(last, channels, images, indices)
+        loss = sums.sum(1) / last.count
+        head = "decoder.unet.head"
+        self.store.gradient[f"{head}.bias"].copy_(sign.flatten(1).sum(1, keepdim=True))
+        dz = last.finish_backward(
+            sign, None, partial,
+            self.store.value[f"{head}.weight"], self.store.gradient[f"{head}.weight"],
+        )  # fmt: skip
+        gradient = torch.view_as_complex(self.backward(dz)).view_as(z)
+        return loss, gradient + sign.view(z.shape) * torch.sgn(z)
+
+    def infer(self, z: Tensor) -> Tensor:
+        """``|z| + D(z)`` with the running statistics: (K, n, N, N) complex64 -> float32."""
+        channels = torch.view_as_real(z).flatten(0, 1)
+        last = self.forward(channels, training=False)
+        return self._head(last, channels, None, None)[0].view(z.shape)
+
+    def _head(
+        self, last: Layer, channels: Tensor, images: Tensor | None, indices: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        evaluate = images is None
+        block = triton.next_power_of_2(last.channels)
+        rows, (shares, *_) = kernels.row_grid(self.models, last.count, last.channels, block)
+        partial = last.bias.new_empty(self.models, shares, 5, last.channels)
+        loss = last.bias.new_empty(self.models, shares)
+        output = last.bias.new_empty(self.models, last.count)
+        head = "decoder.unet.head"
+        kernels._head[(shares, self.models)](
+            last.z, channels, images, indices, last.bias, last.gamma, last.beta, last.norm,
+            self.store.value[f"{head}.weight"], self.store.value[f"{head}.bias"],
+            output, partial, loss, last.stride, last.count, channels.shape[1] ** 2, last.channels,
+            EVALUATE=evaluate, ROWS=rows, BC=block, num_warps=8,
+        )  # fmt: skip
+        return output, partial, loss
