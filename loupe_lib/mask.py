@@ -137,7 +137,7 @@ def relax(p: Tensor, u: Tensor, slope: Tensor | float) -> Tensor:
 
 def check_size(size: int) -> int:
     """Return ``size`` if it is a multiple of 16, at least 32; else raise InputError."""
-    if isinstance(size, bool) or size != int(size) or size < 32 or size % 16:
+    if isinstance(size, bool) or not size >= 32 or size % 16:  # NaN and infinity fail too
         raise InputError(f"size must be a multiple of 16, at least 32; got {size}")
     return int(size)
 
