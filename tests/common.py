@@ -1,0 +1,85 @@
+"""What several test files share: the smallest runs, devices, and damaged files."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib.config import RunConfig
+from loupe_lib.profiles import profile
+
+on_each_device = pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+            ],
+        ),
+    ],
+)
+
+
+def smoke(**changes: object) -> RunConfig:
+    """The 4S run of the smoke profile, with some settings changed."""
+    return dataclasses.replace(profile("smoke", slopes=[]).configs()[0], **changes)
+
+
+def fixed(slope: float = 200.0, **changes: object) -> RunConfig:
+    """Its baseline: the same number of epochs at one slope."""
+    both = smoke().shrink_epochs + smoke().settle_epochs
+    return smoke(slope=slope, shrink_epochs=0, settle_epochs=both, **changes)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Uniform numbers in [0, 1], float32."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def dft2(x: np.ndarray) -> np.ndarray:
+    """The orthonormal 2-D DFT by its definition, DC at [0, 0]; x is (..., N, N)."""
+    n = x.shape[-1]
+    frequency = np.outer(np.arange(n), np.arange(n))
+    f = np.exp(-2j * np.pi * frequency / n) / np.sqrt(n)
+    return f @ x @ f.T
+
+
+def idft2(y: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`dft2`."""
+    return np.conj(dft2(np.conj(y)))
+
+
+def uncentre(mask: np.ndarray) -> np.ndarray:
+    """A mask with DC at [N//2, N//2] in the order of the DFT, DC at [0, 0]."""
+    half = mask.shape[-1] // 2
+    return np.roll(mask, (-half, -half), axis=(-2, -1))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """In float64."""
+    return 0.5 * (1 + np.tanh(np.asarray(x, np.float64) / 2))
+
+
+def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file under a folder: when it was written, and what is in it."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def cut(path: Path, share: float) -> None:
+    """Lose the end of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def assert_one_line(message: str) -> None:
+    """Assert that it reads as a single line."""
+    assert message.strip() and "\n" not in message.strip()

@@ -1,0 +1,40 @@
+"""Real runs of the smallest size, trained once for all tests that only look at them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from loupe_lib.images import Images
+from loupe_lib.profiles import Profile, profile
+from loupe_lib.results import RunResult
+from loupe_lib.sources import load_images
+from loupe_lib.sweep import result_file, sweep
+from tests.common import smoke
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained sweep: R = 4 and 8, two fixed slopes and 4S, two seeds."""
+
+    profile: Profile
+    runs: Path
+    results: list[RunResult]
+
+    def weights(self, k: int) -> Path:
+        """The weights of the k-th run of the profile."""
+        return result_file(self.runs, self.profile.configs()[k]).parent / "weights.safetensors"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    runs = tmp_path_factory.mktemp("runs")
+    chosen = profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
+    # One at a time stays in this process, whatever the number of cores.
+    results = [sweep([config], runs, progress=False)[0] for config in chosen.configs()]
+    return Trained(chosen, runs, results)
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    return load_images(smoke())

@@ -1,0 +1,105 @@
+"""The encoder against the DFT by its definition, and its properties as an operator."""
+
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import Encoder, ProbabilityMask
+from loupe_lib.encoder import undersample
+from tests.common import dft2, idft2, on_each_device, random, uncentre
+
+N = 32
+
+
+@on_each_device
+@pytest.mark.parametrize("shape", [(N, N), (3, N, N)], ids=["one mask", "a mask an image"])
+def test_undersample_is_eq_1(shape, device):
+    x, mask = random(3, N, N), random(*shape, seed=1)
+    y = undersample(x.to(device), mask.to(device))
+    assert y.dtype == torch.complex64
+    expected = uncentre(mask.double().numpy()) * dft2(x.double().numpy())
+    np.testing.assert_allclose(y.cpu().numpy(), expected, atol=2e-5)
+
+
+def test_the_mask_is_centred_and_k_space_in_fft_order():
+    x, mask = random(1, N, N), torch.zeros(N, N)
+    mask[N // 2, N // 2] = 1
+    y = undersample(x, mask)
+    assert y[0, 0, 0].real.item() == pytest.approx(x.sum().item() / N, rel=1e-5)
+    assert y.count_nonzero() == 1
+
+
+def test_a_wave_is_where_its_frequency_is():
+    rows, columns = np.indices((N, N))
+    x = torch.tensor(0.5 + 0.5 * np.cos(2 * np.pi * (3 * rows + 5 * columns) / N)).float()
+    mask = torch.zeros(N, N)
+    mask[N // 2 + 3, N // 2 + 5] = mask[N // 2 - 3, N // 2 - 5] = 1
+    energy = undersample(x[None], mask).abs().square().sum().item()
+    assert energy == pytest.approx((x - 0.5).square().sum().item(), rel=1e-5)
+
+
+@on_each_device
+def test_a_full_mask_is_an_isometry(device):
+    x = random(2, N, N).to(device)
+    y = undersample(x, torch.ones(N, N, device=device))
+    assert y.abs().square().sum().item() == pytest.approx(x.square().sum().item(), rel=1e-5)
+
+
+@on_each_device
+def test_the_adjoint_masks_and_transforms_back(device):
+    x, mask = random(2, N, N).to(device), random(2, N, N, seed=1).to(device)
+    y = torch.complex(random(2, N, N, seed=2), random(2, N, N, seed=3) - 0.5).to(device)
+    left = (undersample(x, mask) * y.conj()).sum().item()  # <F x, y>
+    adjoint = idft2(uncentre(mask.cpu().double().numpy()) * y.cpu().numpy())  # F^H y
+    right = (x.cpu().double().numpy() * adjoint.conj()).sum()
+    assert abs(left - right) < 1e-5 * abs(right)
+
+
+@on_each_device
+def test_autograd_is_the_adjoint(device):
+    x, mask = random(2, N, N).to(device).requires_grad_(), random(N, N, seed=1).to(device)
+    y = torch.complex(random(2, N, N, seed=2), random(2, N, N, seed=3)).to(device)
+    (undersample(x, mask) * y.conj()).real.sum().backward()
+    adjoint = idft2(uncentre(mask.cpu().double().numpy()) * y.cpu().numpy())
+    np.testing.assert_allclose(x.grad.cpu().numpy(), adjoint.real, atol=2e-5)
+
+
+def test_training_gives_each_image_a_relaxed_mask_of_its_own():
+    encoder = Encoder(ProbabilityMask(N, 4, slope=20)).train()
+    encoder.generator = torch.Generator().manual_seed(3)
+    x = random(1, N, N).expand(4, -1, -1)
+    masks = encoder.mask.sample(4, torch.Generator().manual_seed(3))
+    y = encoder(x)
+    assert torch.equal(y, undersample(x, masks))
+    assert all(not torch.equal(y[i], y[j]) for i in range(4) for j in range(i))
+    assert not torch.equal(encoder(x), y)
+
+
+def test_inference_uses_the_thresholded_mask():
+    encoder = Encoder(ProbabilityMask(N, 2)).eval()
+    x = random(2, N, N)
+    hard = uncentre(np.where(encoder.mask.probabilities().detach().numpy() > 0.5, 1.0, 0.0))
+    y = encoder(x)
+    np.testing.assert_allclose(y.detach().numpy(), hard * dft2(x.double().numpy()), atol=2e-5)
+    assert torch.equal(encoder(x), y)
+
+
+def test_draws_depend_on_the_generator_of_the_encoder_alone():
+    encoder = Encoder(ProbabilityMask(N, 4))
+    x, drawn = random(2, N, N), []
+    for elsewhere in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(elsewhere)
+            encoder.generator = torch.Generator().manual_seed(0)
+            drawn.append(encoder(x))
+    assert torch.equal(*drawn)
+
+
+@on_each_device
+def test_autocast_changes_nothing_in_the_encoder(device):
+    encoder, x = Encoder(ProbabilityMask(N, 4)).eval().to(device), random(2, N, N).to(device)
+    expected = encoder(x)
+    with torch.autocast(device, torch.bfloat16):
+        y = encoder(x)
+    assert y.dtype == torch.complex64
+    assert torch.equal(y, expected)

@@ -1,0 +1,243 @@
+"""The mask against float64 NumPy, and the conditions under which it has to hold."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import Encoder, InputError, ProbabilityMask, binarize, rescale
+from loupe_lib.mask import relax
+from tests.common import assert_one_line, on_each_device, random, sigmoid
+
+N = 32
+
+MAPS = {
+    "mean above r": random(N, N),
+    "mean below r": random(N, N) * 0.2,
+    "mean equal to r": torch.tensor([0.0, 0.5]).repeat(N, N // 2),
+    "constant, equal to r": torch.full((N, N), 0.25),
+    "all zero": torch.zeros(N, N),
+    "all one": torch.ones(N, N),
+    "binary": (random(N, N) > 0.9).float(),
+}
+each_map = pytest.mark.parametrize("s", MAPS.values(), ids=MAPS.keys())
+
+
+def rescaled(s: np.ndarray, acceleration: float) -> np.ndarray:
+    """Eq. 5."""
+    r, mean = 1 / acceleration, s.mean()
+    return s * r / mean if mean >= r else 1 - (1 - r) / (1 - mean) * (1 - s)
+
+
+@on_each_device
+@each_map
+@pytest.mark.parametrize("acceleration", [4, 8, 1.5])
+def test_rescale_is_eq_5(s, acceleration, device):
+    p = rescale(s.to(device), acceleration).cpu().double().numpy()
+    np.testing.assert_allclose(p, rescaled(s.double().numpy(), acceleration), atol=1e-6)
+    assert abs(p.mean() - 1 / acceleration) < 2e-7
+    assert p.min() >= 0 and p.max() <= 1
+
+
+@each_map
+def test_rescale_to_an_acceleration_of_1_keeps_everything(s):
+    assert torch.equal(rescale(s, 1), torch.ones(N, N))
+
+
+@on_each_device
+@each_map
+@pytest.mark.parametrize("acceleration", [1, 4, 8])
+def test_the_gradient_of_rescale_is_finite(s, acceleration, device):
+    s = s.clone().to(device).requires_grad_()
+    (rescale(s, acceleration) * random(N, N, seed=1).to(device)).sum().backward()
+    assert s.grad is not None and s.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["mean above r", "mean below r"])
+def test_the_gradient_of_rescale_is_that_of_eq_5(name):
+    s, weight = MAPS[name].clone().requires_grad_(), random(N, N, seed=1)
+    (rescale(s, 4) * weight).sum().backward()
+    step = 1e-6
+    for entry in [(0, 0), (3, 17), (31, 31)]:
+        up, down = (s.detach().double().numpy() for _ in range(2))
+        up[entry] += step
+        down[entry] -= step
+        difference = (rescaled(up, 4) - rescaled(down, 4)) * weight.double().numpy()
+        assert s.grad[entry].item() == pytest.approx(difference.sum() / (2 * step), abs=1e-4)
+
+
+def uniform_distance(values: np.ndarray, low: float, high: float) -> float:
+    """Kolmogorov and Smirnov's distance from U[low, high], in units of its 1 % quantile."""
+    ordered = (np.sort(values, axis=None) - low) / (high - low)
+    rank = np.arange(1, ordered.size + 1) / ordered.size
+    return float(np.abs(ordered - rank).max() * math.sqrt(ordered.size) / 1.63)
+
+
+def test_s_starts_uniform_between_1_and_99_percent():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mask = ProbabilityMask(320, 4, t=3)
+    s = sigmoid(3 * mask.gamma.detach().double().numpy())
+    assert s.min() >= 0.01 - 1e-6 and s.max() <= 0.99 + 1e-6
+    assert uniform_distance(s, 0.01, 0.99) < 1
+
+
+@pytest.mark.parametrize("acceleration", [1, 1.5, 4, 8])
+def test_probabilities_are_the_rescaled_sigmoid_of_gamma(acceleration):
+    mask = ProbabilityMask(N, acceleration)
+    p = mask.probabilities().detach().double().numpy()
+    gamma = mask.gamma.detach().double().numpy()
+    np.testing.assert_allclose(p, rescaled(sigmoid(5 * gamma), acceleration), atol=1e-6)
+    assert abs(p.mean() - 1 / acceleration) < 2e-7
+    assert p.min() >= 0 and p.max() <= 1
+
+
+@pytest.mark.parametrize("slope", [1, 200, 5e4, 1e6])
+def test_relax_is_eq_6(slope):
+    p, u = random(N, N), random(3, N, N, seed=1)
+    expected = sigmoid(slope * (p.double() - u.double()).numpy())
+    # P - U is rounded at 6e-8, and the slope multiplies that.
+    np.testing.assert_allclose(relax(p, u, slope).numpy(), expected, atol=1e-6 + 2e-8 * slope)
+
+
+def test_masks_are_drawn_by_eq_6_with_one_u_an_image():
+    mask = ProbabilityMask(N, 4, slope=5)
+    drawn = mask.sample(8, torch.Generator().manual_seed(0)).detach().double()
+    assert drawn.shape == (8, N, N)
+    u = (mask.probabilities().detach() - torch.logit(drawn) / 5).numpy()
+    assert uniform_distance(u, 0, 1) < 1
+    correlation = np.corrcoef(u.reshape(8, -1)) - np.eye(8)
+    assert np.abs(correlation).max() < 5 / N  # five standard deviations
+
+
+def test_draws_are_those_of_the_generator():
+    mask = ProbabilityMask(N, 4)
+    first, same, other = (mask.sample(2, torch.Generator().manual_seed(k)) for k in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@on_each_device
+@pytest.mark.parametrize("slope", [10.0**k for k in range(7)])
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+def test_gradients_of_gamma_are_finite_and_not_all_zero(slope, autocast, device):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mask = ProbabilityMask(128, 4, slope)
+    encoder = Encoder(mask).to(device)
+    encoder.generator = torch.Generator(device).manual_seed(0)
+    x = random(8, 128, 128).to(device)
+    context = torch.autocast(device, torch.bfloat16) if autocast else contextlib.nullcontext()
+    with context:
+        encoder(x).abs().square().sum().backward()
+    gradient = mask.gamma.grad
+    assert gradient.dtype == torch.float32
+    assert gradient.isfinite().all()
+    assert gradient.count_nonzero() > 0
+
+
+@on_each_device
+def test_autocast_changes_nothing_in_the_mask(device):
+    mask = ProbabilityMask(N, 4, slope=1e5).to(device)
+    drawn = mask.sample(2, torch.Generator(device).manual_seed(0))
+    with torch.autocast(device, torch.bfloat16):
+        under = mask.sample(2, torch.Generator(device).manual_seed(0))
+        probabilities = mask.probabilities()
+    assert under.dtype == probabilities.dtype == torch.float32
+    assert torch.equal(under, drawn)
+    assert torch.equal(probabilities, mask.probabilities())
+
+
+def test_the_slope_is_a_buffer_that_changes_in_place():
+    mask = ProbabilityMask(N, 4, slope=20)
+    assert mask.slope.shape == () and mask.slope.dtype == torch.float32
+    assert [name for name, _ in mask.named_parameters()] == ["gamma"]
+    assert mask.state_dict()["slope"] == 20
+    mask.slope.mul_(2)
+    drawn = mask.sample(1, torch.Generator().manual_seed(0))
+    u = torch.rand(1, N, N, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, relax(mask.probabilities(), u, 40.0))
+    other = ProbabilityMask(N, 4)
+    other.load_state_dict(mask.state_dict())
+    assert other.slope == 40
+
+
+@on_each_device
+def test_threshold_keeps_what_is_above_one_half(device):
+    p = random(N, N)
+    p[0, :3] = torch.tensor([0.5, 0.5 + 1e-6, 0.5 - 1e-6])
+    hard = binarize(p.to(device))
+    assert hard.dtype == torch.float32 and hard.device.type == device
+    assert np.array_equal(hard.cpu().numpy(), np.where(p.numpy() > 0.5, 1, 0))
+
+
+TIES = {
+    "none": random(N, N),
+    "all": torch.full((N, N), 0.25),
+    "some": (random(N, N) * 5).round() / 5,
+    "zeros and ones": (random(N, N) > 0.7).float(),
+}
+
+
+@on_each_device
+@pytest.mark.parametrize("p", TIES.values(), ids=TIES.keys())
+@pytest.mark.parametrize("acceleration", [1, 3, 4, 7.3, 8, 1024, 5000])
+def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
+    hard = binarize(p.to(device), acceleration, "topk").cpu()
+    assert hard.sum().item() == round(N * N / acceleration)
+    assert set(hard.unique().tolist()) <= {0.0, 1.0} and hard.shape == p.shape
+    kept, left = p[hard == 1], p[hard == 0]
+    if len(kept) and len(left):
+        assert kept.min() >= left.max()
+        equal = hard[p == kept.min()]  # of equal ones, the first in memory
+        assert torch.equal(equal, equal.sort(descending=True).values)
+
+
+@on_each_device
+def test_bernoulli_keeps_an_entry_with_its_probability(device):
+    p = random(N, N).to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        draws = torch.stack([binarize(p, method="bernoulli") for _ in range(2000)])
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    error = (draws.mean(0) - p) / (p * (1 - p) / 2000).sqrt()
+    assert error.abs().max() < 6
+    assert error.square().mean().item() == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("method", ["threshold", "topk", "bernoulli"])
+def test_a_binarized_mask_has_no_gradient(method):
+    assert not ProbabilityMask(N, 4).binarize(method).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        *(((size, 4), f"size.*{size}") for size in (0, -32, 16, 31, 33, 40, 32.5, True)),
+        *(((math.nan, 4), "size.*nan"), ((math.inf, 4), "size.*inf")),
+        *(((N, r), f"acceleration.*{r}") for r in (0.5, 0, -4, math.nan, math.inf)),
+        *(((N, 4, s), f"slope.*{s}") for s in (0, -1, math.nan, math.inf)),
+        *(((N, 4, 200, t), f"t must.*{t}") for t in (0, -5, math.nan, math.inf)),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments, named):
+    with pytest.raises(InputError, match=named) as caught:
+        ProbabilityMask(*arguments)
+    assert_one_line(str(caught.value))
+
+
+@pytest.mark.parametrize("acceleration", [0.9, 0, -1, math.nan])
+def test_accelerations_below_1_are_refused(acceleration):
+    with pytest.raises(InputError, match=f"at least 1; got {acceleration}"):
+        rescale(torch.rand(N, N), acceleration)
+    with pytest.raises(InputError, match=f"at least 1; got {acceleration}"):
+        binarize(torch.rand(N, N), acceleration, "topk")
+
+
+def test_unknown_methods_are_refused():
+    with pytest.raises(InputError, match="threshold, topk, bernoulli; got 'round'"):
+        binarize(torch.rand(N, N), 4, "round")
+    with pytest.raises(InputError, match="'topk' needs an acceleration"):
+        binarize(torch.rand(N, N), method="topk")
