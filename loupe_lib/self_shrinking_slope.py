@@ -18,7 +18,7 @@ class SelfShrinkingSlope:
 
     The paper's reading: hand in the loss of the *inference* model, with the binarized mask. Soft
     losses at different slopes do not compare, since a small slope blurs the mask and flatters
-    the loss.
+    the loss::
 
         slope = SelfShrinkingSlope(model, patience=40)
         for epoch in range(epochs):
@@ -53,18 +53,16 @@ class SelfShrinkingSlope:
         cooldown: int = 0,
         reset_best: bool = False,
     ) -> None:
-        if patience < 1 or patience != int(patience):
+        if not patience >= 1 or patience % 1:  # NaN and infinity fail too
             raise InputError(f"patience must be a whole number of at least 1; got {patience}")
         if not (math.isfinite(factor) and factor > 1):
             raise InputError(f"factor must be a finite number above 1; got {factor}")
         if not (math.isfinite(max_slope) and max_slope > 0):
             raise InputError(f"max_slope must be a finite number above 0; got {max_slope}")
-        if cooldown < 0 or cooldown != int(cooldown):
+        if not cooldown >= 0 or cooldown % 1:
             raise InputError(f"cooldown must be a whole number of at least 0; got {cooldown}")
-        self._buffers = [
-            buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] == "slope"
-        ]
-        if not self._buffers:
+        self._module = module
+        if not self._slopes():
             raise InputError("the module has no buffer named 'slope' to raise")
         self.patience = int(patience)
         self.factor = float(factor)
@@ -75,10 +73,15 @@ class SelfShrinkingSlope:
         self.wait = 0
         self.cooling = 0
 
+    def _slopes(self) -> list[torch.Tensor]:
+        """Looked up each time: ``module.to(device)`` puts new tensors in their place."""
+        named = self._module.named_buffers()
+        return [buffer for name, buffer in named if name.rpartition(".")[2] == "slope"]
+
     @property
     def exhausted(self) -> bool:
         """True once no slope can be raised any more."""
-        return all(float(buffer) >= self.max_slope for buffer in self._buffers)
+        return all(float(buffer) >= self.max_slope for buffer in self._slopes())
 
     @torch.no_grad()
     def step(self, loss: float) -> bool:
@@ -100,8 +103,9 @@ class SelfShrinkingSlope:
             self.wait += 1
         if self.wait < self.patience or self.exhausted:
             return False
-        for buffer in self._buffers:
-            buffer.mul_(self.factor).clamp_(max=self.max_slope)
+        for buffer in self._slopes():
+            if buffer < self.max_slope:  # one that started above it is left alone
+                buffer.mul_(self.factor).clamp_(max=self.max_slope)
         self.wait = 0
         self.cooling = self.cooldown
         if self.reset_best:
