@@ -1,0 +1,177 @@
+"""4S on scripted losses: when it raises, by how much, and that it goes on from its state."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from loupe_lib import InputError, Loupe, ProbabilityMask, SelfShrinkingSlope
+from tests.common import assert_one_line, on_each_device
+
+
+class Binary(nn.Module):
+    """Any module with a buffer named slope."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.tensor(slope))
+
+
+def slopes(losses: list[float], **settings: object) -> list[float]:
+    """The slope after each epoch, from 1."""
+    module = Binary(1.0)
+    shrinking = SelfShrinkingSlope(module, **settings)
+    after = []
+    for loss in losses:
+        before = module.slope.item()
+        raised = shrinking.step(loss)
+        after.append(module.slope.item())
+        assert raised == (after[-1] > before)
+    return after
+
+
+def test_the_slope_rises_when_the_wait_reaches_patience():
+    assert slopes([1.0] * 8, patience=3, factor=2) == [1, 1, 1, 2, 2, 2, 4, 4]
+
+
+def test_a_lower_loss_starts_the_wait_anew():
+    assert slopes([5, 5, 4, 4, 3, 3, 3], patience=2, factor=2) == [1, 1, 1, 1, 1, 1, 2]
+
+
+def test_an_equal_loss_is_no_improvement_and_the_best_is_kept_over_a_raise():
+    losses = [1, 1, 2, 1.5, 1, 0.5, 0.7]
+    assert slopes(losses, patience=2, factor=2) == [1, 1, 2, 2, 4, 4, 4]
+
+
+def test_the_paper_s_settings_are_the_defaults():
+    shrinking = SelfShrinkingSlope(Binary(1.0))
+    assert (shrinking.patience, shrinking.factor) == (40, 1.5)
+    assert slopes([1.0] * 82)[-1] == 2.25 and slopes([1.0] * 81)[-1] == 2.25
+    assert slopes([1.0] * 80)[-1] == 1.5 and slopes([1.0] * 40)[-1] == 1
+
+
+def test_the_last_raise_ends_exactly_on_the_maximum():
+    module = Binary(200.0)
+    shrinking = SelfShrinkingSlope(module, patience=1, max_slope=1e3)
+    raised = [shrinking.step(1.0) for _ in range(8)]
+    assert raised == [False, True, True, True, True, False, False, False]
+    assert module.slope.item() == 1000 and shrinking.exhausted
+
+
+def test_exhausted_means_that_no_slope_is_below_the_maximum():
+    two = nn.ModuleList([Binary(10.0), Binary(5.0)])
+    shrinking = SelfShrinkingSlope(two, patience=1, factor=2, max_slope=10)
+    assert not shrinking.exhausted
+    shrinking.step(1.0)
+    assert shrinking.step(1.0) and shrinking.exhausted
+    assert [module.slope.item() for module in two] == [10, 10]
+
+
+def test_a_slope_above_the_maximum_is_not_lowered():
+    two = nn.ModuleList([Binary(50.0), Binary(2.0)])
+    shrinking = SelfShrinkingSlope(two, patience=1, factor=2, max_slope=10)
+    for _ in range(6):
+        shrinking.step(1.0)
+    assert [module.slope.item() for module in two] == [50, 10]
+
+
+def test_no_wait_is_counted_during_cooldown():
+    found = slopes([1.0] * 10, patience=2, factor=2, cooldown=3)
+    #        best, wait 1, 2: raise, 3 idle epochs, of which the last counts again, ...
+    assert found == [1, 1, 2, 2, 2, 2, 4, 4, 4, 4]
+
+
+def test_a_lower_loss_during_cooldown_is_the_new_best():
+    losses = [2, 2, 1, 1.5, 1.5, 1.5, 1.5]
+    assert slopes(losses, patience=1, factor=2, cooldown=2) == [1, 2, 2, 4, 4, 8, 8]
+
+
+def test_reset_best_forgets_the_losses_before_a_raise():
+    losses = [1, 1, 5, 4, 3, 3]
+    assert slopes(losses, patience=1, factor=2) == [1, 2, 4, 8, 16, 32]
+    assert slopes(losses, patience=1, factor=2, reset_best=True) == [1, 2, 2, 2, 2, 4]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_no_improvement(loss):
+    assert slopes([1.0, loss, loss, 0.9, loss, loss], patience=2, factor=2) == [1, 1, 2, 2, 2, 4]
+    assert slopes([loss] * 4, patience=2, factor=2) == [1, 2, 2, 4]
+
+
+def test_every_slope_is_raised_from_its_own_value():
+    module = nn.Sequential(Binary(3.0), nn.Sequential(nn.ReLU(), ProbabilityMask(32, 4, 20.0)))
+    module.register_buffer("slope", torch.tensor(100.0))
+    module.register_buffer("slopes", torch.tensor(7.0))  # another name
+    module[0].register_buffer("my_slope", torch.tensor(7.0))
+    shrinking = SelfShrinkingSlope(module, patience=1, factor=2)
+    shrinking.step(1.0)
+    shrinking.step(1.0)
+    assert {name: value.item() for name, value in module.named_buffers()} == {
+        "slope": 200,
+        "slopes": 7,
+        "0.slope": 6,
+        "0.my_slope": 7,
+        "1.1.slope": 40,
+    }
+
+
+def test_the_buffer_itself_changes():
+    module = Binary(1.0)
+    buffer = module.slope
+    shrinking = SelfShrinkingSlope(module, patience=1, factor=2)
+    shrinking.step(1.0)
+    shrinking.step(1.0)
+    assert module.slope is buffer and buffer.item() == 2 and module.state_dict()["slope"] == 2
+
+
+@on_each_device
+def test_a_module_may_move_after_construction(device):
+    module = Loupe(32, 4, 200.0, width=1)
+    shrinking = SelfShrinkingSlope(module, patience=1)
+    module.to(device, torch.float64)  # new tensors, also on the CPU
+    shrinking.step(1.0)
+    shrinking.step(1.0)
+    assert module.mask.slope.item() == 300
+
+
+LOSSES = [3, 3, 2, 2, 2, 2, math.nan, 1.9, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("reset_best", [False, True])
+@pytest.mark.parametrize("epoch", range(len(LOSSES)))
+def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch, reset_best):
+    settings = {"patience": 2, "factor": 2, "cooldown": 2, "reset_best": reset_best}
+    first = Binary(1.0)
+    shrinking = SelfShrinkingSlope(first, **settings)
+    for loss in LOSSES[:epoch]:
+        shrinking.step(loss)
+    second = Binary(1.0)
+    second.load_state_dict(first.state_dict())
+    resumed = SelfShrinkingSlope(second, **settings)
+    resumed.load_state_dict(json.loads(json.dumps(shrinking.state_dict())))
+    for loss in LOSSES[epoch:]:
+        assert resumed.step(loss) == shrinking.step(loss)
+        assert second.slope == first.slope
+    assert resumed.state_dict() == shrinking.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        *(({"patience": p}, f"patience.*{p}") for p in (0, -1, 1.5, math.nan, math.inf)),
+        *(({"factor": m}, f"factor.*{m}") for m in (1, 0.5, 0, -2, math.nan, math.inf)),
+        *(({"max_slope": s}, f"max_slope.*{s}") for s in (0, -1, math.nan, math.inf)),
+        *(({"cooldown": c}, f"cooldown.*{c}") for c in (-1, 0.5, math.nan, math.inf)),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, named):
+    with pytest.raises(InputError, match=named) as caught:
+        SelfShrinkingSlope(Binary(1.0), **settings)
+    assert_one_line(str(caught.value))
+
+
+def test_a_module_without_a_slope_is_refused():
+    with pytest.raises(InputError, match="no buffer named 'slope'"):
+        SelfShrinkingSlope(nn.Linear(1, 1))
