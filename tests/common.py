@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from loupe_lib.config import RunConfig
 from loupe_lib.profiles import profile
@@ -25,6 +26,14 @@ on_each_device = pytest.mark.parametrize(
 )
 
 
+class Binary(nn.Module):
+    """Any module with a buffer named slope."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.tensor(float(slope)))
+
+
 def smoke(**changes: object) -> RunConfig:
     """The 4S run of the smoke profile, with some settings changed."""
     return dataclasses.replace(profile("smoke", slopes=[]).configs()[0], **changes)
@@ -33,7 +42,7 @@ def smoke(**changes: object) -> RunConfig:
 def fixed(slope: float = 200.0, **changes: object) -> RunConfig:
     """Its baseline: the same number of epochs at one slope."""
     both = smoke().shrink_epochs + smoke().settle_epochs
-    return smoke(slope=slope, shrink_epochs=0, settle_epochs=both, **changes)
+    return smoke(**{"slope": slope, "shrink_epochs": 0, "settle_epochs": both, **changes})
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -8,15 +8,7 @@ import torch
 from torch import nn
 
 from loupe_lib import InputError, Loupe, ProbabilityMask, SelfShrinkingSlope
-from tests.common import assert_one_line, on_each_device
-
-
-class Binary(nn.Module):
-    """Any module with a buffer named slope."""
-
-    def __init__(self, slope: float) -> None:
-        super().__init__()
-        self.register_buffer("slope", torch.tensor(slope))
+from tests.common import Binary, assert_one_line, on_each_device
 
 
 def slopes(losses: list[float], **settings: object) -> list[float]:

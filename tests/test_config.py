@@ -1,0 +1,106 @@
+"""A run as plain data: its name, its JSON, and what it refuses."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.config import RunConfig
+from tests.common import assert_one_line, fixed, smoke
+
+NEEDED = {
+    field.name for field in dataclasses.fields(RunConfig) if field.default is dataclasses.MISSING
+}
+
+
+def test_the_defaults_are_the_paper_s():
+    given = {name: getattr(smoke(), name) for name in NEEDED}
+    config = RunConfig(**given)
+    assert (config.patience, config.factor, config.max_slope) == (40, 1.5, 1e5)
+    assert (config.batch, config.learning_rate) == (16, 0.01)
+    assert (config.lr_patience, config.lr_factor, config.min_lr) == (50, 0.2, 1e-6)
+    assert config.stop_patience == 100
+
+
+def test_equal_configurations_are_the_same_run():
+    assert smoke() == smoke() and smoke().name == smoke().name
+    assert smoke(acceleration=4).name == smoke(acceleration=4.0).name
+    assert smoke(slope=200).to_json() == smoke(slope=200.0).to_json()
+
+
+OTHER = {
+    "acceleration": 5.0,
+    "slope": 199.0,
+    "size": 48,
+    "data": "0" * 64,
+    "batch": 4,
+    "lr_factor": 0.3,
+    "learning_rate": 0.02,
+    "min_lr": 2e-6,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(RunConfig)])
+def test_every_setting_is_part_of_the_name(name):
+    other = smoke(**{name: OTHER[name] if name in OTHER else getattr(smoke(), name) + 1})
+    assert other.name != smoke().name
+
+
+def test_json_keeps_every_setting():
+    config = smoke(acceleration=7.3, slope=0.1, seed=3)
+    assert RunConfig.from_json(config.to_json()) == config
+    assert json.loads(config.to_json()) == dataclasses.asdict(config)
+
+
+def test_the_label_says_what_differs_in_a_sweep():
+    assert smoke(seed=2).label == "R=4 4S seed 2"
+    assert fixed(2e4, acceleration=7.5).label == "R=7.5 s=20000 seed 0"
+    assert smoke().shrinks and not fixed().shrinks
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 3}, {"size": None}, {"size": "32"}, {"slope": "a"}, {"size": math.inf}]
+)
+def test_unknown_settings_and_values_of_another_kind_are_refused_in_json(change):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_json(json.dumps(dataclasses.asdict(smoke()) | change))
+    assert_one_line(str(caught.value))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3", "null", '{"acceleration": 4'])
+def test_what_is_no_configuration_is_refused(text):
+    with pytest.raises(InputError, match="not a run configuration"):
+        RunConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("size", n) for n in (0, 16, 31, 40, -32, 32.5, math.nan, math.inf)),
+        *(("acceleration", r) for r in (0.5, 0, -1, math.nan, math.inf)),
+        *(("slope", s) for s in (0, -200.0, math.nan, math.inf)),
+        *(("patience", p) for p in (0, -1, 2.5, True)),
+        *(("factor", m) for m in (1, 0.9, -1, math.nan, math.inf)),
+        *(("max_slope", s) for s in (0, -1, math.nan, math.inf)),
+        *((n, 0) for n in ("width", "train", "validation", "test", "batch")),
+        *((n, 0) for n in ("lr_patience", "stop_patience", "settle_epochs")),
+        *((n, -1) for n in ("shrink_epochs", "seed", "data_seed", "width")),
+        *(("learning_rate", v) for v in (0, -0.1, math.nan)),
+        *(("lr_factor", v) for v in (0, 1, 1.5, math.nan)),
+        ("min_lr", 0),
+        ("batch", 65),
+        ("seed", 0.5),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError) as caught:
+        smoke(**{name: value})
+    assert_one_line(str(caught.value))
+    assert str(caught.value).startswith(name) and f"got {value}" in str(caught.value)
+
+
+def test_a_slope_above_the_maximum_is_refused():
+    with pytest.raises(InputError, match=r"slope must be at most max_slope=100\.0; got 200"):
+        smoke(max_slope=100.0)
