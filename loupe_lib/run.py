@@ -181,13 +181,13 @@ def _read(path: Path, kind: str) -> tuple[State, RunConfig, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != kind:
-                raise InputError(f"{path} is no file of format {kind}")
+                raise InputError(f"it says {metadata.get('format')!r}")
             names: Iterable[str] = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
         progress: dict[str, Any] = json.loads(metadata["progress"])
         return tensors, RunConfig.from_json(metadata["config"]), progress
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: no such file") from None
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError, InputError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is no whole file of format {kind}: {reason}") from error
