@@ -109,8 +109,13 @@ class Run:
             self.warnings.append(f"training loss {train_loss} in epoch {len(self.history)}")
             self.schedule.finished = True
         if decision.restore or self.schedule.finished:
-            learner.load(k, {f"model.{name}": value for name, value in self.best.items()})
+            self.restore(learner, k)
         learner.set_learning_rate(k, self.schedule.learning_rate)
+
+    def restore(self, learner: Learner, k: int) -> None:
+        """Go back to the best weights, with a new optimizer."""
+        assert self.best is not None
+        learner.load(k, {f"model.{name}": value for name, value in self.best.items()})
 
     def save(self, path: Path, learner: Learner, k: int) -> None:
         """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU."""

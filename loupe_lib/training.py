@@ -73,6 +73,8 @@ def train(
                 saved = time.perf_counter()
             if interrupted():
                 raise KeyboardInterrupt
+    for k, run in enumerate(runs):  # one that ended before others was trained on with them
+        run.restore(learner, k)
 
 
 def _epoch(runs: Sequence[Run], learner: Learner, device: torch.device) -> list[float]:
