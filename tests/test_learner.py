@@ -1,0 +1,137 @@
+"""The plain training step against one written out with Adam's equations."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from loupe_lib import Loupe
+from loupe_lib.learner import PlainLearner
+from loupe_lib.run import build_model
+from tests.common import on_each_device, random, smoke
+
+IMAGES = random(12, 32, 32)
+BATCHES = torch.tensor([[0, 3, 5, 7], [1, 2, 3, 4], [11, 10, 9, 8], [6, 0, 1, 2]])
+
+
+def models(*seeds: int, device: str = "cpu") -> list[Loupe]:
+    return [build_model(smoke(width=2, batch=4, seed=seed), device) for seed in seeds]
+
+
+def learner(*seeds: int, lr: float = 0.01, device: str = "cpu") -> PlainLearner:
+    return PlainLearner(models(*seeds, device=device), IMAGES.to(device), [lr] * len(seeds))
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def test_a_step_is_adam_on_the_l1_loss():
+    trained, (model,) = learner(0), models(0)
+    moments = {n: [torch.zeros_like(p), torch.zeros_like(p)] for n, p in model.named_parameters()}
+    for t, batch in enumerate(BATCHES, start=1):
+        (found,) = trained.step(batch[None])
+        x = IMAGES[batch]
+        loss = (model.train()(x) - x).abs().mean()
+        model.zero_grad()
+        loss.backward()
+        assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                m, v = moments[name]
+                m.mul_(0.9).add_(0.1 * p.grad)
+                v.mul_(0.999).add_(0.001 * p.grad**2)
+                p -= 0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+    for name, value in trained.weights(0).items():
+        torch.testing.assert_close(value, model.state_dict()[name], atol=1e-4, rtol=1e-3)
+
+
+@on_each_device
+def test_evaluation_is_that_of_the_inference_model(device):
+    trained = learner(0, 1, device=device)
+    absolute, square = trained.evaluate(IMAGES.to(device))
+    assert absolute.shape == square.shape == (2, len(IMAGES))
+    for k, model in enumerate(trained.models):
+        with torch.no_grad():
+            error = (model.eval()(IMAGES.to(device)).cpu() - IMAGES).double().numpy()
+        expected = np.abs(error).mean((1, 2)), (error**2).mean((1, 2))
+        np.testing.assert_allclose(absolute[k].cpu().numpy(), expected[0], rtol=1e-4)
+        np.testing.assert_allclose(square[k].cpu().numpy(), expected[1], rtol=1e-4)
+
+
+def test_evaluation_changes_nothing():
+    trained = learner(0)
+    before = trained.state(0)
+    trained.evaluate(IMAGES)
+    assert same(before, trained.state(0))
+
+
+def test_models_trained_together_are_as_each_alone():
+    together = learner(0, 1)
+    alone = [learner(0), learner(1)]
+    for batch, other in zip(BATCHES, BATCHES.flip(0), strict=True):
+        losses = together.step(torch.stack([batch, other]))
+        single = [alone[0].step(batch[None]), alone[1].step(other[None])]
+        assert torch.equal(losses, torch.cat(single))
+    for k in (0, 1):
+        assert same(together.state(k), alone[k].state(0))
+
+
+def test_a_learning_rate_counts_from_the_next_step_on():
+    trained = learner(0)
+    trained.step(BATCHES[:1])
+    before = trained.weights(0)
+    trained.set_learning_rate(0, 0.0)
+    trained.step(BATCHES[1:2])
+    after = trained.weights(0)
+    parameters = dict(trained.models[0].named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in parameters)
+    trained.set_learning_rate(0, 0.01)
+    trained.step(BATCHES[1:2])
+    assert not torch.equal(after["encoder.mask.gamma"], trained.weights(0)["encoder.mask.gamma"])
+
+
+def test_the_slope_is_read_at_each_step():
+    trained, other = learner(0), learner(0)
+    other.models[0].mask.slope.mul_(10)
+    assert trained.step(BATCHES[:1]) != other.step(BATCHES[:1])
+
+
+def test_weights_and_states_are_copies():
+    trained = learner(0)
+    trained.step(BATCHES[:1])
+    weights, state = trained.weights(0), trained.state(0)
+    kept = copy.deepcopy(weights), copy.deepcopy(state)
+    trained.step(BATCHES[1:2])
+    assert same(weights, kept[0]) and same(state, kept[1])
+    assert weights["encoder.mask.slope"] == 200
+
+
+@on_each_device
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_state_goes_on_the_same_in_another_learner(steps, device):
+    first, second = learner(0, device=device), learner(5, 6, device=device)
+    for batch in BATCHES[:steps].to(device):
+        first.step(batch[None])
+    second.load(1, {name: value.cpu() for name, value in first.state(0).items()})
+    for batch in BATCHES[steps:].to(device):
+        loss, other = first.step(batch[None])[0], second.step(torch.stack([batch, batch]))[1]
+        # Convolutions on a GPU may round differently from call to call.
+        torch.testing.assert_close(loss, other, rtol=0 if device == "cpu" else 1e-3, atol=0)
+    if device == "cpu":
+        assert same(first.state(0), second.state(1))
+
+
+def test_weights_alone_start_adam_anew():
+    trained = learner(0)
+    for batch in BATCHES[:3]:
+        trained.step(batch[None])
+    fresh = learner(0)
+    fresh.models[0].load_state_dict(trained.weights(0))
+    fresh.models[0].encoder.generator.set_state(trained.state(0)["generator"])
+    trained.load(0, {f"model.{name}": value for name, value in trained.weights(0).items()})
+    trained.step(BATCHES[3:])
+    fresh.step(BATCHES[3:])
+    assert same(trained.state(0), fresh.state(0))

@@ -1,0 +1,228 @@
+"""A run between two epochs, its checkpoint, and the file of its weights."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file, safe_open, save_file
+
+from loupe_lib import InputError
+from loupe_lib.learner import PlainLearner
+from loupe_lib.run import Run, build_model, read_weights, write_weights
+from tests.common import assert_one_line, cut, fixed, on_each_device, random, smoke
+
+IMAGES = random(64, 32, 32)
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+@on_each_device
+def test_a_model_depends_on_its_seed_alone(device):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        first = build_model(smoke(), device)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(2)
+        second = build_model(smoke(), device)
+    other = build_model(smoke(seed=1), device)
+    assert same(first.state_dict(), second.state_dict())
+    assert not torch.equal(first.mask.gamma, other.mask.gamma)
+    x = IMAGES[:2].to(device)
+    with torch.no_grad():
+        drawn = [model.encoder(x) for model in (first, second, other)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def test_the_order_of_images_is_a_function_of_seed_and_epoch():
+    run, again, other = Run(smoke(), "cpu"), Run(smoke(), "cpu"), Run(smoke(seed=1), "cpu")
+    first = run.batches()
+    assert first.shape == (8, 8)
+    assert sorted(first.flatten().tolist()) == list(range(64))
+    assert torch.equal(again.batches(), first) and not torch.equal(other.batches(), first)
+    run.history.append({})
+    assert not torch.equal(run.batches(), first)
+
+
+def test_images_that_fill_no_batch_are_left_out_others_each_epoch():
+    run = Run(smoke(train=20, batch=8), "cpu")
+    left_out = set()
+    for _ in range(8):
+        batches = run.batches()
+        assert batches.shape == (2, 8) and len(batches.unique()) == 16
+        left_out |= set(range(20)) - set(batches.flatten().tolist())
+        run.history.append({})
+    assert len(left_out) > 8
+
+
+def play(run: Run, losses: list[float], train_loss: float = 1.0) -> PlainLearner:
+    """Epochs of one step each, of which the validation losses are given."""
+    learner = PlainLearner([run.model], IMAGES, [run.config.learning_rate])
+    run.start(learner, 0)
+    for loss in losses:
+        learner.step(run.batches()[:1])
+        run.end_epoch(learner, 0, train_loss, loss, 20.0, 0.5)
+    return learner
+
+
+def test_the_history_has_a_row_an_epoch():
+    run = Run(smoke(shrink_epochs=3), "cpu")
+    play(run, [0.3, 0.4])
+    assert len(run.history) == 2
+    hard = (run.model.mask.probabilities() > 0.5).sum().item()
+    assert run.history[1] == {
+        "round": 1,
+        "train_loss": 1.0,
+        "loss": 0.4,
+        "psnr": 20.0,
+        "slope": 200.0,  # during the epoch: raised at its end
+        "learning_rate": 0.01,
+        "achieved_acceleration": 32 * 32 / hard,
+        "seconds": 0.5,
+    }
+
+
+def test_the_best_weights_come_back_with_their_slope_when_a_round_ends():
+    run = Run(smoke(shrink_epochs=4, patience=1), "cpu")
+    learner = play(run, [0.3])
+    kept = learner.weights(0)
+    for loss in (0.4, 0.5, 0.6):
+        learner.step(run.batches()[:1])
+        if loss == 0.6:
+            assert run.model.mask.slope > 200
+        run.end_epoch(learner, 0, 1.0, loss, 20.0, 0.5)
+    assert same(run.best, kept) and same(learner.weights(0), kept)
+    assert run.model.mask.slope == 200 and not run.finished
+    assert not any(name.startswith("adam") for name in learner.state(0))
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_training_loss_that_is_no_number_ends_the_run_with_a_warning(loss):
+    run = Run(smoke(), "cpu")
+    learner = play(run, [0.3])
+    kept = learner.weights(0)
+    learner.step(run.batches()[:1])
+    run.end_epoch(learner, 0, loss, math.nan, math.nan, 0.5)
+    assert same(learner.weights(0), kept)
+    assert run.finished and run.warnings == [f"training loss {loss} in epoch 2"]
+    assert len(run.history) == 2 and run.history[1]["train_loss"] is loss
+
+
+def test_an_empty_mask_has_an_infinite_acceleration():
+    run = Run(fixed(acceleration=8), "cpu")
+    with torch.no_grad():
+        run.model.mask.gamma.fill_(0.0)
+    learner = PlainLearner([run.model], IMAGES, [0.01])
+    run.end_epoch(learner, 0, 1.0, 0.3, 20.0, 0.5)
+    assert run.history[0]["achieved_acceleration"] == math.inf
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    run = Run(smoke(), "cpu")
+    learner = play(run, [0.3, math.nan])
+    path = tmp_path / "checkpoint.safetensors"
+    run.save(path, learner, 0)
+    return run, learner, path
+
+
+def test_a_checkpoint_holds_all_that_a_run_needs_to_go_on(checkpoint):
+    run, learner, path = checkpoint
+    resumed = Run(smoke(), "cpu")
+    resumed.resume(path)
+    other = PlainLearner([resumed.model], IMAGES, [1.0])
+    resumed.start(other, 0)
+    assert json.dumps(resumed.history) == json.dumps(run.history)  # NaN is not equal to itself
+    assert resumed.schedule.state_dict() == run.schedule.state_dict()
+    assert same(resumed.best, run.best) and same(other.state(0), learner.state(0))
+    assert torch.equal(resumed.batches(), run.batches())
+    for a, b in ((run, learner), (resumed, other)):
+        b.step(a.batches()[:1])
+    assert same(other.state(0), learner.state(0))
+
+
+def test_the_checkpoint_of_another_run_is_refused(checkpoint):
+    _, _, path = checkpoint
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is the .* of another run"):
+        Run(smoke(seed=1), "cpu").resume(path)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    model = build_model(smoke(seed=3))
+    model.mask.slope.fill_(450)
+    write_weights(path, model, smoke(seed=3))
+    return model, path
+
+
+def test_weights_make_the_model_again(weights):
+    model, path = weights
+    read, config = read_weights(path)
+    assert config == smoke(seed=3) and not read.training
+    assert same(read.state_dict(), model.state_dict()) and read.mask.slope == 450
+    with torch.no_grad():
+        torch.testing.assert_close(read(IMAGES[:2]), model.eval()(IMAGES[:2]))
+
+
+def rewrite(path, tensors=None, **metadata) -> None:
+    """Change what a safetensors file holds."""
+    with safe_open(path, "pt") as file:
+        held = file.metadata()
+    save_file(tensors or load_file(path), path, {**held, **metadata})
+
+
+def refused(path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_weights(path)
+    assert str(path) in str(caught.value)
+    assert_one_line(str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.5, 0.99])
+def test_weights_cut_short_are_refused(weights, share):
+    _, path = weights
+    cut(path, share)
+    assert "no whole file" in refused(path)
+
+
+def test_weights_of_another_version_are_refused(weights):
+    _, path = weights
+    rewrite(path, format="loupe-weights 2")
+    assert "format loupe-weights 1: it says 'loupe-weights 2'" in refused(path)
+
+
+def test_a_checkpoint_is_no_file_of_weights_and_the_reverse(checkpoint, weights):
+    assert "format loupe-weights 1: it says" in refused(checkpoint[2])
+    with pytest.raises(InputError, match="format loupe-checkpoint 1: it says"):
+        Run(smoke(seed=3), "cpu").resume(weights[1])
+
+
+def test_weights_that_do_not_fit_their_configuration_are_refused(weights):
+    _, path = weights
+    rewrite(path, config=smoke(width=2).to_json())
+    assert "other weights than its configuration" in refused(path)
+    rewrite(path, {"a": torch.zeros(1)}, config=smoke().to_json())
+    assert "other weights than its configuration" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "config", ["", "{}", json.dumps(dataclasses.asdict(smoke()) | {"size": 40})]
+)
+def test_weights_with_a_configuration_that_is_none_are_refused(weights, config):
+    _, path = weights
+    rewrite(path, config=config)
+    refused(path)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    assert "no such file" in refused(tmp_path / "nowhere.safetensors")
+    path = tmp_path / "text.safetensors"
+    path.write_text("something else entirely\n" * 100)
+    assert "no whole file" in refused(path)
+    assert "no whole file" in refused(tmp_path)  # a folder

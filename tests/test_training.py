@@ -1,0 +1,171 @@
+"""The training loop: what it records, and that stopping it changes nothing."""
+
+import json
+import math
+import signal
+
+import pytest
+import torch
+
+from loupe_lib import training
+from loupe_lib.learner import PlainLearner
+from loupe_lib.run import Run
+from loupe_lib.training import train
+from tests.common import fixed, smoke
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+
+class Interrupted(PlainLearner):
+    """The plain learner, with Ctrl-C pressed during the validation of some epochs."""
+
+    press_at: tuple[int, ...] = ()
+    presses = 1
+
+    def evaluate(self, images):
+        self.epoch = getattr(self, "epoch", 0) + 1
+        if self.epoch in self.press_at:
+            for _ in range(self.presses):
+                signal.raise_signal(signal.SIGINT)
+        return super().evaluate(images)
+
+
+def pressing(*epochs: int, presses: int = 1) -> type[Interrupted]:
+    return type("Pressing", (Interrupted,), {"press_at": epochs, "presses": presses})
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(configs, images, folder, learner=PlainLearner, progress=False) -> list[Run]:
+    runs = [Run(config, "cpu") for config in configs]
+    checkpoints = [folder / f"{run.config.name}.safetensors" for run in runs]
+    train(runs, images, checkpoints, learner, progress)
+    return runs
+
+
+def outcome(run: Run) -> tuple[object, ...]:
+    """All but the seconds, exactly."""
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]
+    weights = {name: value.numpy().tobytes() for name, value in run.model.state_dict().items()}
+    return json.dumps(rows), weights, run.schedule.state_dict(), run.warnings, run.finished
+
+
+LONGER = {"shrink_epochs": 3, "settle_epochs": 2, "train": 32}
+CASES = {"4S": smoke(**LONGER), "fixed": fixed(settle_epochs=5, lr_patience=1, train=32)}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return {name: trained([config], images, folder)[0] for name, config in CASES.items()}
+
+
+@pytest.mark.parametrize(
+    ("case", "epoch"),
+    [("4S", 1), ("4S", 2), ("4S", 3), ("4S", 4), ("4S", 5), ("fixed", 3), ("fixed", 5)],
+)
+def test_a_run_stopped_by_ctrl_c_goes_on_bit_for_bit(case, epoch, images, uninterrupted, tmp_path):
+    config = CASES[case]
+    with pytest.raises(KeyboardInterrupt):
+        trained([config], images, tmp_path, pressing(epoch))
+    stopped = Run(config, "cpu")
+    stopped.resume(tmp_path / f"{config.name}.safetensors")
+    assert len(stopped.history) == epoch
+    (resumed,) = trained([config], images, tmp_path)
+    assert outcome(resumed) == outcome(uninterrupted[case])
+
+
+def test_a_run_may_be_stopped_after_every_epoch(images, uninterrupted, tmp_path):
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            trained([CASES["4S"]], images, tmp_path, pressing(1))
+    (resumed,) = trained([CASES["4S"]], images, tmp_path)
+    assert outcome(resumed) == outcome(uninterrupted["4S"])
+
+
+def test_a_pack_stopped_when_one_run_has_ended_goes_on_bit_for_bit(images, tmp_path):
+    configs = [smoke(shrink_epochs=1, settle_epochs=1), smoke(**LONGER, seed=1)]
+    alone = [trained([config], images, tmp_path / "alone")[0] for config in configs]
+    with pytest.raises(KeyboardInterrupt):
+        trained(configs, images, tmp_path, pressing(3))
+    together = trained(configs, images, tmp_path)
+    assert [outcome(run) for run in together] == [outcome(run) for run in alone]
+
+
+def test_a_second_ctrl_c_stops_at_once(images, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        trained([smoke()], images, tmp_path, pressing(2, presses=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_means_what_it_did_before_once_training_is_over(images, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    trained([smoke()], images, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        trained([smoke(seed=1)], images, tmp_path, pressing(1))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_checkpoints_are_written_from_time_to_time(images, uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    learner = pressing(4, presses=2)  # at once: what is left is the checkpoint of epoch 3
+    with pytest.raises(KeyboardInterrupt):
+        trained([CASES["4S"]], images, tmp_path, learner)
+    stopped = Run(CASES["4S"], "cpu")
+    stopped.resume(tmp_path / f"{stopped.config.name}.safetensors")
+    assert len(stopped.history) == 3
+    (resumed,) = trained([CASES["4S"]], images, tmp_path)
+    assert outcome(resumed) == outcome(uninterrupted["4S"])
+
+
+def test_the_history_tells_every_epoch(uninterrupted):
+    for name, run in uninterrupted.items():
+        columns = {key: [row[key] for row in run.history] for key in run.history[0]}
+        assert set(columns) == {
+            "round",
+            "train_loss",
+            "loss",
+            "psnr",
+            "slope",
+            "learning_rate",
+            "achieved_acceleration",
+            "seconds",
+        }
+        assert columns["round"] == ([1, 1, 1, 2, 2] if name == "4S" else [2] * 5)
+        assert all(value > 0 for value in columns["seconds"])
+        assert all(math.isfinite(v) for key in ("train_loss", "loss") for v in columns[key])
+
+
+def test_the_kept_weights_are_those_of_the_lowest_validation_loss(images, uninterrupted):
+    for run in uninterrupted.values():
+        best = min(run.history, key=lambda row: row["loss"])
+        x = images.validation.images
+        with torch.no_grad():
+            error = (run.model.eval()(x) - x).double()
+        assert error.abs().mean().item() == pytest.approx(best["loss"], rel=1e-5)
+        psnr = -10 * error.square().mean((1, 2)).log10().mean().item()
+        assert psnr == pytest.approx(best["psnr"], rel=1e-5)
+        assert run.model.mask.slope.item() == best["slope"]
+
+
+def test_a_loss_that_is_no_number_ends_that_run_alone(images, tmp_path):
+    wild, tame = trained([smoke(learning_rate=1e30), smoke(seed=1)], images, tmp_path)
+    assert len(wild.history) == 1 and len(wild.warnings) == 1
+    assert "training loss" in wild.warnings[0] and "epoch 1" in wild.warnings[0]
+    (alone,) = trained([smoke(seed=1)], images, tmp_path)
+    assert outcome(tame) == outcome(alone) and tame.warnings == []
+
+
+def test_a_progress_bar_shows_what_matters(images, tmp_path, capsys):
+    trained([smoke()], images, tmp_path, progress=False)
+    assert capsys.readouterr().err == ""
+    trained([smoke(patience=1)], images, tmp_path, progress=True)
+    shown = capsys.readouterr().err
+    assert "R=4 4S seed 0" in shown and "/3" in shown
