@@ -124,7 +124,8 @@ def sweep(
         str | None, typer.Option(help="R, separated by commas; the profile's by default.")
     ] = None,
     slopes: Annotated[
-        str | None, typer.Option(help="Fixed slopes, separated by commas; 4S comes in any case.")
+        str | None,
+        typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S comes in any case."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
     patience: Patience = None,
@@ -200,6 +201,8 @@ def export_mask(
 def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:
     if text is None:
         return None
+    if not text:
+        return []
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
