@@ -49,7 +49,7 @@ def mask_statistics(mask: ProbabilityMask) -> MaskStatistics:
         counts += torch.histc(draws.cpu(), BINS, 0.0, 1.0).numpy()
     p = mask.probabilities()
     return MaskStatistics(
-        histogram=counts / counts.sum(),
+        histogram=counts / (DRAWS * p.numel()),
         soft_share=soft / (DRAWS * p.numel()),
         undecided_share=float(((p > 0.1) & (p < 0.9)).float().mean()),
     )
@@ -69,8 +69,8 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
     Returns:
         ``psnr`` (n,) dB a slice (eq. 7); ``volume_psnr`` dB, ``volume_ssim`` and ``volume_nmse``
         (V,) in the definitions of the fastMRI challenge; the same with the prefix
-        ``zero_filled_`` for |F^-1 y| alone; ``achieved_acceleration`` (), N*N over the sum of the
-        mask, infinite for an empty one.
+        ``zero_filled_`` for ``|F^-1 y|`` alone; ``achieved_acceleration`` (), N*N over the sum of
+        the mask, infinite for an empty one.
     """
     model.eval()
     device = model.mask.gamma.device
