@@ -90,7 +90,8 @@ def test_a_run_may_be_stopped_after_every_epoch(images, uninterrupted, tmp_path)
 
 
 def test_a_pack_stopped_when_one_run_has_ended_goes_on_bit_for_bit(images, tmp_path):
-    configs = [smoke(shrink_epochs=1, settle_epochs=1), smoke(**LONGER, seed=1)]
+    short = {"shrink_epochs": 1, "settle_epochs": 1}
+    configs = [smoke(**{**LONGER, **short}), smoke(**LONGER, seed=1)]
     alone = [trained([config], images, tmp_path / "alone")[0] for config in configs]
     with pytest.raises(KeyboardInterrupt):
         trained(configs, images, tmp_path, pressing(3))
