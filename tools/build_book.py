@@ -5,6 +5,8 @@ and jupyter-book turns the tree into HTML with every warning an error.
 """
 
 import argparse
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,11 @@ from tools.generated_pages import profiles_table, versions_page
 from tools.notebooks import NotebookError, execute, for_readers, page
 from tools.preamble import ROOT
 
+# The theme's, for icons that it draws as SVG; a page opened from disk may not load them this way.
+FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
+# Drawn from results alone; the others need images or weights, which are not kept.
+FROM_RESULTS = ("fig2", "fig3", "fig4")
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 REFERENCE = ROOT / "results" / "reference.h5"
 
 
@@ -69,13 +76,13 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
     own_inputs = [] if data is None else [data]
     for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shown = run(source, profile, own, *own_inputs)
-        if source.stem == "data":
-            shown = for_readers(shown)
-        else:
+        if source.stem in FROM_RESULTS:
             reference = None
             if REFERENCE.exists() and profile != "reference":
                 reference = run(source, "reference", {}, REFERENCE)
             shown = page(source.stem, profile, shown, reference)
+        else:
+            shown = for_readers(shown)
         nbformat.write(shown, stage / "notebooks" / source.name)
     (stage / "book" / "_profiles.md").write_text(profiles_table(), "utf-8")
     (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed), "utf-8")
@@ -102,9 +109,13 @@ def render(stage: Path, output: Path) -> Path:
         [str(Path(sys.executable).with_name("jupyter-book")), "build", str(stage.resolve()),
          "--config", str(ROOT / "_config.yml"), "--toc", str(stage.resolve() / "book/_toc.yml"),
          "--path-output", str(sphinx.resolve()), "-W", "--keep-going", "-q"],
-        capture_output=True, text=True)
+        capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)})
     if done.returncode:
-        raise BuildError(f"the book has faults:\n{done.stderr.strip()[-4000:]}")
+        faults = COLOURS.sub("", done.stderr).strip()
+        raise BuildError(f"the book has faults:\n{faults[-4000:]}")
+    for path in (sphinx / "_build" / "html").rglob("*.html"):
+        path.write_text(FONT_PRELOAD.sub("", path.read_text("utf-8")), "utf-8")
     html = output / "html"
     shutil.rmtree(html, ignore_errors=True)
     (sphinx / "_build" / "html").rename(html)

@@ -17,7 +17,7 @@ INSTALL = """\
 try:
     import loupe_lib
 except ModuleNotFoundError:
-    %pip install --quiet "loupe_lib @ git+{url}"
+    %pip install --quiet git+{url}
     import loupe_lib
 
 print("loupe_lib", loupe_lib.__version__)"""
