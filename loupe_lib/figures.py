@@ -13,6 +13,7 @@ from loupe_lib.cohort import Head
 from loupe_lib.config import RunConfig
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
+from loupe_lib.evaluation import DRAW_SEED
 from loupe_lib.images import Images
 from loupe_lib.mask import ProbabilityMask, binarize, relax
 from loupe_lib.results import RunResult
@@ -21,7 +22,6 @@ from loupe_lib.results import RunResult
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
 WIDTH = 10.0  # inches; shown at the width of the page
-DRAW_SEED = 0  # of the one mask that is shown of many
 
 
 def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> Figure:

@@ -21,6 +21,9 @@ from loupe_lib.schedule import Schedule
 
 CHECKPOINT_FORMAT = "loupe-checkpoint 1"
 WEIGHTS_FORMAT = "loupe-weights 1"
+# Masks are drawn with other seeds than initial weights: with one seed, the first U on the CPU
+# would be the very numbers that the initial gamma was made of.
+MASK_SEED = 1_000_000
 
 
 def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
@@ -28,7 +31,7 @@ def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Loupe(config.size, config.acceleration, config.slope, config.width)
-    model.encoder.generator = torch.Generator(device).manual_seed(config.seed)
+    model.encoder.generator = torch.Generator(device).manual_seed(MASK_SEED + config.seed)
     return model.to(device)
 
 
