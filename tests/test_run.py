@@ -38,6 +38,13 @@ def test_a_model_depends_on_its_seed_alone(device):
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
 
+def test_the_first_mask_is_not_made_of_the_numbers_that_gamma_was():
+    model = build_model(smoke())
+    p = model.mask.probabilities().detach().flatten()
+    u = torch.rand(p.shape, generator=model.encoder.generator)
+    assert abs(torch.corrcoef(torch.stack([p, u]))[0, 1].item()) < 5 / 32  # 5 standard deviations
+
+
 def test_the_order_of_images_is_a_function_of_seed_and_epoch():
     run, again, other = Run(smoke(), "cpu"), Run(smoke(), "cpu"), Run(smoke(seed=1), "cpu")
     first = run.batches()
@@ -70,7 +77,7 @@ def play(run: Run, losses: list[float], train_loss: float = 1.0) -> PlainLearner
 
 
 def test_the_history_has_a_row_an_epoch():
-    run = Run(smoke(shrink_epochs=3), "cpu")
+    run = Run(smoke(acceleration=2, shrink_epochs=3), "cpu")
     play(run, [0.3, 0.4])
     assert len(run.history) == 2
     hard = (run.model.mask.probabilities() > 0.5).sum().item()

@@ -1,0 +1,139 @@
+"""Evaluation against NumPy from the mask's parameters on, and masks against their expectation."""
+
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import Loupe
+from loupe_lib.decoder import zero_filled
+from loupe_lib.evaluation import evaluate, mask_statistics, reconstruct_all
+from loupe_lib.run import build_model
+from tests.common import dft2, idft2, on_each_device, random, smoke, uncentre
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+N = 32
+
+
+@pytest.fixture
+def model() -> Loupe:
+    model = build_model(smoke(width=2))
+    with torch.no_grad():
+        model.mask.gamma.mul_(3)  # so that some probabilities are above 1/2
+    model.train()(random(4, N, N))  # and batch norm has seen something
+    return model
+
+
+def hard_mask(model: Loupe, kind: str) -> np.ndarray:
+    p = model.mask.probabilities().detach().numpy()
+    if kind == "threshold":
+        return (p > 0.5).astype(float)
+    return (p >= np.sort(p, axis=None)[-round(N * N / 4)]).astype(float)
+
+
+@on_each_device
+@pytest.mark.parametrize("kind", ["threshold", "topk"])
+def test_slices_are_measured_one_by_one(kind, model, images, device):
+    mask = hard_mask(model, kind)
+    found = evaluate(model.to(device), images.test, kind)
+    model.cpu()
+    x = images.test.images.double().numpy()
+    z = idft2(uncentre(mask) * dft2(x))
+    assert found["achieved_acceleration"] == pytest.approx(N * N / mask.sum())
+    error = np.abs(z) - x
+    expected = -10 * np.log10((error**2).mean((1, 2)))
+    np.testing.assert_allclose(found["zero_filled_psnr"], expected, rtol=1e-4)
+    channels = torch.from_numpy(np.stack([z.real, z.imag], axis=1).astype(np.float32))
+    with torch.no_grad():
+        error += model.decoder.unet(channels).squeeze(1).numpy()
+    expected = -10 * np.log10((error**2).mean((1, 2)))
+    np.testing.assert_allclose(found["psnr"], expected, rtol=1e-4 if device == "cpu" else 1e-2)
+
+
+def test_volumes_are_measured_as_a_whole(model, images):
+    found = evaluate(model, images.test, "threshold")
+    x = images.test.images.double().numpy()
+    volume = images.test.volume.numpy()
+    error = np.abs(idft2(uncentre(hard_mask(model, "threshold")) * dft2(x))) - x
+    for v in range(len(images.test.names)):
+        e, truth = error[volume == v], x[volume == v]
+        psnr = 10 * np.log10(truth.max() ** 2 / (e**2).mean())
+        nmse = (e**2).sum() / (truth**2).sum()
+        assert found["zero_filled_volume_psnr"][v] == pytest.approx(psnr, rel=1e-4)
+        assert found["zero_filled_volume_nmse"][v] == pytest.approx(nmse, rel=1e-4)
+    for prefix in ("", "zero_filled_"):
+        assert found[f"{prefix}psnr"].shape == (len(x),)
+        for name in ("volume_psnr", "volume_ssim", "volume_nmse"):
+            assert found[prefix + name].shape == (len(images.test.names),)
+
+
+def test_topk_keeps_exactly_the_budget(model, images):
+    assert evaluate(model, images.test, "topk")["achieved_acceleration"] == 4
+
+
+def test_relaxed_masks_keep_the_budget_on_average_and_are_the_same_each_time(model, images):
+    first, second = (evaluate(model, images.test, "relaxed") for _ in range(2))
+    assert first["achieved_acceleration"] == pytest.approx(4, rel=0.05)
+    assert np.array_equal(first["psnr"], second["psnr"])
+
+
+def test_an_empty_mask_is_measured_too(model, images):
+    with torch.no_grad():
+        model.mask.gamma.zero_()  # every probability is 1/4
+    found = evaluate(model, images.test, "threshold")
+    assert found["achieved_acceleration"] == np.inf
+    black = -10 * np.log10((images.test.images.double().numpy() ** 2).mean((1, 2)))
+    np.testing.assert_allclose(found["zero_filled_psnr"], black, rtol=1e-5)
+    np.testing.assert_allclose(found["zero_filled_volume_nmse"], 1)
+
+
+def test_evaluation_leaves_the_weights_alone(model, images):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    evaluate(model.train(), images.test, "threshold")
+    assert not model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_parts_are_put_together_in_order():
+    images, masks = random(70, N, N), random(70, N, N, seed=1)
+    together = reconstruct_all(zero_filled, images, masks)
+    k = uncentre(masks.double().numpy()) * dft2(images.double().numpy())
+    np.testing.assert_allclose(together.numpy(), np.abs(idft2(k)), atol=1e-5)
+
+
+@on_each_device
+@pytest.mark.parametrize("slope", [5.0, 200.0, 1e4])
+def test_the_histogram_is_that_of_eq_6(slope, device):
+    mask = build_model(smoke(slope=slope)).mask.to(device)
+    found = mask_statistics(mask)
+    p = mask.probabilities().detach().cpu().double().numpy()
+
+    def share_below(m: np.ndarray) -> np.ndarray:
+        """Of U ~ U[0, 1]: M < m if U > P - logit(m) / s; a mean over the entries of P."""
+        u = p[..., None] - np.log(m / (1 - m)) / slope
+        return 1 - np.clip(u, 0, 1).mean((0, 1))
+
+    edges = np.linspace(0, 1, 51)[1:-1]
+    expected = np.diff(np.concatenate([[0], share_below(edges), [1]]))
+    assert found.histogram.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found.histogram, expected, atol=2e-3, rtol=0.05)
+    soft = np.diff(share_below(np.array([0.05, 0.95]))).item()
+    assert found.soft_share == pytest.approx(soft, rel=0.05)
+    assert found.undecided_share == pytest.approx(((p > 0.1) & (p < 0.9)).mean())
+
+
+def test_statistics_do_not_depend_on_other_draws():
+    mask = build_model(smoke()).mask
+    first = mask_statistics(mask)
+    torch.rand(3)
+    second = mask_statistics(mask)
+    assert np.array_equal(first.histogram, second.histogram)
+    assert first.soft_share == second.soft_share
+
+
+def test_a_mask_that_is_no_number_is_counted_without_a_warning():
+    mask = build_model(smoke()).mask
+    with torch.no_grad():
+        mask.gamma.fill_(torch.nan)
+    found = mask_statistics(mask)
+    assert found.histogram.sum() == found.soft_share == found.undecided_share == 0

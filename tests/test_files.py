@@ -1,0 +1,130 @@
+"""Files that are whole or not there."""
+
+import errno
+import hashlib
+import os
+import stat
+
+import h5py
+import numpy as np
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.files import digest, member, open_hdf5, write_file
+from tests.common import assert_one_line, cut
+
+
+def test_a_file_is_written_with_its_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "file.bin"
+    write_file(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_replaced(tmp_path):
+    path = tmp_path / "file.bin"
+    write_file(path, b"old and longer")
+    write_file(path, memoryview(b"new"))
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_what_was_there(call, number, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(InputError) as caught:
+        write_file(path, b"new")
+    assert str(caught.value) == f"cannot write {path}: {os.strerror(number)}"
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    path = tmp_path / "file" / "below.bin"
+    with pytest.raises(InputError, match=f"cannot write {path}") as caught:
+        write_file(path, b"new")
+    assert_one_line(str(caught.value))
+
+
+def test_a_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*folder"):
+        write_file(tmp_path / "folder", b"new")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_the_digest_is_sha_256(tmp_path):
+    content = os.urandom(3 << 20)
+    (tmp_path / "file").write_bytes(content)
+    assert digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="numbers", version=3)
+        file["values"] = np.arange(1000.0)
+        file.create_group("group")
+    return path
+
+
+def test_a_file_of_the_format_opens(path):
+    with open_hdf5(path, "numbers", 3) as file:
+        assert member(file, "values", h5py.Dataset)[7] == 7
+        assert member(file, "group", h5py.Group).name == "/group"
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "reason"),
+    [
+        ("words", 3, "not a file of format words"),
+        ("numbers", 4, "format version 3; this program reads 4"),
+    ],
+)
+def test_other_formats_and_versions_are_refused(path, kind, version, reason):
+    with pytest.raises(InputError) as caught, open_hdf5(path, kind, version):
+        pass
+    assert str(caught.value) == f"{path}: {reason}"
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 0.99])
+def test_a_file_cut_short_is_refused(path, share):
+    cut(path, share)
+    with pytest.raises(InputError) as caught, open_hdf5(path, "numbers", 3) as file:
+        member(file, "values", h5py.Dataset)[:]
+    assert str(caught.value).startswith(f"{path} is no whole file of format numbers")
+    assert_one_line(str(caught.value))
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    for path in (tmp_path / "nowhere.h5", tmp_path):
+        with pytest.raises(InputError, match=f"cannot read {path}"), open_hdf5(path, "a", 1):
+            pass
+
+
+def test_a_member_must_be_in_the_file_itself(path, tmp_path):
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["values"] = np.zeros(3)
+    layout = h5py.VirtualLayout((3,), float)
+    layout[:] = h5py.VirtualSource(other, "values", (3,))
+    with h5py.File(path, "r+") as file:
+        file["outside"] = h5py.ExternalLink(str(other), "values")
+        file["soft"] = h5py.SoftLink("/values")
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("external", (3,), float, external=[(str(other), 0, 24)])
+    for name in ("outside", "soft", "virtual", "external", "nowhere", "group"):
+        with (
+            pytest.raises(InputError, match=f"{path}: .*{name}"),
+            open_hdf5(path, "numbers", 3) as file,
+        ):
+            member(file, name, h5py.Dataset)
+    with pytest.raises(InputError, match="must be a group"), open_hdf5(path, "numbers", 3) as file:
+        member(file, "values", h5py.Group)

@@ -1,0 +1,166 @@
+"""The file of results: what it keeps, and what it refuses."""
+
+import dataclasses
+import errno
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.config import RunConfig
+from loupe_lib.results import ARRAYS, PICTURES, RunResult, read_results, write_results
+from tests.common import assert_one_line, cut
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+
+@pytest.fixture
+def path(trained, tmp_path):
+    path = tmp_path / "results.h5"
+    write_results(trained.results[:3], path)
+    return path
+
+
+def refused(path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_results(path)
+    assert str(path) in str(caught.value)
+    assert_one_line(str(caught.value))
+    return str(caught.value)
+
+
+def assert_same(left: RunResult, right: RunResult) -> None:
+    """Every field equal, to the bit; NaN is equal to NaN."""
+    for field in dataclasses.fields(RunResult):
+        one, other = getattr(left, field.name), getattr(right, field.name)
+        np.testing.assert_equal(other, one, err_msg=field.name)
+
+
+def test_results_come_back_as_they_were(trained, path):
+    read = {result.config: result for result in read_results(path)}
+    assert len(read) == 3
+    for result in trained.results[:3]:
+        assert_same(read[result.config], result)
+
+
+def test_pictures_are_kept_to_16_bits_and_all_else_in_full(trained, tmp_path):
+    rng = np.random.default_rng(0)
+    old = trained.results[0]
+    changed = {
+        name: rng.random(getattr(old, name).shape).astype(getattr(old, name).dtype)
+        for name in ARRAYS
+        if name != "shown"
+    }
+    result = dataclasses.replace(old, **changed, slope=1 / 3, warnings=("a", "b|c"))
+    write_results([result], tmp_path / "one.h5")
+    (read,) = read_results(tmp_path / "one.h5")
+    for name in PICTURES:
+        assert np.abs(getattr(read, name) - getattr(result, name)).max() < 5e-4
+        assert getattr(read, name).dtype == np.float32
+    exact = {name: getattr(read, name) for name in PICTURES}
+    assert_same(read, dataclasses.replace(result, **exact))
+
+
+def test_nan_and_infinity_survive(trained, tmp_path):
+    old = trained.results[0]
+    history = old.history | {"loss": np.array([np.nan, np.inf, 1.0])}
+    metrics = old.metrics | {"threshold": {"achieved_acceleration": np.array(np.inf)}}
+    result = dataclasses.replace(old, history=history, metrics=metrics)
+    write_results([result], tmp_path / "one.h5")
+    assert_same(read_results(tmp_path / "one.h5")[0], result)
+
+
+def test_means_are_over_slices(trained):
+    result = trained.results[0]
+    for mask in ("threshold", "topk", "relaxed"):
+        values = result.metrics[mask]["psnr"]
+        assert len(values) == result.config.test
+        assert result.psnr(mask) == pytest.approx(sum(values) / len(values), rel=1e-6)
+    kept = (result.probabilities > 0.5).sum()
+    assert result.achieved_acceleration() == pytest.approx(32 * 32 / kept)
+    assert result.achieved_acceleration("topk") == 4
+
+
+def test_the_same_results_make_the_same_file(trained, path, tmp_path):
+    write_results(read_results(path), tmp_path / "again.h5")
+    write_results(read_results(path), tmp_path / "and_again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "and_again.h5").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(path, share):
+    cut(path, share)
+    assert "no whole file of format loupe-results" in refused(path)
+
+
+def test_other_formats_and_versions_are_refused(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 2
+    assert refused(path) == f"{path}: format version 2; this program reads 1"
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = "loupe-images"
+    assert refused(path) == f"{path}: not a file of format loupe-results"
+
+
+def test_what_is_no_results_file_is_refused(tmp_path):
+    path = tmp_path / "text.h5"
+    path.write_text("PSNR 40\n" * 100)
+    assert "no whole file of format loupe-results" in refused(path)
+    assert "cannot read" in refused(tmp_path / "nowhere.h5")
+
+
+@pytest.mark.parametrize("name", ["probabilities", "truth", "history/loss", "metrics/topk/psnr"])
+def test_a_flipped_bit_is_noticed(path, name):
+    with h5py.File(path) as file:
+        run = next(iter(file["runs"].values()))
+        chunk = run[name].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 1
+    path.write_bytes(content)
+    assert "no whole file of format loupe-results" in refused(path)
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "history", "metrics"])
+def test_a_missing_member_is_named(path, name):
+    with h5py.File(path, "r+") as file:
+        del next(iter(file["runs"].values()))[name]
+    assert f"{name} is missing" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["config", "slope", "provenance", "warnings"])
+def test_a_missing_attribute_is_refused(path, name):
+    with h5py.File(path, "r+") as file:
+        del next(iter(file["runs"].values())).attrs[name]
+    refused(path)
+
+
+def test_a_link_to_another_file_is_refused(trained, path, tmp_path):
+    write_results(trained.results[:1], tmp_path / "other.h5")
+    with h5py.File(path, "r+") as file:
+        run = next(iter(file["runs"].values()))
+        del run["truth"]
+        run["truth"] = h5py.ExternalLink("other.h5", f"runs/{trained.results[0].config.name}/truth")
+    assert "truth must be a dataset of the file itself" in refused(path)
+
+
+def test_a_run_under_the_name_of_another_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        run = next(iter(file["runs"].values()))
+        config = json.loads(run.attrs["config"])
+        run.attrs["config"] = RunConfig(**(config | {"seed": 9})).to_json()
+    assert "of another configuration" in refused(path)
+
+
+def test_a_write_that_fails_leaves_the_old_file(trained, path, tmp_path, monkeypatch):
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_results(trained.results, path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
