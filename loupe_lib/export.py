@@ -47,7 +47,8 @@ def export_mask(
     if path.suffix == ".npy":
         np.save(buffer, array, allow_pickle=False)
     elif path.suffix == ".png":
-        image.imsave(buffer, array, vmin=0, vmax=1, cmap="gray", format="png")
+        grey = np.round(array * 255).astype(np.uint8)  # a colour map would be off by a level
+        image.imsave(buffer, np.stack([grey] * 3, axis=-1), format="png")
     else:
         raise InputError(f"a mask is written as .npy or .png; got {path.name!r}")
     write_file(path, buffer.getvalue())
