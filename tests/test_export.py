@@ -1,0 +1,99 @@
+"""Masks as files."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from loupe_lib import InputError, ProbabilityMask
+from loupe_lib.export import KINDS, ORDERS, export_mask
+from tests.common import assert_one_line, uncentre
+
+N = 48
+
+
+@pytest.fixture
+def mask() -> ProbabilityMask:
+    mask = ProbabilityMask(N, 3)
+    mask.gamma.data *= 3  # so that some probabilities are above 1/2
+    return mask
+
+
+def expected(mask: ProbabilityMask, kind: str, order: str) -> np.ndarray:
+    p = mask.probabilities().detach().numpy()
+    if kind == "threshold":
+        p = np.where(p > 0.5, 1, 0)
+    elif kind == "topk":
+        p = np.where(p >= np.sort(p, axis=None)[-round(N * N / 3)], 1, 0)
+    return (uncentre(p) if order == "fft" else p).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_npy_holds_the_mask_as_it_is(mask, kind, order, tmp_path):
+    path = tmp_path / "mask.npy"
+    achieved = export_mask(mask, path, kind, order)
+    found = np.load(path)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected(mask, kind, order))
+    assert achieved == pytest.approx(N * N / found.sum(dtype=float), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_pixels_of_png_are_those_of_npy(mask, kind, order, tmp_path):
+    export_mask(mask, tmp_path / "mask.png", kind, order)
+    export_mask(mask, tmp_path / "mask.npy", kind, order)
+    pixels = image.imread(tmp_path / "mask.png")
+    assert pixels.shape == (N, N, 4) and np.all(pixels[..., 3] == 1)
+    assert np.all(pixels[..., :1] == pixels[..., :3])  # grey
+    difference = np.abs(pixels[..., 0] - np.load(tmp_path / "mask.npy"))
+    assert difference.max() <= (0.501 / 255 if kind == "probabilities" else 0)
+
+
+def test_dc_is_in_the_middle_or_first(mask, tmp_path):
+    mask.gamma.data.fill_(-1)
+    mask.gamma.data[N // 2, N // 2] = 1
+    for order, place in (("centred", (N // 2, N // 2)), ("fft", (0, 0))):
+        export_mask(mask, tmp_path / "mask.npy", "probabilities", order)
+        assert np.unravel_index(np.load(tmp_path / "mask.npy").argmax(), (N, N)) == place
+
+
+def test_topk_keeps_exactly_the_budget(mask, tmp_path):
+    mask.gamma.data.zero_()  # all equal
+    assert export_mask(mask, tmp_path / "mask.npy", "topk") == 3
+    assert np.load(tmp_path / "mask.npy").sum() == N * N / 3
+
+
+def test_an_empty_mask_achieves_no_finite_acceleration(mask, tmp_path):
+    mask.gamma.data.zero_()
+    assert export_mask(mask, tmp_path / "mask.png") == float("inf")
+    assert image.imread(tmp_path / "mask.png")[..., :3].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "order", "message"),
+    [
+        ("m.npy", "bernoulli", "fft", "kind must be one of .*topk.*; got 'bernoulli'"),
+        ("m.npy", "topk", "shifted", "order must be one of centred, fft; got 'shifted'"),
+        ("m.jpg", "topk", "fft", r"written as \.npy or \.png; got 'm\.jpg'"),
+        ("m", "topk", "fft", r"written as \.npy or \.png; got 'm'"),
+    ],
+)
+def test_other_kinds_orders_and_file_types_are_refused(mask, name, kind, order, message, tmp_path):
+    with pytest.raises(InputError, match=message) as caught:
+        export_mask(mask, tmp_path / name, kind, order)
+    assert_one_line(str(caught.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_mask_that_cannot_be_written(mask, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"cannot write .*mask\.npy: No space left"):
+        export_mask(mask, tmp_path / "mask.npy")
+    assert list(tmp_path.iterdir()) == []
