@@ -1,5 +1,6 @@
 """The paper's figures, and a few beside them: one function a figure, results in, Figure out."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,11 +22,13 @@ from loupe_lib.results import RunResult
 # Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
-WIDTH = 10.0  # inches; shown at the width of the page
+WIDTH = 7.6  # inches; at the width of the page, letters are then of the size of the text
 
 
 def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> Figure:
     """Fig. 1: what stands between the boxes of the encoder's diagram, for one image.
+
+    Above the mask's path, below the image's; magnitudes of k-space in decades.
 
     Args:
         mask: a mask, trained or not.
@@ -39,30 +42,31 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> F
         m = relax(p, u, mask.slope)
         spectrum = undersample(x[None], torch.ones_like(m))[0]
         y = undersample(x[None], m)[0]
-    slope = float(mask.slope)
-    steps: list[tuple[str, str, Tensor, str]] = [
-        ("", r"$\gamma$", mask.gamma.detach(), "viridis"),
-        (r"$\sigma_t$", r"$S=\sigma_t(\gamma)$", s, "unit"),
-        ("rescale", f"$P$, mean {float(p.mean()):.3f}", p, "unit"),
-        (r"$-$", r"$U\sim\mathcal{U}[0,1]$", u, "unit"),
-        (r"$\sigma_s$", rf"$M=\sigma_s(P-U)$, $s={slope:.0f}$", m, "unit"),
-        ("", r"$x$", x, "unit"),
-        (r"$\mathcal{F}$", r"$|\mathcal{F}(x)|$ (log)", _log(spectrum), "viridis"),
-        (r"$\circ$", r"$|y|=|M\circ\mathcal{F}(x)|$ (log)", _log(y), "viridis"),
-        (r"$|\mathcal{F}^{-1}|$", r"$|\mathcal{F}^{-1}(y)|$", zero_filled(y), "unit"),
+    steps: list[tuple[str, str, Tensor, bool]] = [
+        ("", r"$\gamma$", mask.gamma.detach(), False),
+        (r"$\sigma_t$", "$S$", s, True),
+        (r"$\langle\cdot\rangle=r$", f"$P$, mean {float(p.mean()):.3g}", p, True),
+        (r"$-\,U$", r"$U$", u, True),
+        (r"$\sigma_s$", f"$M$, $s={float(mask.slope):.0f}$", m, True),
+        ("", r"$x$", x, True),
+        (r"$\mathcal{F}$", r"$|\mathcal{F}(x)|$", _log(spectrum), False),
+        (r"$\circ\,M$", "$|y|$", _log(y), False),
+        (r"$|\mathcal{F}^{-1}|$", r"$|\mathcal{F}^{-1}(y)|$", zero_filled(y), True),
     ]
-    figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, 5)
     axes[1, 4].set_axis_off()
-    for ax, (arrow, title, values, scale) in zip(axes.flat, steps, strict=False):
-        limits = {"vmin": 0, "vmax": 1, "cmap": "gray"} if scale == "unit" else {"cmap": scale}
+    for ax, (arrow, title, values, unit) in zip(axes.flat, steps, strict=False):
+        limits: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": "gray"} if unit else {}
         picture = ax.imshow(values.numpy(), **limits)
-        ax.set_title(title, fontsize=10)
+        ax.set_title(title, fontsize=11)
         ax.set_axis_off()
-        figure.colorbar(picture, ax=ax, shrink=0.7, pad=0.02).ax.tick_params(labelsize=7)
         if arrow:
-            place = {"xycoords": "axes fraction", "ha": "center", "fontsize": 11}
-            ax.annotate(f"{arrow}\n→", (-0.17, 0.45), va="center", **place)
+            place: dict[str, Any] = {"xycoords": "axes fraction", "ha": "center"}
+            ax.annotate(f"{arrow}\n→", (-0.15, 0.5), va="center", fontsize=9, **place)
+        bar = figure.colorbar(picture, ax=ax, orientation="horizontal", shrink=0.85, pad=0.03)
+        bar.ax.tick_params(labelsize=8)
+        bar.ax.locator_params(nbins=3)
     return figure
 
 
@@ -78,7 +82,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
     Over 1000 draws a run; with several seeds their mean, and the spread of the soft share.
     """
     rows, columns = _accelerations(results), _cases(results)
-    figure = Figure(figsize=(WIDTH, 1.2 + 1.9 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     for i, acceleration in enumerate(rows):
         for j, case in enumerate(columns):
@@ -88,7 +92,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
             edges = np.linspace(0, 1, len(histogram) + 1)
             ax.stairs(histogram, edges, fill=True, color=YELLOW if case is None else BLUE)
             ax.set_yscale("log")
-            ax.set_title(_case_title(case, runs), fontsize=9)
+            ax.set_title(_case_title(case, runs), fontsize=8)
             soft = [run.soft_share for run in runs]
             text = f"soft {np.mean(soft):.1%}" + (f"\n±{np.std(soft):.1%}" if len(soft) > 1 else "")
             ax.text(0.5, 0.92, text, transform=ax.transAxes, ha="center", va="top", fontsize=8)
@@ -105,7 +109,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     the mask of exactly N*N/R samples. Small: each seed; large with bar: mean and standard
     deviation over seeds. Crossed out: a run with a warning.
     """
-    figure = Figure(figsize=(WIDTH * 0.8, 6.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for acceleration in _accelerations(results):
         marker = MARKERS.get(acceleration, "D")
@@ -116,7 +120,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
             middle = float(np.exp(np.log(slopes).mean()))
             exact = np.array([run.psnr("topk") for run in runs])
             hard = np.array([run.psnr() for run in runs])
-            achieved = np.array([run.achieved_acceleration() for run in runs])
+            achieved = np.array([min(run.achieved_acceleration(), EMPTY) for run in runs])
             style: dict[str, Any] = {"marker": marker, "color": colour, "linestyle": "none"}
             above.plot(middle * 1.08, exact.mean(), markersize=8, markerfacecolor="none", **style)
             if len(runs) > 1:
@@ -133,8 +137,8 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     below.set_xlabel("slope $s$")
     below.set_xscale("log")
     below.set_yscale("log")
-    ticks = sorted({*_accelerations(results), 2.0, 16.0})
-    below.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ticks = sorted({*_accelerations(results), 2.0, 16.0, EMPTY})
+    below.set_yticks(ticks, ["∞" if tick == EMPTY else f"{tick:g}" for tick in ticks])
     below.minorticks_off()
     for ax in (above, below):
         ax.grid(alpha=0.3)
@@ -155,7 +159,7 @@ def _legend(ax: Axes, results: Sequence[RunResult]) -> None:
     ]
     if any(run.warnings for run in results):
         handles += ax.plot([], [], "x", color="black", label="warning", markersize=9)
-    ax.legend(handles=handles, ncols=3, fontsize=9)
+    ax.legend(handles=handles, ncols=6, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def mask_figure(results: Sequence[RunResult], slopes: Sequence[float]) -> Figure:
@@ -170,7 +174,7 @@ def mask_figure(results: Sequence[RunResult], slopes: Sequence[float]) -> Figure
     """
     rows = _accelerations(results)[::-1]
     columns = [*slopes, None]
-    figure = Figure(figsize=(WIDTH, 6.2 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     for block, acceleration in zip(
         np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03)), rows, strict=True
@@ -191,7 +195,7 @@ def mask_figure(results: Sequence[RunResult], slopes: Sequence[float]) -> Figure
             )
             for ax, (values, title) in zip(axes[:, j], shown, strict=True):
                 ax.imshow(values.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
-                ax.set_title(title, fontsize=9)
+                ax.set_title(title, fontsize=8)
                 ax.set_xticks([])
                 ax.set_yticks([])
         for ax, label in zip(axes[:, 0], ("$P$", "a draw of $M$", "$P > 0.5$"), strict=True):
@@ -200,11 +204,16 @@ def mask_figure(results: Sequence[RunResult], slopes: Sequence[float]) -> Figure
 
 
 def training_figure(results: Sequence[RunResult]) -> Figure:
-    """How 4S acts: validation loss of the inference model, and slope, epoch by epoch."""
+    """How 4S acts: validation loss of the inference model, and slope, epoch by epoch.
+
+    Dashed: round 2 begins. Dot: the weights that are kept.
+    """
     runs = [run for run in results if run.config.shrinks]
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    axes = figure.subplots(1, len(runs), squeeze=False, sharey=True)
-    for ax, run in zip(axes[0], runs, strict=True):
+    figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
+    axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
+    for ax in axes.flat[len(runs) :]:
+        ax.set_axis_off()
+    for ax, run in zip(axes.flat, runs, strict=False):
         epochs = np.arange(1, len(run.history["loss"]) + 1)
         ax.plot(epochs, run.history["loss"], color=BLUE, linewidth=1)
         ax.set_yscale("log")
@@ -216,10 +225,10 @@ def training_figure(results: Sequence[RunResult]) -> Figure:
         right = ax.twinx()
         right.plot(epochs, run.history["slope"], color=YELLOW, drawstyle="steps-mid")
         right.set_yscale("log")
-        right.set_ylabel("slope $s$ (yellow)")
+        right.set_ylabel("slope $s$ (yellow)", fontsize=9)
         ax.set_title(run.config.label, fontsize=10)
-        ax.set_xlabel("epoch; dashed: round 2 begins; dot: weights kept")
-    axes[0, 0].set_ylabel("validation loss, thresholded mask (blue)")
+        ax.set_xlabel("epoch", fontsize=9)
+        ax.set_ylabel("validation loss (blue)", fontsize=9)
     return figure
 
 
@@ -227,18 +236,18 @@ def reconstruction_figure(results: Sequence[RunResult], slopes: Sequence[float])
     """A test slice, zero-filled and reconstructed, for fixed slopes and 4S; first seed."""
     rows = _accelerations(results)
     columns = [*slopes, None]
-    figure = Figure(figsize=(WIDTH, 0.3 + 2.0 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.3 + 1.8 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(columns) + 2, squeeze=False)
     for i, acceleration in enumerate(rows):
         shrunk = _of(results, acceleration, None)[0]
         shown = [
-            (shrunk.truth[0], f"test slice, R = {acceleration:g}"),
-            (shrunk.zero_filled[0], "zero-filled, 4S mask"),
+            (shrunk.truth[0], f"R = {acceleration:g}\ntest slice"),
+            (shrunk.zero_filled[0], "4S mask,\nzero-filled"),
         ]
         for case in columns:
             run = _of(results, acceleration, case)[0]
             error = np.mean((run.reconstructions[0] - run.truth[0]) ** 2)
-            title = f"{_case_title(case, [run])}, {-10 * np.log10(error):.1f} dB"
+            title = f"{_case_title(case, [run])}\n{-10 * np.log10(error):.1f} dB"
             shown.append((run.reconstructions[0], title))
         for ax, (values, title) in zip(axes[i], shown, strict=True):
             ax.imshow(values, vmin=0, vmax=1, cmap="gray")
@@ -249,8 +258,8 @@ def reconstruction_figure(results: Sequence[RunResult], slopes: Sequence[float])
 
 def heads_figure(heads: dict[str, Head]) -> Figure:
     """The embedded heads: an axial, a coronal and a sagittal cut through each slab."""
-    figure = Figure(figsize=(WIDTH, 6.5), layout="constrained")
-    axes = figure.subplots(len(heads), 3, width_ratios=(1, 1, 1))
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    axes = figure.subplots(len(heads), 3, width_ratios=(1, 1.4, 1.4))
     for row, (name, head) in zip(axes, heads.items(), strict=True):
         z, y, x = (side // 2 for side in head.volume.shape)
         cuts = (
@@ -265,9 +274,9 @@ def heads_figure(heads: dict[str, Head]) -> Figure:
     return figure
 
 
-def cohort_figure(images: Images, columns: int = 8) -> Figure:
+def cohort_figure(images: Images, columns: int = 6) -> Figure:
     """Virtual subjects: the middle slice of each, training on top, test below."""
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
     axes = figure.subplots(3, columns, squeeze=False)
     for row, name in zip(axes, ("train", "validation", "test"), strict=True):
         split = getattr(images, name)
@@ -276,7 +285,7 @@ def cohort_figure(images: Images, columns: int = 8) -> Figure:
             if v < len(split.names):
                 slices = split.images[split.volume == v]
                 ax.imshow(slices[len(slices) // 2], vmin=0, vmax=1, cmap="gray")
-                ax.set_title(split.names[v], fontsize=7)
+                ax.set_title(split.names[v], fontsize=6.5)
     return figure
 
 
@@ -290,7 +299,7 @@ def spectrum_figure(images: Images) -> Figure:
     radius = np.hypot(rows, columns)
     rings = np.arange(n // 2)
     profile = [power[(radius >= ring) & (radius < ring + 1)].mean() for ring in rings]
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     picture = left.imshow(np.log10(power), cmap="viridis")
     left.set_title("log10 of the mean power, DC in the middle", fontsize=10)

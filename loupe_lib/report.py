@@ -29,21 +29,16 @@ def conditions(results: Sequence[RunResult]) -> str:
 
 
 def psnr_table(results: Sequence[RunResult]) -> str:
-    """A row for each R and slope: test PSNR, achieved R, how binary, and what went wrong."""
+    """A row for each R and slope: test PSNR by mask, achieved R, how binary; then the warnings."""
     rows = [
-        "| R | slope | runs | PSNR (dB) | achieved R | PSNR, exact budget (dB) "
-        "| PSNR, soft masks (dB) | zero-filled (dB) | M soft | P undecided | warnings |",
-        "|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|",
+        "| R | slope | PSNR (dB) | achieved R | exact budget | soft masks | zero-filled "
+        "| M soft | P undecided |",
+        "|--:|:--|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for runs in _groups(results):
-        config = runs[0].config
-        warnings = "; ".join(f"seed {r.config.seed}: {w}" for r in runs for w in r.warnings)
         cells = (
-            f"{config.acceleration:g}",
-            f"4S, s = {_span(sorted(round(r.slope) for r in runs))}"
-            if config.shrinks
-            else f"{config.slope:g}",
-            str(len(runs)),
+            f"{runs[0].config.acceleration:g}",
+            _slope(runs),
             _spread([r.psnr() for r in runs]),
             _spread([r.achieved_acceleration() for r in runs]),
             _spread([r.psnr("topk") for r in runs]),
@@ -51,21 +46,20 @@ def psnr_table(results: Sequence[RunResult]) -> str:
             _spread([float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]),
             f"{np.mean([r.soft_share for r in runs]):.1%}",
             f"{np.mean([r.undecided_share for r in runs]):.1%}",
-            warnings,
         )
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    warnings = [f"- **Warning**, {r.config.label}: {w}" for r in results for w in r.warnings]
+    return "\n".join([*rows, "", *warnings])
 
 
 def volume_table(results: Sequence[RunResult]) -> str:
     """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
     rows = ["| R | slope | volume PSNR (dB) | SSIM | NMSE |", "|--:|:--|--:|--:|--:|"]
     for runs in _groups(results):
-        config = runs[0].config
         found = [r.metrics["threshold"] for r in runs]
         cells = (
-            f"{config.acceleration:g}",
-            "4S" if config.shrinks else f"{config.slope:g}",
+            f"{runs[0].config.acceleration:g}",
+            _slope(runs),
             _spread([f["volume_psnr"].mean() for f in found]),
             _spread([f["volume_ssim"].mean() for f in found], 3),
             _spread([f["volume_nmse"].mean() for f in found], 4),
@@ -127,6 +121,13 @@ def _groups(results: Sequence[RunResult]) -> list[list[RunResult]]:
         key = (r.config.acceleration, r.config.shrinks, r.config.slope)
         groups.setdefault(key, []).append(r)
     return [groups[key] for key in sorted(groups)]
+
+
+def _slope(runs: Sequence[RunResult]) -> str:
+    """The fixed slope of runs, or 4S with the slopes it returned."""
+    if not runs[0].config.shrinks:
+        return f"{runs[0].config.slope:g}"
+    return f"4S: {_span(sorted(round(r.slope) for r in runs))}"
 
 
 def _mean(runs: Sequence[RunResult]) -> float:
