@@ -22,6 +22,7 @@ from loupe_lib.results import RunResult
 # Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
+EMPTY = 64.0  # where the R of a mask that keeps nothing, or next to nothing, is drawn
 WIDTH = 7.6  # inches; at the width of the page, letters are then of the size of the text
 
 
