@@ -12,14 +12,13 @@ of 9, and neither the upsampled map nor the concatenation is ever stored.
 """
 
 from functools import cache
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-PATCH = 128  # pixels a program takes at a time
+TILE = (16, 8)  # rows and columns of pixel groups that a program takes at a time
 PROGRAMS = 1024  # about; a sum over pixels is shared among so many
 
 # Rows: taps of the transposed 4-tap convolution; columns: taps of the 3-tap one that they sum.
@@ -52,110 +51,106 @@ def _patch(x, image, y, column, inside, e, v, H, W, C, T: tl.constexpr, SPAN: tl
     return tl.load(source[:, None] + e[None, :], mask=seen, other=0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images", "H", "W", "SH", "SW"])
 def _convolve(
-    x, w, out, images, H, W, SH, SW, CIN, COUT, sk, su, sv, sc, sn, sa, sb,
-    STEP: tl.constexpr, T: tl.constexpr, PHASES: tl.constexpr, ADD: tl.constexpr,
-    SPAN: tl.constexpr, TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    x, w, out, images, H, W, SH, SW, CIN, sk, sa, su, sv, sq, sc, sn,
+    COUT: tl.constexpr, SPAN: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr,
+    STEPY: tl.constexpr, STEPX: tl.constexpr, Q: tl.constexpr, PHASES: tl.constexpr,
+    ADD: tl.constexpr, TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """out[i, j, n] = sum over u, v, c of x[STEP i + u - 1, STEP j + v - 1, c] w[u, v, c, n].
+    """A convolution, as a matrix product of a tile of pixel groups and the weights.
 
-    A matrix product of a tile of pixels and BN outputs: reads x once from memory, T * T times
-    from cache, and writes out once. With PHASES = 2, out is twice as large, and its pixel
-    (2i + a, 2j + b) sees x from (i + a - 1, j + b - 1) on, with weights of its own. ADD: adds to
-    what out holds. SPAN, if not 0, is CIN, of which several taps fit into BK.
+    The output pixel (PHASES i + a, Q j + q), q < Q, is
+
+        sum over u < TY, v < TX - Q + 1, c of
+        x[STEPY i + u - 1 + a, STEPX j + v + q - 1, c] w[a sa + u su + (v + q) sv + q sq + ...].
+
+    Reads x once from memory, TY * TX / STEPX times from cache, and writes out once. Computing Q
+    pixels from one window of TX saves reads; the products of a pixel with the Q - 1 neighbours
+    that it does not see are with zeros. ADD: adds to what out holds. SPAN, if not 0, is CIN, of
+    which several neighbours fit into BK.
     """
     k = tl.program_id(1)
     block = tl.program_id(2)
-    a = block % (PHASES * PHASES) // PHASES
-    b = block % PHASES
-    n = block // (PHASES * PHASES) * BN + tl.arange(0, BN)
+    a = block % PHASES
+    column = block // PHASES * BN + tl.arange(0, BN)  # of the output: Q * COUT
+    q = column // COUT
     image, i, j, inside = _pixels(images, H, W, TH, TW, tl.program_id(0))
     x += k.to(tl.int64) * images * SH * SW * CIN
-    w += k.to(tl.int64) * sk + a * sa + b * sb
-    out += k.to(tl.int64) * images * H * W * PHASES * PHASES * COUT
-    row = ((image * H + i) * PHASES + a) * (W * PHASES) + j * PHASES + b
-    to = out + row[:, None] * COUT + n[None, :]
-    real = inside[:, None] & (n < COUT)[None, :]
+    w += k.to(tl.int64) * sk + a * sa
+    out += k.to(tl.int64) * images * H * PHASES * W * Q * COUT
+    row = ((image * H + i) * PHASES + a) * W + j
+    to = out + row[:, None] * (Q * COUT) + column[None, :]
+    real = inside[:, None] & (q < Q)[None, :]
     if ADD:
         total = tl.load(to, mask=real, other=0.0).to(tl.float32)
     else:
         total = tl.zeros((TH * TW, BN), tl.float32)
-    steps = tl.cdiv(T * CIN, BK)
-    for step in range(T * steps):
+    right = w + q * sq + column % COUT * sn
+    steps = tl.cdiv(TX * CIN, BK)
+    for step in range(TY * steps):
         u = step // steps
         e = step % steps * BK + tl.arange(0, BK)
         if SPAN:
             v = e // SPAN
+            left = u * su + v * sv + e % SPAN * sc
+            known = (v[:, None] >= q[None, :]) & (v[:, None] - q[None, :] < TX - Q + 1)
         else:
             v = step % steps * BK // CIN
-        weight = w + u * su + v * sv + (e - v * CIN) * sc
-        known = (e < T * CIN)[:, None] & (n < COUT)[None, :]
-        matrix = tl.load(weight[:, None] + n[None, :] * sn, mask=known, other=0.0)
-        y = STEP * i + a + u - 1
-        column = STEP * j + b - 1
-        patch = _patch(x, image, y, column, inside, e, v, SH, SW, CIN, T, SPAN)
+            left = u * su + v * sv + (e - v * CIN) * sc
+            known = ((v >= q) & (v - q < TX - Q + 1))[None, :]
+        known = known & (q < Q)[None, :]
+        matrix = tl.load(left[:, None] + right[None, :], mask=known, other=0.0)
+        y = STEPY * i + a + u - 1
+        patch = _patch(x, image, y, STEPX * j - 1, inside, e, v, SH, SW, CIN, TX, SPAN)
         total = tl.dot(patch.to(matrix.dtype), matrix, total)
     tl.store(to, total.to(out.dtype.element_ty), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images", "H", "W", "SH", "SW"])
 def _correlate(
-    x, g, partial, images, H, W, SH, SW, CX, CG, size, su, sv, sc, sn,
-    STEP: tl.constexpr, T: tl.constexpr, SPAN: tl.constexpr,
+    x, g, partial, images, H, W, SH, SW, CX, size, su, sv, sc, sn,
+    CG: tl.constexpr, SPAN: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr,
+    STEPY: tl.constexpr, STEPX: tl.constexpr, Q: tl.constexpr,
     TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """dw[u, v, c, n] = sum over i, j of x[STEP i + u - 1, STEP j + v - 1, c] g[i, j, n].
+    """The gradient of weights: partial sums, over shares of the pixels and over q < Q, of
 
-    The gradient of weights, as partial sums over shares of the pixels; reads g T times, x T * T
-    times, all but the first from cache.
+        dw[u, v, c, n] = x[STEPY i + u - 1, STEPX j + v + q - 1, c] g[i, Q j + q, n].
+
+    Reads g TY times, x TY * TX / STEPX times, all but the first from cache.
     """
-    steps = tl.cdiv(T * CX, BK)
-    u = tl.program_id(0) % T
-    block = tl.program_id(0) // T
+    steps = tl.cdiv(TX * CX, BK)
+    u = tl.program_id(0) % TY
+    block = tl.program_id(0) // TY
     e = block % steps * BK + tl.arange(0, BK)
-    n = block // steps * BN + tl.arange(0, BN)
+    column = block // steps * BN + tl.arange(0, BN)
+    q = column // CG
     if SPAN:
         v = e // SPAN
+        left = v * sv + e % SPAN * sc
+        tap = v[:, None] - q[None, :]
     else:
         v = block % steps * BK // CX
+        left = v * sv + (e - v * CX) * sc
+        tap = v - q[None, :]
     k = tl.program_id(2)
     x += k.to(tl.int64) * images * SH * SW * CX
-    g += k.to(tl.int64) * images * H * W * CG
+    g += k.to(tl.int64) * images * H * W * Q * CG
     total = tl.zeros((BK, BN), tl.float32)
     tiles = tl.cdiv(images * H, TH) * tl.cdiv(W, TW)
     for tile in range(tl.program_id(1), tiles, tl.num_programs(1)):
         image, i, j, inside = _pixels(images, H, W, TH, TW, tile)
-        patch = _patch(
-            x, image, STEP * i + u - 1, STEP * j - 1, inside, e, v, SH, SW, CX, T, SPAN
-        )
+        y = STEPY * i + u - 1
+        patch = _patch(x, image, y, STEPX * j - 1, inside, e, v, SH, SW, CX, TX, SPAN)
         row = (image * H + i) * W + j
-        real = inside[:, None] & (n < CG)[None, :]
-        right = tl.load(g + row[:, None] * CG + n[None, :], mask=real, other=0.0)
+        real = inside[:, None] & (q < Q)[None, :]
+        right = tl.load(g + row[:, None] * (Q * CG) + column[None, :], mask=real, other=0.0)
         total = tl.dot(tl.trans(patch.to(right.dtype)), right, total)
-    share = (tl.program_id(1) * tl.num_programs(2) + k).to(tl.int64) * size
-    to = partial + share + u * su + v * sv + (e - v * CX) * sc
-    known = (e < T * CX)[:, None] & (n < CG)[None, :]
-    tl.store(to[:, None] + n[None, :] * sn, total, mask=known)
-
-
-def _blocks(taps: int, channels: int, columns: int) -> dict[str, int]:
-    """Block sizes: a row of taps at once where it is short, else at most 64 channels of one."""
-    span = taps * channels <= 64
-    height, width = _tile(columns)
-    return {
-        "SPAN": channels if span else 0,
-        "BK": max(16, triton.next_power_of_2(taps * channels))
-        if span
-        else min(64, channels & -channels),
-        "TH": height,
-        "TW": width,
-    }
-
-
-def _tile(columns: int) -> tuple[int, int]:
-    width = min(16, triton.next_power_of_2(columns))
-    return PATCH // width, width
+    share = (tl.program_id(1) * Q + q) * tl.num_programs(2) + k
+    to = partial + share * size + u * su - q * sv + column % CG * sn
+    known = (tap >= 0) & (tap < TX - Q + 1) & (q < Q)[None, :]
+    tl.store(left[:, None] + to[None, :], total, mask=known)
 
 
 class PackedConvolutions:
@@ -172,16 +167,21 @@ class PackedConvolutions:
         """(K B, H, W, in) and (K, out, 3, 3, in) -> (K B, H, W, out), zero beyond the border."""
         out = x.new_empty(*x.shape[:3], w.shape[1], dtype=w.dtype)
         sk, sn, su, sv, sc = w.stride()
-        self._convolve(x, w, out, (sk, su, sv, sc, sn), taps=3)
+        q = _group(x, out)
+        taps = {"TY": 3, "TX": 2 + q, "STEPY": 1, "STEPX": q, "Q": q, "PHASES": 1}
+        self._convolve(x, w, out, (sk, 0, su, sv, -sv, sc, sn), taps)
         return out
 
     def backward(self, x: Tensor, dz: Tensor, w: Tensor, dw: Tensor) -> Tensor:
         """Fill dw (as w, float32) and return the gradient of x, both from that of the output."""
-        shape = (w.shape[1], 3, 3, w.shape[4])  # out, u, v, in
-        self._correlate(x, dz, dw, 3, (3 * shape[3], shape[3], 1, 9 * shape[3]))
+        c_in = x.shape[3]
+        q = _group(x, dz)
+        taps = {"TY": 3, "TX": 2 + q, "STEPY": 1, "STEPX": q, "Q": q}
+        self._correlate(x, dz, dw, (3 * c_in, c_in, 1, 9 * c_in), taps)
         dx = torch.empty_like(x)
         sk, sc, su, sv, sn = w.stride()
-        self._convolve(dz, w[:, :, 2:, 2:], dx, (sk, -su, -sv, sc, sn), taps=3)
+        flipped = (sk, 0, -su, -sv, sv, sc, sn)
+        self._convolve(dz, w[:, :, 2:, 2:], dx, flipped, {**taps, "PHASES": 1})
         return dx
 
     def up_forward(self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor) -> tuple[Tensor, None]:
@@ -198,8 +198,11 @@ class PackedConvolutions:
         """
         out = self.forward(skip, w[..., : skip.shape[3]])
         sk, sn, su, sv, sc = w4.stride()
-        strides = (sk, -2 * su, -2 * sv, sc, sn, -su, -sv)
-        self._convolve(low, w4[:, :, 3:, 3:], out, strides, taps=2, phases=2, add=True)
+        # Output rows and columns 2 i + a, 2 j + q see low from i + a - 1, j + q - 1 on, through
+        # taps 3 - a, 1 - a and 3 - q, 1 - q of the transposed convolution.
+        strides = (sk, -su, -2 * su, -2 * sv, sv, sc, sn)
+        taps = {"TY": 2, "TX": 3, "STEPY": 1, "STEPX": 1, "Q": 2, "PHASES": 2}
+        self._convolve(low, w4[:, :, 3:, 3:], out, strides, taps, add=True)
         return out, None
 
     def up_backward(
@@ -208,56 +211,69 @@ class PackedConvolutions:
         """Fill dw and return the gradients of skip and low."""
         c = skip.shape[3]
         dskip = self.backward(skip, dz, w[..., :c], dw[..., :c])
+        sk, sc, su, sv, sn = w4.stride()
+        taps = {"TY": 4, "TX": 4, "STEPY": 2, "STEPX": 2, "Q": 1}
         dw4 = torch.empty(w4.shape, device=w.device)
-        _, sc, su, sv, sn = w4.stride()
-        self._correlate(dz, low, dw4, 4, (su, sv, sc, sn), step=2)
+        self._correlate(dz, low, dw4, (su, sv, sc, sn), taps)
         gather(dw4, dw[..., c:])
         dlow = torch.empty_like(low)
-        self._convolve(dz, w4, dlow, (w4.stride(0), su, sv, sc, sn), taps=4, step=2)
+        self._convolve(dz, w4, dlow, (sk, 0, su, sv, 0, sc, sn), {**taps, "PHASES": 1})
         return dskip, dlow
 
     def _convolve(
-        self, x: Tensor, w: Tensor, out: Tensor, strides: tuple[int, ...], taps: int,
-        step: int = 1, phases: int = 1, add: bool = False,
+        self, x: Tensor, w: Tensor, out: Tensor, strides: tuple[int, ...], taps: dict[str, int],
+        add: bool = False,
     ) -> None:  # fmt: skip
-        _, sh, sw, c_in = x.shape
-        h, w_ = out.shape[1] // phases, out.shape[2] // phases
-        images, c_out = len(x) // self.models, out.shape[3]
-        blocks = _blocks(taps, c_in, w_)
-        bn = min(64, max(16, triton.next_power_of_2(c_out)))
-        tiles = triton.cdiv(images * h, blocks["TH"]) * triton.cdiv(w_, blocks["TW"])
-        grid = (tiles, self.models, triton.cdiv(c_out, bn) * phases**2)
-        sa_sb = strides[5:] or (0, 0)
-        _convolve[grid](
-            x, w, out, images, h, w_, sh, sw, c_in, c_out, *strides[:5], *sa_sb,
-            STEP=step, T=taps, PHASES=phases, ADD=add, BN=bn, **blocks, **convolve_options(taps * c_in),
+        c_in, c_out = x.shape[3], out.shape[3]
+        images, height = len(x) // self.models, out.shape[1] // taps["PHASES"]
+        width = out.shape[2] // taps["Q"]
+        blocks, tiles = _blocks(c_in, taps["Q"] * c_out, taps["TX"], images * height, width)
+        columns = triton.cdiv(taps["Q"] * c_out, blocks["BN"])
+        _convolve[(tiles, self.models, columns * taps["PHASES"])](
+            x, w, out, images, height, width, x.shape[1], x.shape[2], c_in, *strides,
+            COUT=c_out, ADD=add, **taps, **blocks, **OPTIONS,
         )  # fmt: skip
 
     def _correlate(
-        self, x: Tensor, g: Tensor, dw: Tensor, taps: int, strides: tuple[int, ...], step: int = 1
+        self, x: Tensor, g: Tensor, dw: Tensor, strides: tuple[int, ...], taps: dict[str, int]
     ) -> None:
-        _, sh, sw, c_x = x.shape
-        _, h, w, c_g = g.shape
-        images = len(x) // self.models
-        blocks = _blocks(taps, c_x, w)
-        bn = min(64, max(16, triton.next_power_of_2(c_g)))
-        parts = taps * triton.cdiv(taps * c_x, blocks["BK"]) * triton.cdiv(c_g, bn)
-        tiles = triton.cdiv(images * h, blocks["TH"]) * triton.cdiv(w, blocks["TW"])
+        c_x, c_g = x.shape[3], g.shape[3]
+        images, height, width = len(x) // self.models, g.shape[1], g.shape[2] // taps["Q"]
+        blocks, tiles = _blocks(c_x, taps["Q"] * c_g, taps["TX"], images * height, width)
+        rows = triton.cdiv(taps["TX"] * c_x, blocks["BK"])
+        parts = taps["TY"] * rows * triton.cdiv(taps["Q"] * c_g, blocks["BN"])
         shares = max(1, min(tiles, PROGRAMS // (parts * self.models)))
-        partial = torch.empty(shares, *dw.shape, device=dw.device)
+        partial = torch.empty(shares * taps["Q"], *dw.shape, device=dw.device)
         _correlate[(parts, shares, self.models)](
-            x, g, partial, images, h, w, sh, sw, c_x, c_g, dw[0].numel(), *strides,
-            STEP=step, T=taps, BN=bn, **blocks, **correlate_options(),
+            x, g, partial, images, height, width, x.shape[1], x.shape[2], c_x,
+            dw[0].numel(), *strides, CG=c_g, **taps, **blocks, **OPTIONS,
         )  # fmt: skip
         torch.sum(partial, dim=0, out=dw)
 
 
-def convolve_options(depth: int) -> dict[str, Any]:
-    return {"num_warps": 4, "num_stages": 3}
+OPTIONS = {"num_warps": 4, "num_stages": 3}
 
 
-def correlate_options() -> dict[str, Any]:
-    return {"num_warps": 4, "num_stages": 3}
+def _group(x: Tensor, y: Tensor) -> int:
+    """Pixels computed together: with few channels reads cost most, with many products do."""
+    return 2 if min(x.shape[3], y.shape[3]) <= 32 and x.shape[2] % 2 == 0 else 1
+
+
+def _blocks(
+    c_in: int, columns: int, taps: int, lines: int, width: int
+) -> tuple[dict[str, int], int]:
+    """Block sizes for a window of some taps, and how many tiles cover the pixels of a model."""
+    window = taps * c_in
+    spans = window <= 128  # a whole window at once, else some channels of one tap
+    th, tw = TILE
+    blocks = {
+        "SPAN": c_in if spans else 0,
+        "BK": max(16, triton.next_power_of_2(window)) if spans else min(64, c_in & -c_in),
+        "BN": min(64, max(16, triton.next_power_of_2(columns))),
+        "TH": th,
+        "TW": tw,
+    }
+    return blocks, triton.cdiv(lines, th) * triton.cdiv(width, tw)
 
 
 class CudnnConvolutions:

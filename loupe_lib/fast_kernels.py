@@ -14,7 +14,8 @@ from torch import Tensor
 
 from loupe_lib.unet import LEAK
 
-TILE = 4096  # elements a program holds of one tensor at a time
+TILE = 2048  # elements a program holds of one tensor at a time
+WARPS = 4
 BLOCK = 1024  # the same where nothing is summed
 PROGRAMS = 2048  # about; enough to keep every multiprocessor's memory pipeline full
 LEAKY = tl.constexpr(LEAK)
@@ -25,57 +26,79 @@ def _leaky(v):
     return tl.where(v > 0, v, LEAKY * v)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _statistics(
     z, extra, bias, partial, stride, count, C,
     ADD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Sums of a and a*a, a = leaky(z + bias), of a share of a model's rows. Reads z once.
+    """Sums over a share of a model's rows, of a = leaky(z + bias), in one read of z.
 
-    With ADD, z becomes z + extra first (reads both, writes z).
+    a; a*a; and over rows with a > 0: 1; a. With ADD, z becomes z + extra first (reads both,
+    writes z).
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     b = tl.load(bias + k * stride + c)
     first = k.to(tl.int64) * count * C
-    total = tl.zeros((ROWS, BC), tl.float32)
-    square = tl.zeros((ROWS, BC), tl.float32)
+    z += first
+    if ADD:
+        extra += first
+    s0 = tl.zeros((ROWS, BC), tl.float32)
+    s1 = tl.zeros((ROWS, BC), tl.float32)
+    s2 = tl.zeros((ROWS, BC), tl.float32)
+    s3 = tl.zeros((ROWS, BC), tl.float32)
     for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
         row = start + tl.arange(0, ROWS)
-        at = first + row[:, None] * C + c[None, :]
+        at = row[:, None] * C + c[None, :]
         inside = (row < count)[:, None]
-        v = tl.load(z + at, mask=inside)
+        v = tl.load(z + at, mask=inside, other=0.0)
         if ADD:
-            v = (v.to(tl.float32) + tl.load(extra + at, mask=inside)).to(v.dtype)
+            v = (v.to(tl.float32) + tl.load(extra + at, mask=inside, other=0.0)).to(v.dtype)
             tl.store(z + at, v, mask=inside)
         a = tl.where(inside, _leaky(v.to(tl.float32) + b[None, :]), 0.0)
-        total += a
-        square += a * a
-    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 2) * C + c
-    tl.store(to, tl.sum(total, 0))
-    tl.store(to + C, tl.sum(square, 0))
+        s0 += a
+        s1 += a * a
+        s2 += tl.where(a > 0, 1.0, 0.0)
+        s3 += tl.maximum(a, 0.0)
+    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 4) * C + c
+    tl.store(to, tl.sum(s0, 0))
+    tl.store(to + C, tl.sum(s1, 0))
+    tl.store(to + 2 * C, tl.sum(s2, 0))
+    tl.store(to + 3 * C, tl.sum(s3, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts", "count"])
 def _finish_statistics(
     partial, norm, running_mean, running_var, parts, count, momentum, eps, C,
     ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Partial sums -> mean and 1/std of each channel, and BatchNorm2d's running statistics."""
+    """Partial sums -> norm (K, 4, C), and BatchNorm2d's running statistics.
+
+    norm: mean of a; 1/std; number of a > 0; over these, sum of n = (a - mean) / std.
+    """
     k = tl.program_id(1)
     c = tl.program_id(0) * BC + tl.arange(0, BC)
-    total = tl.zeros((ROWS, BC), tl.float32)
-    square = tl.zeros((ROWS, BC), tl.float32)
+    s0 = tl.zeros((ROWS, BC), tl.float32)
+    s1 = tl.zeros((ROWS, BC), tl.float32)
+    s2 = tl.zeros((ROWS, BC), tl.float32)
+    s3 = tl.zeros((ROWS, BC), tl.float32)
     for start in range(0, parts, ROWS):
         part = start + tl.arange(0, ROWS)
-        at = partial + ((k * parts + part)[:, None] * 2) * C + c[None, :]
+        at = partial + ((k * parts + part)[:, None] * 4) * C + c[None, :]
         inside = (part < parts)[:, None]
-        total += tl.load(at, mask=inside, other=0.0)
-        square += tl.load(at + C, mask=inside, other=0.0)
-    mean = tl.sum(total, 0) / count
-    var = tl.maximum(tl.sum(square, 0) / count - mean * mean, 0.0)
-    tl.store(norm + (k * 2) * C + c, mean)
-    tl.store(norm + (k * 2 + 1) * C + c, 1 / tl.sqrt(var + eps))
+        s0 += tl.load(at, mask=inside, other=0.0)
+        s1 += tl.load(at + C, mask=inside, other=0.0)
+        s2 += tl.load(at + 2 * C, mask=inside, other=0.0)
+        s3 += tl.load(at + 3 * C, mask=inside, other=0.0)
+    mean = tl.sum(s0, 0) / count
+    var = tl.maximum(tl.sum(s1, 0) / count - mean * mean, 0.0)
+    inverse = 1 / tl.sqrt(var + eps)
+    positive = tl.sum(s2, 0)
+    to = norm + (k * 4) * C + c
+    tl.store(to, mean)
+    tl.store(to + C, inverse)
+    tl.store(to + 2 * C, positive)
+    tl.store(to + 3 * C, (tl.sum(s3, 0) - mean * positive) * inverse)
     mean_at = running_mean + k * C + c
     var_at = running_var + k * C + c
     unbiased = var * (count / (count - 1.0))
@@ -83,7 +106,7 @@ def _finish_statistics(
     tl.store(var_at, tl.load(var_at) * (1 - momentum) + unbiased * momentum)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "W"])
 def _normalize(
     z, bias, gamma, beta, norm, y, pooled, stride, count, C, W,
     POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
@@ -95,9 +118,13 @@ def _normalize(
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     b = tl.load(bias + k * stride + c)
-    scale = tl.load(gamma + k * stride + c) * tl.load(norm + (k * 2 + 1) * C + c)
-    shift = tl.load(beta + k * stride + c) - tl.load(norm + (k * 2) * C + c) * scale
+    scale = tl.load(gamma + k * stride + c) * tl.load(norm + (k * 4 + 1) * C + c)
+    shift = tl.load(beta + k * stride + c) - tl.load(norm + (k * 4) * C + c) * scale
     first = k.to(tl.int64) * count * C
+    z += first
+    y += first
+    if POOL:
+        pooled += first // 4
     squares = count // 4 if POOL else count
     for start in range(tl.program_id(0) * ROWS, squares, tl.num_programs(0) * ROWS):
         square = start + tl.arange(0, ROWS)
@@ -108,63 +135,57 @@ def _normalize(
             if POOL:
                 half = W // 2
                 row = (square // half * 2 + corner // 2) * W + square % half * 2 + corner % 2
-            at = first + row[:, None] * C + c[None, :]
+            at = row[:, None] * C + c[None, :]
             a = _leaky(tl.load(z + at, mask=inside).to(tl.float32) + b[None, :])
             v = a * scale[None, :] + shift[None, :]
             tl.store(y + at, v.to(y.dtype.element_ty), mask=inside)
             average += v
         if POOL:
-            at = first // 4 + square[:, None] * C + c[None, :]
+            at = square[:, None] * C + c[None, :]
             tl.store(pooled + at, (average / 4).to(y.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "W"])
 def _gradient_sums(
-    z, dy, dpool, bias, norm, partial, stride, count, C, W,
+    z, dy, dpool, bias, partial, stride, count, C, W,
     POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """The sums over rows that the backward pass of a layer needs, in one read of z and dy.
+    """Sums over a share of a model's rows, with a = leaky(z + bias), in one read of z and dy.
 
-    dy; dy*n; and over rows with z + bias > 0: dy; 1; n, where n = (leaky(z + bias) - mean) / std.
-    With POOL, a quarter of the gradient of the 2 x 2 average is added to dy.
+    dy; dy*a; and over rows with a > 0: dy. With POOL, a quarter of the gradient of the 2 x 2
+    average is added to dy.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     b = tl.load(bias + k * stride + c)[None, :]
-    mean = tl.load(norm + (k * 2) * C + c)[None, :]
-    inverse = tl.load(norm + (k * 2 + 1) * C + c)[None, :]
     first = k.to(tl.int64) * count * C
+    z += first
+    dy += first
+    if POOL:
+        dpool += first // 4
     s0 = tl.zeros((ROWS, BC), tl.float32)
     s1 = tl.zeros((ROWS, BC), tl.float32)
     s2 = tl.zeros((ROWS, BC), tl.float32)
-    s3 = tl.zeros((ROWS, BC), tl.float32)
-    s4 = tl.zeros((ROWS, BC), tl.float32)
     for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
         row = start + tl.arange(0, ROWS)
         inside = (row < count)[:, None]
-        at = first + row[:, None] * C + c[None, :]
+        at = row[:, None] * C + c[None, :]
         g = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)
         if POOL:
             square = row // (2 * W) * (W // 2) + row % W // 2
-            to = first // 4 + square[:, None] * C + c[None, :]
+            to = square[:, None] * C + c[None, :]
             g += tl.load(dpool + to, mask=inside, other=0.0).to(tl.float32) / 4
-        v = tl.load(z + at, mask=inside, other=0.0).to(tl.float32) + b
-        n = (_leaky(v) - mean) * inverse
-        positive = (v > 0) & inside
+        a = _leaky(tl.load(z + at, mask=inside, other=0.0).to(tl.float32) + b)
         s0 += g
-        s1 += g * n
-        s2 += tl.where(positive, g, 0.0)
-        s3 += tl.where(positive, 1.0, 0.0)
-        s4 += tl.where(positive, n, 0.0)
-    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 5) * C + c
+        s1 += g * a
+        s2 += tl.where(a > 0, g, 0.0)
+    to = partial + ((k * tl.num_programs(0) + tl.program_id(0)) * 3) * C + c
     tl.store(to, tl.sum(s0, 0))
     tl.store(to + C, tl.sum(s1, 0))
     tl.store(to + 2 * C, tl.sum(s2, 0))
-    tl.store(to + 3 * C, tl.sum(s3, 0))
-    tl.store(to + 4 * C, tl.sum(s4, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts", "count"])
 def _finish_gradient(
     partial, gamma, beta, norm, head, dbias, dgamma, dbeta, dhead, means, stride, parts, count, C,
     HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
@@ -178,42 +199,39 @@ def _finish_gradient(
     s0 = tl.zeros((ROWS, BC), tl.float32)
     s1 = tl.zeros((ROWS, BC), tl.float32)
     s2 = tl.zeros((ROWS, BC), tl.float32)
-    s3 = tl.zeros((ROWS, BC), tl.float32)
-    s4 = tl.zeros((ROWS, BC), tl.float32)
     for start in range(0, parts, ROWS):
         part = start + tl.arange(0, ROWS)
-        at = partial + ((k * parts + part)[:, None] * 5) * C + c[None, :]
+        at = partial + ((k * parts + part)[:, None] * 3) * C + c[None, :]
         inside = (part < parts)[:, None]
         s0 += tl.load(at, mask=inside, other=0.0)
         s1 += tl.load(at + C, mask=inside, other=0.0)
         s2 += tl.load(at + 2 * C, mask=inside, other=0.0)
-        s3 += tl.load(at + 3 * C, mask=inside, other=0.0)
-        s4 += tl.load(at + 4 * C, mask=inside, other=0.0)
-    sum_dy = tl.sum(s0, 0)
-    sum_dy_n = tl.sum(s1, 0)
+    mean = tl.load(norm + (k * 4) * C + c)
+    inverse = tl.load(norm + (k * 4 + 1) * C + c)
+    dy = tl.sum(s0, 0)
+    dy_n = (tl.sum(s1, 0) - mean * dy) * inverse
     positive_dy = tl.sum(s2, 0)
-    weight = tl.load(gamma + k * stride + c)
+    at = k * stride + c
+    weight = tl.load(gamma + at)
     if HEAD:
-        h = tl.load(head + k * stride + c)
-        offset = tl.load(beta + k * stride + c)
-        tl.store(dhead + k * stride + c, weight * sum_dy_n + offset * sum_dy)
-        sum_dy *= h
-        sum_dy_n *= h
+        tl.store(dhead + at, weight * dy_n + tl.load(beta + at) * dy)
+        h = tl.load(head + at)
+        dy *= h
+        dy_n *= h
         positive_dy *= h
-    mean_dy = sum_dy / count
-    mean_dy_n = sum_dy_n / count
-    tl.store(dbeta + k * stride + c, sum_dy)
-    tl.store(dgamma + k * stride + c, sum_dy_n)
-    tl.store(means + (k * 2) * C + c, mean_dy)
-    tl.store(means + (k * 2 + 1) * C + c, mean_dy_n)
-    # dbias sums dz over all rows. Before the slope of leaky the sum is 0 (batch norm takes the
-    # mean out), so that only the rows with slope 1 count, by 1 - leak.
-    positive = positive_dy - mean_dy * tl.sum(s3, 0) - mean_dy_n * tl.sum(s4, 0)
-    scale = weight * tl.load(norm + (k * 2 + 1) * C + c)
-    tl.store(dbias + k * stride + c, (1 - LEAKY) * scale * positive)
+    tl.store(dbeta + at, dy)
+    tl.store(dgamma + at, dy_n)
+    tl.store(means + (k * 2) * C + c, dy / count)
+    tl.store(means + (k * 2 + 1) * C + c, dy_n / count)
+    # dbias sums dz over all rows. Were leaky the identity, the sum would be 0, for batch norm
+    # takes the mean out; so each row counts by its slope less LEAKY, which is 0 where a <= 0.
+    positive = tl.load(norm + (k * 4 + 2) * C + c)
+    positive_n = tl.load(norm + (k * 4 + 3) * C + c)
+    rest = positive_dy - dy / count * positive - dy_n / count * positive_n
+    tl.store(dbias + at, (1 - LEAKY) * weight * inverse * rest)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "W"])
 def _input_gradient(
     z, dy, dpool, head, bias, gamma, norm, means, dz, stride, count, C, W,
     POOL: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
@@ -225,25 +243,30 @@ def _input_gradient(
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     b = tl.load(bias + k * stride + c)[None, :]
-    mean = tl.load(norm + (k * 2) * C + c)[None, :]
-    inverse = tl.load(norm + (k * 2 + 1) * C + c)[None, :]
+    mean = tl.load(norm + (k * 4) * C + c)[None, :]
+    inverse = tl.load(norm + (k * 4 + 1) * C + c)[None, :]
     scale = tl.load(gamma + k * stride + c)[None, :] * inverse
     mean_dy = tl.load(means + (k * 2) * C + c)[None, :]
     mean_dy_n = tl.load(means + (k * 2 + 1) * C + c)[None, :]
     first = k.to(tl.int64) * count * C
+    z += first
+    dz += first
+    dy += k.to(tl.int64) * count if HEAD else first
+    if POOL:
+        dpool += first // 4
     for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
         row = start + tl.arange(0, ROWS)
         inside = (row < count)[:, None]
-        at = first + row[:, None] * C + c[None, :]
+        at = row[:, None] * C + c[None, :]
         if HEAD:
             h = tl.load(head + k * stride + c)[None, :]
-            image = tl.load(dy + k.to(tl.int64) * count + row, mask=row < count, other=0.0)
+            image = tl.load(dy + row, mask=row < count, other=0.0)
             g = image[:, None] * h
         else:
             g = tl.load(dy + at, mask=inside).to(tl.float32)
         if POOL:
             square = row // (2 * W) * (W // 2) + row % W // 2
-            to = first // 4 + square[:, None] * C + c[None, :]
+            to = square[:, None] * C + c[None, :]
             g += tl.load(dpool + to, mask=inside).to(tl.float32) / 4
         v = tl.load(z + at, mask=inside).to(tl.float32) + b
         n = (_leaky(v) - mean) * inverse
@@ -251,70 +274,67 @@ def _input_gradient(
         tl.store(dz + at, tl.where(v > 0, g, LEAKY * g).to(dz.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "pixels"])
 def _head(
     z, zero_filled, images, indices, bias, gamma, beta, norm, head, head_bias,
-    output, partial, loss, stride, count, pixels, C,
+    output, partial, loss, stride, batch, pixels, C,
     EVALUATE: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """x_hat = |zero-filled| + head(normalize(z)), L1 loss and its gradient, in one read of z.
 
-    output becomes sign(x_hat - x) / count, the gradient of the loss by x_hat, and partial the
-    sums of :func:`_gradient_sums` with it for dy. With EVALUATE output becomes x_hat, no more.
+    output becomes sign(x_hat - x) / (batch * pixels), the gradient of the loss by x_hat, and
+    partial the sums of :func:`_gradient_sums` with it for dy. With EVALUATE output becomes x_hat,
+    no more. A program has a share of one image.
     """
-    k = tl.program_id(1)
+    image = tl.program_id(1)
+    k = image // batch
     c = tl.arange(0, BC)
     real = c < C
-    b = tl.load(bias + k * stride + c, mask=real, other=0.0)[None, :]
-    mean = tl.load(norm + (k * 2) * C + c, mask=real, other=0.0)
-    inverse = tl.load(norm + (k * 2 + 1) * C + c, mask=real, other=0.0)
-    h = tl.load(head + k * stride + c, mask=real, other=0.0)
-    scale = tl.load(gamma + k * stride + c, mask=real, other=0.0) * inverse
-    shift = tl.load(beta + k * stride + c, mask=real, other=0.0) - mean * scale
+    at = k * stride + c
+    b = tl.load(bias + at, mask=real, other=0.0)[None, :]
+    mean = tl.load(norm + (k * 4) * C + c, mask=real, other=0.0)
+    inverse = tl.load(norm + (k * 4 + 1) * C + c, mask=real, other=0.0)
+    h = tl.load(head + at, mask=real, other=0.0)
+    scale = tl.load(gamma + at, mask=real, other=0.0) * inverse
+    shift = tl.load(beta + at, mask=real, other=0.0) - mean * scale
     constant = tl.sum(h * shift, 0) + tl.load(head_bias + k * stride)
     weight = (h * scale)[None, :]
     s0 = tl.zeros((ROWS,), tl.float32)
     s1 = tl.zeros((ROWS, BC), tl.float32)
     s2 = tl.zeros((ROWS, BC), tl.float32)
-    s3 = tl.zeros((ROWS, BC), tl.float32)
-    s4 = tl.zeros((ROWS, BC), tl.float32)
     distance = tl.zeros((ROWS,), tl.float32)
-    first = k.to(tl.int64) * count
-    for start in range(tl.program_id(0) * ROWS, count, tl.num_programs(0) * ROWS):
+    first = image.to(tl.int64) * pixels
+    z += first * C
+    zero_filled += first * 2
+    output += first
+    if not EVALUATE:
+        images += tl.load(indices + image) * pixels
+    for start in range(tl.program_id(0) * ROWS, pixels, tl.num_programs(0) * ROWS):
         row = start + tl.arange(0, ROWS)
-        rows = row < count
+        rows = row < pixels
         inside = rows[:, None] & real[None, :]
-        at = first + row
-        v = tl.load(z + at[:, None] * C + c[None, :], mask=inside, other=0.0).to(tl.float32) + b
-        a = _leaky(v)
-        re = tl.load(zero_filled + at * 2, mask=rows, other=0.0)
-        im = tl.load(zero_filled + at * 2 + 1, mask=rows, other=0.0)
+        v = tl.load(z + row[:, None] * C + c[None, :], mask=inside, other=0.0)
+        a = _leaky(v.to(tl.float32) + b)
+        re = tl.load(zero_filled + row * 2, mask=rows, other=0.0)
+        im = tl.load(zero_filled + row * 2 + 1, mask=rows, other=0.0)
         estimate = tl.sqrt(re * re + im * im) + tl.sum(a * weight, 1) + constant
         if EVALUATE:
-            tl.store(output + at, estimate, mask=rows)
+            tl.store(output + row, estimate, mask=rows)
         else:
-            image = tl.load(indices + first // pixels + row // pixels, mask=rows, other=0)
-            x = tl.load(images + image * pixels + row % pixels, mask=rows, other=0.0)
-            d = tl.where(rows, estimate - x, 0.0)
+            d = tl.where(rows, estimate - tl.load(images + row, mask=rows, other=0.0), 0.0)
+            g = tl.where(d > 0, 1.0, tl.where(d < 0, -1.0, 0.0)) / (batch * pixels)
+            tl.store(output + row, g, mask=rows)
             distance += tl.abs(d)
-            g = tl.where(d > 0, 1.0, tl.where(d < 0, -1.0, 0.0)) / count
-            tl.store(output + at, g, mask=rows)
-            n = (a - mean[None, :]) * inverse[None, :]
-            positive = (v > 0) & inside
             s0 += g
-            s1 += g[:, None] * n
-            s2 += tl.where(positive, g[:, None], 0.0)
-            s3 += tl.where(positive, 1.0, 0.0)
-            s4 += tl.where(positive, n, 0.0)
+            s1 += g[:, None] * a
+            s2 += tl.where(a > 0, g[:, None], 0.0)
     if not EVALUATE:
-        part = k * tl.num_programs(0) + tl.program_id(0)
+        part = image * tl.num_programs(0) + tl.program_id(0)
         tl.store(loss + part, tl.sum(distance, 0))
-        to = partial + (part * 5) * C + c
+        to = partial + (part * 3) * C + c
         tl.store(to, tl.zeros((BC,), tl.float32) + tl.sum(s0, 0), mask=real)
         tl.store(to + C, tl.sum(s1, 0), mask=real)
         tl.store(to + 2 * C, tl.sum(s2, 0), mask=real)
-        tl.store(to + 3 * C, tl.sum(s3, 0), mask=real)
-        tl.store(to + 4 * C, tl.sum(s4, 0), mask=real)
 
 
 @triton.jit
@@ -380,6 +400,11 @@ def _adam(
 def channel_block(channels: int) -> int:
     """The largest power of two that divides the channels, at most 64."""
     return min(64, channels & -channels)
+
+
+def finish_rows(block: int) -> int:
+    """Partial sums that a program reads at a time, in finishing a block of channels."""
+    return 2048 // block
 
 
 def row_grid(models: int, count: int, channels: int, block: int) -> tuple[int, tuple[int, ...]]:

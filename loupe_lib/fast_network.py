@@ -79,22 +79,25 @@ class Layer:
         self._measure(extra, training)
 
     def _measure(self, extra: Tensor | None, training: bool) -> None:
-        """Find ``norm`` (K, 2, C): mean and 1/std of each channel."""
+        """Find ``norm``: mean, 1/std and more of each channel (see _finish_statistics)."""
         if not training:
             if extra is not None:
                 self.z += extra
-            self.norm = torch.stack([self.running_mean, (self.running_var + EPS).rsqrt()], 1)
+            inverse = (self.running_var + EPS).rsqrt()
+            unused = torch.zeros_like(inverse)
+            self.norm = torch.stack([self.running_mean, inverse, unused, unused], 1)
             return
         block, rows, grid = self._rows()
-        partial = self.bias.new_empty(self.models, grid[0], 2, self.channels)
+        partial = self.bias.new_empty(self.models, grid[0], 4, self.channels)
         kernels._statistics[grid](
             self.z, extra, self.bias, partial, self.stride, self.count, self.channels,
-            ADD=extra is not None, ROWS=rows, BC=block, num_warps=8,
+            ADD=extra is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
-        self.norm = self.bias.new_empty(self.models, 2, self.channels)
-        kernels._finish_statistics[(self.channels // block, self.models)](
+        self.norm = self.bias.new_empty(self.models, 4, self.channels)
+        few = min(block, 16)
+        kernels._finish_statistics[(self.channels // few, self.models)](
             partial, self.norm, self.running_mean, self.running_var, grid[0], self.count,
-            MOMENTUM, EPS, self.channels, ROWS=32, BC=block,
+            MOMENTUM, EPS, self.channels, ROWS=kernels.finish_rows(few), BC=few,
         )  # fmt: skip
 
     @property
@@ -114,18 +117,18 @@ class Layer:
         pooled = self.z.new_empty(n, h // 2, w // 2, c) if pool else None
         kernels._normalize[grid](
             self.z, self.bias, self.gamma, self.beta, self.norm, y, pooled,
-            self.stride, self.count, c, w, POOL=pool, ROWS=rows, BC=block, num_warps=8,
+            self.stride, self.count, c, w, POOL=pool, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return y, pooled
 
     def normalize_backward(self, dy: Tensor, dpool: Tensor | None = None) -> Tensor:
         """Gradient of the convolution's output from that of :meth:`normalize`'s."""
         block, rows, grid = self._rows()
-        partial = self.bias.new_empty(self.models, grid[0], 5, self.channels)
+        partial = self.bias.new_empty(self.models, grid[0], 3, self.channels)
         kernels._gradient_sums[grid](
-            self.z, dy, dpool, self.bias, self.norm, partial, self.stride, self.count,
-            self.channels, self.z.shape[2],
-            POOL=dpool is not None, ROWS=rows, BC=block, num_warps=8,
+            self.z, dy, dpool, self.bias, partial, self.stride, self.count, self.channels,
+            self.z.shape[2],
+            POOL=dpool is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return self.finish_backward(dy, dpool, partial, None, None)
 
@@ -139,16 +142,17 @@ class Layer:
     ) -> Tensor:
         """The same once the sums over rows are known; dy may be an image's (see _head)."""
         block, rows, grid = self._rows()
-        means = torch.empty_like(self.norm)
-        kernels._finish_gradient[(self.channels // block, self.models)](
+        means = self.bias.new_empty(self.models, 2, self.channels)
+        few = min(block, 16)
+        kernels._finish_gradient[(self.channels // few, self.models)](
             partial, self.gamma, self.beta, self.norm, head, self.dbias, self.dgamma, self.dbeta,
             dhead, means, self.stride, partial.shape[1], self.count, self.channels,
-            HEAD=head is not None, ROWS=32, BC=block,
+            HEAD=head is not None, ROWS=kernels.finish_rows(few), BC=few,
         )  # fmt: skip
         kernels._input_gradient[grid](
             self.z, dy, dpool, head, self.bias, self.gamma, self.norm, means, self.z,
             self.stride, self.count, self.channels, self.z.shape[2],
-            POOL=dpool is not None, HEAD=head is not None, ROWS=rows, BC=block, num_warps=8,
+            POOL=dpool is not None, HEAD=head is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return self.z
 
@@ -259,16 +263,17 @@ class Network:
         self, last: Layer, channels: Tensor, images: Tensor | None, indices: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         evaluate = images is None
+        batch, pixels = len(channels) // self.models, channels.shape[1] ** 2
         block = triton.next_power_of_2(last.channels)
-        rows, (shares, *_) = kernels.row_grid(self.models, last.count, last.channels, block)
-        partial = last.bias.new_empty(self.models, shares, 5, last.channels)
-        loss = last.bias.new_empty(self.models, shares)
+        rows, (shares, *_) = kernels.row_grid(len(channels), pixels, last.channels, block)
+        partial = last.bias.new_empty(self.models, batch * shares, 3, last.channels)
+        loss = last.bias.new_empty(self.models, batch * shares)
         output = last.bias.new_empty(self.models, last.count)
         head = "decoder.unet.head"
-        kernels._head[(shares, self.models)](
+        kernels._head[(shares, len(channels))](
             last.z, channels, images, indices, last.bias, last.gamma, last.beta, last.norm,
             self.store.value[f"{head}.weight"], self.store.value[f"{head}.bias"],
-            output, partial, loss, last.stride, last.count, channels.shape[1] ** 2, last.channels,
-            EVALUATE=evaluate, ROWS=rows, BC=block, num_warps=8,
+            output, partial, loss, last.stride, batch, pixels, last.channels,
+            EVALUATE=evaluate, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return output, partial, loss
