@@ -1,6 +1,8 @@
 """The command line: ``python -m loupe_lib data|train|sweep|evaluate|export-mask``."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,9 +57,16 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Say what Ctrl-C means here, before typer turns it into an exit without a word."""
+    try:
+        yield
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        raise typer.Exit(130) from None
 
 
 @data_app.command("heads")
@@ -89,6 +98,7 @@ def _describe(images: Images) -> None:
 
 
 @app.command()
+@_stoppable()
 def train(
     acceleration: Annotated[float, typer.Option(help="R, at least 1.")] = 4,
     slope: Annotated[
@@ -118,6 +128,7 @@ def train(
 
 
 @app.command()
+@_stoppable()
 def sweep(
     profile_name: ProfileName = "quick",
     accelerations: Annotated[
