@@ -1,0 +1,230 @@
+"""The run store: each run once, the same whoever trains it and however often it is stopped."""
+
+import dataclasses
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+from filelock import FileLock
+
+import loupe_lib.sweep as module
+from loupe_lib import InputError
+from loupe_lib.profiles import profile
+from loupe_lib.results import RunResult, read_results, write_results
+from loupe_lib.run import read_weights
+from loupe_lib.sweep import result_file, results_of, sweep
+from tests.common import files_in, fixed, smoke
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+
+def measured(result: RunResult) -> dict[str, object]:
+    """All that a run found, exactly, but for the time it took."""
+    values = {f.name: getattr(result, f.name) for f in dataclasses.fields(RunResult)}
+    del values["provenance"]
+    values["history"] = {k: v for k, v in result.history.items() if k != "seconds"}
+    return values
+
+
+def assert_same(left: RunResult, right: RunResult) -> None:
+    np.testing.assert_equal(measured(left), measured(right))
+
+
+def test_the_store_holds_a_folder_for_each_run(trained):
+    folders = {path.name for path in trained.runs.iterdir()}
+    assert folders == {config.name for config in trained.profile.configs()}
+    for config, result in zip(trained.profile.configs(), trained.results, strict=True):
+        folder = result_file(trained.runs, config).parent
+        files = {path.name for path in folder.iterdir()} - {"lock"}
+        assert files == {"config.json", "result.h5", "weights.safetensors"}
+        assert (folder / "config.json").read_text() == config.to_json()
+        assert result.config == config
+        model, read = read_weights(folder / "weights.safetensors")
+        assert read == config and model.mask.slope == result.slope
+        p = model.mask.probabilities().detach().numpy()
+        assert np.array_equal(p, result.probabilities)
+
+
+def test_a_result_tells_of_the_run(trained):
+    for result in trained.results:
+        config = result.config
+        assert len(result.history["loss"]) == 3
+        assert result.provenance["training_seconds"] == sum(result.history["seconds"])
+        assert result.provenance["learner"] == "PlainLearner"
+        assert result.slope == config.slope or config.shrinks
+        # The middle of the only test volume.
+        assert result.shown.tolist() == [7] and result.truth.shape == (1, 32, 32)
+        error = result.zero_filled.astype(float) - result.truth
+        psnr = -10 * np.log10((error**2).mean())
+        assert psnr == pytest.approx(
+            result.metrics["threshold"]["zero_filled_psnr"][7].item(), abs=0.1
+        )
+        assert set(result.metrics) == {"threshold", "topk", "relaxed"}
+
+
+def test_a_second_training_of_a_configuration_does_nothing(trained):
+    before = files_in(trained.runs)
+    again = sweep(trained.profile.configs(), trained.runs, progress=False)
+    assert files_in(trained.runs) == before
+    for left, right in zip(again, trained.results, strict=True):
+        assert_same(left, right)
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_cores", lambda: 2)
+    configs = trained.profile.configs()[:2]
+    together = sweep(configs, tmp_path, progress=False)
+    for left, right in zip(together, trained.results, strict=False):
+        assert_same(left, right)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import loupe_lib.sweep, loupe_lib.training
+from loupe_lib import cli
+from loupe_lib.learner import PlainLearner
+
+class Stopped(PlainLearner):
+    epoch = 0
+
+    def evaluate(self, images):
+        self.epoch += 1
+        if self.epoch == 2:
+            os.kill(os.getpid(), signal.{signal})
+        return super().evaluate(images)
+
+loupe_lib.training.CHECKPOINT_SECONDS = 0.0
+loupe_lib.sweep.learner_for = lambda device: Stopped
+sys.argv = "loupe_lib train --profile smoke --seed 1 --device cpu --runs {runs}".split()
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130)])
+def test_a_killed_run_goes_on_from_its_checkpoint(name, status, trained, tmp_path):
+    script = KILLED.format(signal=name, runs=tmp_path)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    stopped = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert stopped.returncode == status, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    if name == "SIGINT":
+        assert "stopped; the same command goes on from here" in stopped.stderr
+    config = smoke(seed=1)
+    folder = result_file(tmp_path, config).parent
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {"checkpoint.safetensors"}
+    (resumed,) = sweep([config], tmp_path, progress=False)
+    assert_same(resumed, next(r for r in trained.results if r.config == config))
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_run_in_other_hands_is_waited_for_and_not_trained(trained, tmp_path):
+    config = trained.profile.configs()[0]
+    folder = result_file(tmp_path, config).parent
+    folder.mkdir()
+    found = []
+    waiting = threading.Thread(
+        target=lambda: found.extend(sweep([config], tmp_path, device="cpu", progress=False))
+    )
+    with FileLock(folder / "lock"):
+        waiting.start()
+        time.sleep(0.5)
+        assert waiting.is_alive() and not found
+        shutil.copy(result_file(trained.runs, config), folder)
+    waiting.join(timeout=30)
+    assert_same(found[0], trained.results[0])
+    assert not (folder / "weights.safetensors").exists()
+
+
+def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):
+    (result,) = sweep([smoke(learning_rate=1e30)], tmp_path, progress=False)
+    assert len(result.warnings) == 2
+    assert "training loss" in result.warnings[0] and "epoch 1" in result.warnings[0]
+    assert result.warnings[1] == "collapsed mask: thresholding gives R=inf, not 4"
+
+
+@pytest.mark.parametrize(
+    ("achieved", "collapsed"),
+    [(1.9, True), (2.0, False), (4.0, False), (8.0, False), (8.1, True), (np.inf, True)],
+)
+def test_a_mask_off_by_more_than_a_factor_of_2_has_collapsed(achieved, collapsed):
+    found = module._collapse({"achieved_acceleration": np.array(achieved)}, smoke())
+    assert bool(found) == collapsed
+    assert all(f"R={achieved:.3g}, not 4" in warning for warning in found)
+
+
+def test_a_warning_is_there_if_and_only_if_the_mask_collapsed(trained):
+    for result in trained.results:
+        off = result.achieved_acceleration() / result.config.acceleration
+        assert bool(result.warnings) == (not 0.5 <= off <= 2)
+
+
+def test_results_are_taken_from_the_collected_file(trained, tmp_path):
+    chosen = trained.profile
+    write_results(trained.results[::-1], tmp_path / "all.h5")
+    found = results_of(chosen, tmp_path / "runs", tmp_path / "all.h5", progress=False)
+    assert [result.config for result in found] == chosen.configs()
+    for left, right in zip(found, trained.results, strict=True):
+        assert_same(left, right)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_collected_file_lacks_comes_from_the_store(trained, tmp_path):
+    write_results(trained.results[:5], tmp_path / "some.h5")
+    before = files_in(trained.runs)
+    found = results_of(trained.profile, trained.runs, tmp_path / "some.h5", progress=False)
+    assert [result.config for result in found] == trained.profile.configs()
+    assert files_in(trained.runs) == before
+
+
+def test_without_a_name_the_collected_file_is_that_of_the_profile(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_results(trained.results, tmp_path / "results" / "smoke.h5")
+    assert len(results_of(trained.profile, progress=False)) == len(trained.results)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_collected_file_is_refused(trained, tmp_path):
+    path = tmp_path / "all.h5"
+    write_results(trained.results, path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 7
+    with pytest.raises(InputError, match=r"all\.h5: format version 7"):
+        results_of(trained.profile, trained.runs, path, progress=False)
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*/file/"):
+        sweep([smoke()], tmp_path / "file" / "runs", progress=False)
+    assert files_in(tmp_path).keys() == {"file"}
+
+
+def test_a_full_disk_leaves_no_half_a_run(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            sweep([fixed()], tmp_path, progress=False)
+    assert {path.rpartition("/")[2] for path in files_in(tmp_path)} <= {"lock"}
+    (result,) = sweep([fixed()], tmp_path, progress=False)
+    assert read_results(result_file(tmp_path, fixed()))[0].config == result.config
+
+
+def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="device must be one of cpu"):
+        sweep(profile("smoke").configs(), tmp_path / "runs", device="tpu", progress=False)
+    assert not (tmp_path / "runs").exists()
