@@ -87,7 +87,7 @@ def test_versions_page_has_versions_device_and_times(book: Book) -> None:
     text = re.sub(r"<[^>]+>", " ", _read(book, "book/versions"))
     assert torch.__version__ in text
     for name in NOTEBOOKS:
-        assert re.search(rf"{name}, smoke\s+\d+\.\d s", text), name
+        assert re.search(rf"{name}, own smoke\s+\d+\.\d s", text), name
 
 
 def test_a_fault_in_a_page_fails_the_build(book: Book, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_notebook_in_git_is_clean_and_knows_the_repository(source: Path) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_executed_notebook_passes_nbval(book: Book, tmp_path: Path, name: str) -> None:
     # nbval cannot set parameters: it runs what papermill executed with those of `smoke`.
-    executed = shutil.copy(book.output / "executed" / f"{name}.smoke.ipynb", tmp_path)
+    executed = shutil.copy(book.output / "executed" / f"{name}.own smoke.ipynb", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     # Where the smoke runs are: nothing is trained a second time.
     (tmp_path / "runs").symlink_to(book.output.parent / "runs")

@@ -17,7 +17,11 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from loupe_lib.errors import InputError
 from loupe_lib.profiles import PROFILES
+from loupe_lib.results import RunResult, read_results
+from loupe_lib.sources import plan
+from loupe_lib.sweep import sweep
 from tools.generated_pages import profiles_table, versions_page
 from tools.notebooks import NotebookError, execute, for_readers, page
 from tools.preamble import ROOT
@@ -42,12 +46,13 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
         profile: which sweep this machine's own runs are taken from.
         data: images to train on in place of the embedded heads.
         output: folder for everything that is made, such as ``html/index.html``.
-        cwd: folder in which the notebooks run and keep their runs.
+        cwd: folder whose ``runs`` keeps what is trained.
 
     Returns:
         The path of the first page.
 
     Raises:
+        InputError: if the kept results cannot be read.
         NotebookError: if a notebook fails.
         BuildError: if Sphinx has anything to complain of.
     """
@@ -57,45 +62,75 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
                     ignore=shutil.ignore_patterns("_build", ".*"))
     (stage / "notebooks").mkdir()
 
-    train(profile, data, cwd)
+    images = {} if data is None else {"data": str(data.resolve())}
+    trained = train(profile, data, cwd)
+    kept = kept_results()
+    # The own runs are shown from a folder without `results/`: they are this machine's.
+    own_folder = output / "own"
+    shutil.rmtree(own_folder, ignore_errors=True)
+    own_folder.mkdir(parents=True)
+    (own_folder / "runs").symlink_to((cwd / "runs").resolve())
+
     executed: dict[str, NotebookNode] = {}
 
-    def run(source: Path, profile: str, parameters: dict[str, Any], *inputs: Path) -> NotebookNode:
-        name = f"{source.stem}, {profile}"
+    def run(source: Path, label: str, parameters: dict[str, Any], folder: Path,
+            *inputs: Path) -> NotebookNode:
         start = time.monotonic()
-        target = output / "executed" / f"{source.stem}.{profile}.ipynb"
-        library = [path for path in (ROOT / "loupe_lib").rglob("*")
-                   if path.is_file() and "__pycache__" not in path.parts]
-        lock = ROOT / "requirements.lock"
-        executed[name] = execute(source, target, {"profile": profile, **parameters},
-                                 [*library, lock, *inputs], cwd)
+        target = output / "executed" / f"{source.stem}.{label}.ipynb"
+        notebook = execute(source, target, parameters, [*_shared_inputs(), *inputs], folder)
+        name = f"{source.stem}, {label}"
+        executed[name] = notebook
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
-        return executed[name]
+        return notebook
 
-    own = {} if data is None else {"data": str(data.resolve())}
-    own_inputs = [] if data is None else [data]
     for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        shown = run(source, profile, own, *own_inputs)
+        parameters = {"profile": profile, **images}
+        shown = run(source, f"own {profile}", parameters, own_folder, *([data] if data else []))
         if source.stem in FROM_RESULTS:
             reference = None
-            if REFERENCE.exists() and profile != "reference":
-                reference = run(source, "reference", {}, REFERENCE)
+            if kept:
+                reference = run(source, "kept reference", {"profile": "reference"}, ROOT, REFERENCE)
             shown = page(source.stem, profile, shown, reference)
         else:
             shown = for_readers(shown)
         nbformat.write(shown, stage / "notebooks" / source.name)
+
+    trainings = {f"own {profile}": trained} | ({"kept reference": kept} if kept else {})
     (stage / "book" / "_profiles.md").write_text(profiles_table(), "utf-8")
-    (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed), "utf-8")
+    (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed, trainings), "utf-8")
     return render(stage, output)
 
 
-def train(profile: str, data: Path | None, cwd: Path) -> None:
+def _shared_inputs() -> list[Path]:
+    """What every notebook's outputs depend on."""
+    library = [path for path in (ROOT / "loupe_lib").rglob("*")
+               if path.is_file() and "__pycache__" not in path.parts]
+    return [*library, ROOT / "requirements.lock"]
+
+
+def train(profile: str, data: Path | None, cwd: Path) -> list[RunResult]:
     """Train what the profile lacks here, where its progress can be seen, not in a notebook."""
     command = [sys.executable, "-m", "loupe_lib", "sweep", "--profile", profile]
     if data is not None:
         command += ["--data", str(data.resolve())]
     if subprocess.run(command, cwd=cwd).returncode:
         raise BuildError(f"training the {profile} sweep failed; the reason is above")
+    return sweep(plan(profile, data).configs(), cwd / "runs", data)
+
+
+def kept_results() -> list[RunResult]:
+    """The reference results that come with the repository; none if there is no such file."""
+    if not REFERENCE.exists():
+        return []
+    kept = {result.config: result for result in read_results(REFERENCE)}
+    wanted = PROFILES["reference"].configs()
+    missing = sum(config not in kept for config in wanted)
+    if missing:  # a notebook would train them, for hours
+        raise BuildError(
+            f"results/reference.h5 lacks {missing} of the {len(wanted)} runs of the reference "
+            "profile; remove it, or train them: "
+            "python -m loupe_lib sweep --profile reference --out results/reference.h5")
+    return [kept[config] for config in wanted]
 
 
 def render(stage: Path, output: Path) -> Path:
@@ -131,7 +166,7 @@ def main() -> None:
         if arguments.data is not None and not arguments.data.is_file():
             raise BuildError(f"data must be an HDF5 file; there is no {arguments.data}")
         print(build(arguments.profile, arguments.data))
-    except (NotebookError, BuildError) as error:
+    except (InputError, NotebookError, BuildError) as error:
         sys.exit(f"no book: {error}")
 
 

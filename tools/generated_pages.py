@@ -1,15 +1,18 @@
 """What the book says of itself: versions, device, run times, and the table of profiles."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from nbformat import NotebookNode
 
 from loupe_lib.profiles import PROFILES
+from loupe_lib.report import conditions
+from loupe_lib.results import RunResult
 
 PACKAGES = (
     "loupe_lib", "torch", "numpy", "h5py", "matplotlib", "scikit-image", "safetensors",
@@ -31,6 +34,10 @@ Written by the build of this book: nothing on this page is typed by hand.
 
 Every other package is pinned in `requirements.lock`.
 
+## Training
+
+{trainings}
+
 ## Run times of the notebooks
 
 {times}
@@ -41,17 +48,21 @@ than one that found it.
 """
 
 
-def versions_page(root: Path, executed: Mapping[str, NotebookNode]) -> str:
+def versions_page(
+    root: Path,
+    executed: Mapping[str, NotebookNode],
+    trainings: Mapping[str, Sequence[RunResult]],
+) -> str:
     """The page as MyST Markdown.
 
     Args:
         root: the repository, for its commit.
         executed: notebooks as papermill left them, each under the name of its run.
+        trainings: the results that they show, in the same words.
     """
     device = {
-        "machine": f"{platform.system()}, {platform.machine()}",
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none (CPU)",
-        "threads": str(torch.get_num_threads()),
+        "machine": f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores",
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
     versions = {"Python": platform.python_version(), "commit": _commit(root)}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
@@ -59,8 +70,14 @@ def versions_page(root: Path, executed: Mapping[str, NotebookNode]) -> str:
         name: f"{notebook.metadata.papermill.duration:.1f} s, {_date(notebook)}"
         for name, notebook in executed.items()
     }
-    return TEXT.format(device=_table("", device), versions=_table("", versions),
-                       times=_table("notebook", times, "run"))
+    return TEXT.format(
+        device=_table("part", "name", device),
+        versions=_table("package", "version", versions),
+        trainings="\n".join(
+            f"- **{name}**: {conditions(results).strip('*')}" for name, results in trainings.items()
+        ),
+        times=_table("notebook, run", "time, day", times),
+    )
 
 
 def profiles_table() -> str:
@@ -84,7 +101,7 @@ def _list(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _table(key: str, rows: Mapping[str, str], value: str = "") -> str:
+def _table(key: str, value: str, rows: Mapping[str, str]) -> str:
     lines = [f"| {key} | {value} |", "|---|---|"]
     return "\n".join(lines + [f"| {name} | {text} |" for name, text in rows.items()])
 
