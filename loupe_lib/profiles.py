@@ -151,6 +151,9 @@ def profile(
         changes["slopes"] = tuple(slopes)
     if seed is not None:
         changes["seeds"] = (seed,) if isinstance(seed, int) else tuple(seed)
+    for values in ("accelerations", "seeds"):
+        if changes.get(values) == ():
+            raise InputError(f"{values} must be at least one; got none")
     given = {key: value for key, value in settings.items() if value is not None}
     of_profile = {"initial_slope", "shrink_epochs", "settle_epochs"}
     of_runs = (
