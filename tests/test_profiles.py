@@ -78,6 +78,12 @@ def test_none_keeps_the_profile_s_value():
     )
 
 
+@pytest.mark.parametrize("name", ["accelerations", "seed"])
+def test_a_sweep_of_nothing_is_refused(name):
+    with pytest.raises(InputError, match=f"{name}s? must be at least one; got none"):
+        profile("smoke", **{name: []})
+
+
 def test_unknown_profiles_are_refused():
     with pytest.raises(InputError) as caught:
         profile("huge")

@@ -1,0 +1,311 @@
+"""The command line, as a user types it."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from matplotlib import image
+from safetensors.torch import load_file, safe_open, save_file
+
+from loupe_lib import cli
+from loupe_lib.cohort import cohort
+from loupe_lib.files import digest
+from loupe_lib.images import read_images, write_images
+from loupe_lib.results import read_results, write_results
+from loupe_lib.run import read_weights
+from loupe_lib.sweep import result_file
+from tests.common import assert_one_line, cut, files_in, fixed, smoke
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def loupe(capsys, monkeypatch, tmp_path):
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["loupe_lib", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ran(left.value.code or 0, out, err)
+
+    return run
+
+
+COMMANDS = ["data", "data heads", "data show", "train", "sweep", "evaluate", "export-mask"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_does_and_takes(command, loupe):
+    ran = loupe(*command.split(), "--help")
+    assert ran.status == 0 and ran.err == ""
+    usage, sentence = ran.out.split("\n\n")[:2]
+    assert usage.startswith("Usage: ") and command in usage
+    assert sentence.strip().endswith(".")
+    for line in re.findall(r"^  --(?!help)\S+.*(?:\n {20,}.*)*", ran.out, re.MULTILINE):
+        assert len(re.sub(r"--\S+|<\S+>|\[default:[^]]*\]", "", line).strip()) > 5, line
+
+
+def test_help_lists_the_commands(loupe):
+    ran = loupe("--help")
+    assert ran.status == 0
+    for command in {command.split()[0] for command in COMMANDS}:
+        assert re.search(rf"^  {command} +[A-Z]", ran.out, re.MULTILINE)
+
+
+def test_the_module_is_the_command_line():
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for arguments, status in ((["--help"], 0), (["train", "--profile", "huge"], 2)):
+        command = [sys.executable, "-m", "loupe_lib", *arguments]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert ran.returncode == status
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        "error: profile must be one of smoke, quick, reference, paper; got 'huge'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ([], smoke()),
+        (["--slope", 2000, "--acceleration", 8, "--seed", 1], fixed(2000, acceleration=8, seed=1)),
+        (["--patience", 2, "--factor", 3], smoke(patience=2, factor=3)),
+    ],
+)
+def test_train(options, config, loupe, tmp_path):
+    ran = loupe("train", "--profile", "smoke", "--device", "cpu", *options)
+    assert ran.status == 0
+    (result,) = read_results(result_file(tmp_path / "runs", config))
+    weights = Path(ran.out.splitlines()[-1])
+    assert read_weights(weights)[1] == config
+    row = ran.out.splitlines()[-2]
+    assert row.startswith(config.label)
+    assert f"{result.psnr():.2f}" in row and f"{result.psnr('topk'):.2f}" in row
+    assert "; ".join(result.warnings) in row
+    before = files_in(tmp_path)
+    assert loupe("train", "--profile", "smoke", "--device", "cpu", *options).out == ran.out
+    assert files_in(tmp_path) == before
+
+
+def test_sweep(trained, loupe, tmp_path):
+    options = ["--profile", "smoke", "--accelerations", "4,8", "--slopes", "200,2000"]
+    options += ["--seeds", "0,1", "--runs", trained.runs, "--out", "all.h5"]
+    ran = loupe("sweep", *options)
+    assert ran.status == 0, ran.err
+    assert "nothing to train" in ran.out
+    for result in trained.results:
+        assert any(
+            row.startswith(result.config.label) and f"{result.psnr():.2f}" in row
+            for row in ran.out.splitlines()
+        )
+    assert ran.out.splitlines()[-1] == "all.h5"
+    found = {result.config for result in read_results(tmp_path / "all.h5")}
+    assert found == set(trained.profile.configs())
+
+
+def test_a_sweep_can_be_done_in_parts(trained, loupe, tmp_path):
+    options = ["--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"]
+    for seed in (0, 1):
+        assert loupe("sweep", *options, "--seeds", seed, "--slopes", "").status == 0
+    held = [result.config for result in read_results(tmp_path / "all.h5")]
+    assert sorted(config.label for config in held) == ["R=4 4S seed 0", "R=4 4S seed 1"]
+
+
+@pytest.mark.parametrize("mask", ["threshold", "topk"])
+def test_evaluate_measures_what_training_measured(mask, trained, loupe):
+    ran = loupe("evaluate", trained.weights(0), "--mask", mask, "--device", "cpu")
+    assert ran.status == 0
+    head, *rows = ran.out.splitlines()
+    assert head.startswith(f"{trained.results[0].config.label}, {mask} mask, 16 test slices")
+    printed = {name.strip(): float(value) for name, value in (row.split(":") for row in rows)}
+    wanted = {k: v.mean() for k, v in trained.results[0].metrics[mask].items()}
+    assert printed == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("order", ["centred", "fft"])
+@pytest.mark.parametrize("kind", ["threshold", "topk", "probabilities"])
+def test_export_mask(kind, order, trained, loupe, tmp_path):
+    for name in ("mask.npy", "mask.png"):
+        options = ["--out", name, "--kind", kind, "--order", order]
+        ran = loupe("export-mask", trained.weights(0), *options)
+        assert ran.status == 0
+        achieved = float(re.search(r"achieved R=(\S+)", ran.out).group(1))
+    p = trained.results[0].probabilities
+    mask = np.load(tmp_path / "mask.npy")
+    if kind == "topk":
+        assert mask.sum() == 32 * 32 / 4 and achieved == 4
+    else:
+        mine = (p > 0.5).astype(float) if kind == "threshold" else p
+        assert np.array_equal(mask, np.roll(mine, (-16, -16), (0, 1)) if order == "fft" else mine)
+        assert achieved == pytest.approx(32 * 32 / mine.sum(), abs=1e-3)
+    pixels = image.imread(tmp_path / "mask.png")[..., 0]
+    assert np.abs(pixels - mask).max() < 0.003
+
+
+def test_data_heads_and_show(loupe, tmp_path):
+    ran = loupe("data", "heads", "--out", "own.h5", "--profile", "smoke", "--seed", 3)
+    assert ran.status == 0
+    images = read_images(tmp_path / "own.h5")
+    expected = cohort(32, train=64, validation=16, test=16, seed=3)
+    assert np.allclose(images.test.images, expected.test.images, atol=1e-5)
+    shown = loupe("data", "show", "own.h5")
+    assert shown.status == 0
+    assert "32 x 32" in shown.out and f"SHA-256 {digest(tmp_path / 'own.h5')}" in shown.out
+    for row in ("train: 64 slices", "validation: 16 slices", "test: 16 slices"):
+        assert row in shown.out
+
+
+def test_own_images_can_be_trained_and_evaluated_on(loupe, tmp_path):
+    write_images(cohort(48, train=16, validation=8, test=4, seed=3), tmp_path / "own.h5")
+    ran = loupe("train", "--profile", "smoke", "--device", "cpu", "--data", "own.h5")
+    assert ran.status == 0, ran.err
+    weights = ran.out.splitlines()[-1]
+    config = read_weights(Path(weights))[1]
+    assert (config.size, config.data) == (48, digest(tmp_path / "own.h5"))
+    assert "4 test slices" in loupe("evaluate", weights, "--data", "own.h5").out
+    refused = loupe("evaluate", weights)
+    assert refused.status == 2 and "needs the image file with SHA-256" in refused.err
+
+
+@pytest.fixture
+def damaged(trained, tmp_path):
+    """Files that no command should take: image files, weights and results."""
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    weights = trained.weights(0).read_bytes()
+    for name in ("cut", "version", "mask"):
+        (folder / f"{name}.safetensors").write_bytes(weights)
+    cut(folder / "cut.safetensors", 0.5)
+    with safe_open(folder / "version.safetensors", "pt") as file:
+        metadata = file.metadata() | {"format": "loupe-weights 2"}
+    tensors = load_file(folder / "version.safetensors")
+    save_file(tensors, folder / "version.safetensors", metadata)
+    (folder / "text.h5").write_text("neither images nor results")
+    for name in ("version", "cut"):
+        write_results(trained.results[:1], folder / f"{name}.h5")
+    cut(folder / "cut.h5", 0.5)
+    with h5py.File(folder / "version.h5", "r+") as file:
+        file.attrs["version"] = 2
+    small = cohort(48, train=16, validation=4, test=4)
+    for name in ("images", "size_40", "outside"):
+        write_images(small, folder / f"{name}.h5")
+    with h5py.File(folder / "size_40.h5", "r+") as file:
+        del file["test/images"]
+        file["test/images"] = np.zeros((4, 40, 40), np.uint16)
+    with h5py.File(folder / "outside.h5", "r+") as file:
+        del file["test/images"]
+        file["test/images"] = np.full((4, 48, 48), np.nan)
+    return folder
+
+
+TRAIN = "train --profile smoke --device cpu"
+SWEEP = "sweep --profile smoke --device cpu"
+MISTAKES = [
+    (f"{TRAIN} --acceleration 0.5", "acceleration must be .* at least 1; got 0.5"),
+    (f"{TRAIN} --acceleration nan", "acceleration must be .*; got nan"),
+    *((f"{TRAIN} --slope {s}", f"slope must be .*; got {s}") for s in ("-20.0", "0.0", "nan")),
+    (f"{TRAIN} --slope 2e5", "slope must be at most max_slope=100000.0; got 200000.0"),
+    (f"{TRAIN} --patience 0", "patience must be a whole number of at least 1; got 0"),
+    (f"{TRAIN} --factor 1", "factor must be above 1; got 1.0"),
+    (f"{TRAIN} --factor nan", "factor must be finite; got nan"),
+    (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
+    ("train --profile huge", "profile must be one of smoke, quick, reference, paper; got 'huge'"),
+    ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
+    (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),
+    (f"{TRAIN} --data damaged/text.h5", "damaged/text.h5 is no whole file of format loupe-images"),
+    (f"{TRAIN} --data damaged/version.h5", "damaged/version.h5: not a file of format loupe-images"),
+    (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
+    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16; got 4 x 48 x 48 float64"),
+    (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
+    (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
+    (f"{SWEEP} --slopes 20,-1", "slope must be above 0; got -1.0"),
+    (f"{SWEEP} --seeds 0.5", "seeds must be numbers separated by commas; got '0.5'"),
+    (f"{SWEEP} --accelerations 4,0", "acceleration must be .* at least 1; got 0.0"),
+    (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
+    (f"{SWEEP} --seeds=", "seeds must be at least one; got none"),
+    (f"{SWEEP} --out damaged/version.h5", "format version 2; this program reads 1"),
+    (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5 is no whole file of format loupe-results"),
+    ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
+    ("evaluate damaged/cut.safetensors", "is no whole file of format loupe-weights 1"),
+    ("evaluate damaged/version.safetensors", "loupe-weights 1: it says 'loupe-weights 2'"),
+    ("evaluate damaged/mask.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
+    ("evaluate damaged/mask.safetensors --device tpu", "device must be one of cpu.*; got 'tpu'"),
+    (
+        "evaluate damaged/mask.safetensors --data damaged/images.h5",
+        "the model takes images of side 32; damaged/images.h5 has 48",
+    ),
+    ("export-mask damaged/cut.safetensors --out m.npy", "is no whole file of format loupe-weights"),
+    ("export-mask damaged/mask.safetensors --out m.gif", "as .npy or .png; got 'm.gif'"),
+    ("export-mask damaged/mask.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
+    ("export-mask damaged/mask.safetensors --out m.npy --order a", "order must be .*got 'a'"),
+    ("export-mask damaged/mask.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
+    ("data show damaged/text.h5", "is no whole file of format loupe-images"),
+    ("data show nowhere.h5", "cannot read nowhere.h5: No such file"),
+    ("data heads --out own.h5 --profile huge", "profile must be one of .*; got 'huge'"),
+    ("data heads --out own.h5 --profile smoke --seed -1", "seed must be .*got -1"),
+    ("data heads --profile smoke --out damaged/cut.h5/own.h5", "cannot write damaged/cut.h5/own"),
+]
+
+
+@pytest.mark.parametrize(("command", "reason"), MISTAKES, ids=[command for command, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_nothing_is_written(command, reason, damaged, loupe, tmp_path):
+    before = files_in(tmp_path)
+    ran = loupe(*command.split())
+    assert ran.status == 2, ran
+    assert ran.err.startswith("error: ") and ran.err.count("\n") == 1
+    assert re.search(reason, ran.err)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("train --epochs 3", "No such option: --epochs"),
+        ("train --slope steep", "Invalid value for '--slope'"),
+        ("export-mask w.safetensors", "Missing option '--out'"),
+        ("evaluate", "Missing argument"),
+        ("plot", "No such command 'plot'"),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_answered_with_its_usage(command, reason, loupe, tmp_path):
+    ran = loupe(*command.split())
+    assert ran.status == 2
+    assert ran.err.startswith("Usage: ")
+    assert ran.err.splitlines()[-1].startswith(f"Error: {reason}")
+    assert files_in(tmp_path) == {}
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(trained, loupe, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for command in (
+        ["export-mask", trained.weights(0), "--out", "mask.png"],
+        ["data", "heads", "--profile", "smoke", "--out", "own.h5"],
+        ["sweep", "--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"],
+    ):
+        ran = loupe(*command)
+        assert ran.status == 2
+        assert re.fullmatch(r"error: cannot write .*: No space left on device\n", ran.err)
+        assert_one_line(ran.err)
+        assert files_in(tmp_path) == {}
