@@ -14,8 +14,9 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-# Without it each kernel warns that others on this machine might listen in.
-QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+# Kernels speak of open ports when they start and of interrupts when they end; cells that fail are
+# told of by papermill.
+QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 
 OWN_RUN = """\
 ## The same with this machine's own `{profile}` run
