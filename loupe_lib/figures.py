@@ -284,7 +284,7 @@ def cohort_figure(images: Images, columns: int = 6) -> Figure:
         for v, ax in enumerate(row):
             ax.set_axis_off()
             if v < len(split.names):
-                slices = split.images[split.volume == v]
+                slices = split.images[split.volume == v].numpy()
                 ax.imshow(slices[len(slices) // 2], vmin=0, vmax=1, cmap="gray")
                 ax.set_title(split.names[v], fontsize=6.5)
     return figure

@@ -1,5 +1,6 @@
 """Results in words: the tables and sentences of the notebooks, in Markdown."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,7 +77,6 @@ def comparison(results: Sequence[RunResult]) -> str:
         here = [runs for runs in groups if runs[0].config.acceleration == acceleration]
         fixed = [runs for runs in here if not runs[0].config.shrinks]
         shrunk = next(runs for runs in here if runs[0].config.shrinks)
-        means = [_mean(runs) for runs in fixed]
         text = (
             f"- **R = {acceleration:g}**: 4S reached "
             f"{_spread([r.psnr() for r in shrunk])} dB and returned s = "
@@ -85,7 +85,7 @@ def comparison(results: Sequence[RunResult]) -> str:
         if not fixed:
             sentences.append(text + ".")
             continue
-        best = fixed[int(np.argmax(means))]
+        best, worst = max(fixed, key=_rank), min(fixed, key=_rank)
         # The same seed has the same initial weights, order of images and draws of U.
         pairs = [
             a.psnr() - b.psnr() for a in shrunk for b in best if a.config.seed == b.config.seed
@@ -98,11 +98,11 @@ def comparison(results: Sequence[RunResult]) -> str:
             if len(pairs) > 1
             else " (one seed: no statement about which is better)"
         )
-        beaten = sum(_mean(shrunk) > mean for mean in means)
+        beaten = sum(_rank(shrunk) > _rank(runs) for runs in fixed)
         trainings = sum(map(len, fixed))
         text += (
             f". The best of {len(fixed)} fixed slopes, s = {best[0].config.slope:g}, reached "
-            f"{_spread([r.psnr() for r in best])} dB; the worst {min(means):.2f} dB. "
+            f"{_spread([r.psnr() for r in best])} dB; the worst {_mean(worst):.2f} dB. "
             f"4S is {abs(difference):.2f} dB {verdict} the best{spread}, "
             f"and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
             f"{trainings} trainings, 4S {len(shrunk)}."
@@ -134,8 +134,16 @@ def _mean(runs: Sequence[RunResult]) -> float:
     return float(np.mean([r.psnr() for r in runs]))
 
 
+def _rank(runs: Sequence[RunResult]) -> float:
+    """The mean, and less than any if it is NaN."""
+    mean = _mean(runs)
+    return -math.inf if math.isnan(mean) else mean
+
+
 def _spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean, and the standard deviation where there are several."""
+    """Mean, and the standard deviation where there are several; the range if one is infinite."""
+    if not np.isfinite(values).all():
+        return _span([f"{value:.{digits}f}" for value in sorted(values)])
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
