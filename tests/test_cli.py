@@ -72,12 +72,9 @@ def test_help_lists_the_commands(loupe):
 
 
 def test_the_module_is_the_command_line():
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for arguments, status in ((["--help"], 0), (["train", "--profile", "huge"], 2)):
-        command = [sys.executable, "-m", "loupe_lib", *arguments]
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert ran.returncode == status
-    assert ran.stdout == ""
+    command = [sys.executable, "-m", "loupe_lib", "train", "--profile", "huge"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "error: profile must be one of smoke, quick, reference, paper; got 'huge'\n"
     )

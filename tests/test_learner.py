@@ -29,23 +29,26 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 
 def test_a_step_is_adam_on_the_l1_loss():
-    trained, (model,) = learner(0), models(0)
-    moments = {n: [torch.zeros_like(p), torch.zeros_like(p)] for n, p in model.named_parameters()}
+    trained = learner(0)
+    (stepped,), (model,) = trained.models, models(0)
+    moments = {name: [0.0, 0.0] for name, _ in model.named_parameters()}
     for t, batch in enumerate(BATCHES, start=1):
-        (found,) = trained.step(batch[None])
+        model.load_state_dict(stepped.state_dict())
         x = IMAGES[batch]
         loss = (model.train()(x) - x).abs().mean()
         model.zero_grad()
         loss.backward()
+        (found,) = trained.step(batch[None])
         assert found.item() == pytest.approx(loss.item(), rel=1e-5)
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                m, v = moments[name]
-                m.mul_(0.9).add_(0.1 * p.grad)
-                v.mul_(0.999).add_(0.001 * p.grad**2)
-                p -= 0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
-    for name, value in trained.weights(0).items():
-        torch.testing.assert_close(value, model.state_dict()[name], atol=1e-4, rtol=1e-3)
+        expected, after = dict(model.named_parameters()), dict(stepped.named_parameters())
+        for name, (m, v) in moments.items():
+            gradient = after[name].grad
+            torch.testing.assert_close(gradient, expected[name].grad, atol=1e-6, rtol=1e-3)
+            gradient = gradient.double().numpy()
+            m, v = moments[name] = [0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2]
+            step = 0.01 * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            before = expected[name].detach().double().numpy()
+            np.testing.assert_allclose(after[name].detach().numpy(), before - step, atol=1e-6)
 
 
 @on_each_device
