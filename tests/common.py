@@ -11,6 +11,9 @@ from torch import nn
 from loupe_lib.config import RunConfig
 from loupe_lib.profiles import profile
 
+# The tensors of these tests are so small that threads cost more than they save.
+torch.set_num_threads(1)
+
 on_each_device = pytest.mark.parametrize(
     "device",
     [

@@ -34,14 +34,6 @@ def pressing(*epochs: int, presses: int = 1) -> type[Interrupted]:
     return type("Pressing", (Interrupted,), {"press_at": epochs, "presses": presses})
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trained(configs, images, folder, learner=PlainLearner, progress=False) -> list[Run]:
     runs = [Run(config, "cpu") for config in configs]
     checkpoints = [folder / f"{run.config.name}.safetensors" for run in runs]
@@ -116,6 +108,7 @@ def test_ctrl_c_means_what_it_did_before_once_training_is_over(images, tmp_path)
 
 def test_checkpoints_are_written_from_time_to_time(images, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)  # after every epoch, then
     learner = pressing(4, presses=2)  # at once: what is left is the checkpoint of epoch 3
     with pytest.raises(KeyboardInterrupt):
         trained([CASES["4S"]], images, tmp_path, learner)
