@@ -5,24 +5,21 @@ import math
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from loupe_lib.config import RunConfig
-from loupe_lib.decoder import zero_filled
 from loupe_lib.errors import InputError
-from loupe_lib.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
 from loupe_lib.files import write_file
-from loupe_lib.images import Split
 from loupe_lib.learner import Learner, PlainLearner
+from loupe_lib.measure import measure
 from loupe_lib.profiles import Profile
-from loupe_lib.provenance import find_device, provenance
+from loupe_lib.provenance import find_device
 from loupe_lib.results import RunResult, read_results, write_results
 from loupe_lib.run import Run, write_weights
 from loupe_lib.sources import load_images
@@ -232,8 +229,10 @@ def _train_claimed(
         checkpoints = [folder / "checkpoint.safetensors" for folder in folders]
         learner = learner_for(device)
         train(progressing, images, checkpoints, learner, progress, row)
-        for run, folder in zip(progressing, folders, strict=True):
-            result = _finish(run, images.test, device, learner.__name__)
+        # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
+        with ThreadPoolExecutor(_cores(), "", torch.set_num_threads, (1,)) as pool:
+            results = pool.map(lambda run: measure(run, images.test, learner), progressing)
+        for run, result, folder in zip(progressing, results, folders, strict=True):
             write_file(folder / "config.json", run.config.to_json().encode())
             write_weights(folder / "weights.safetensors", run.model, run.config)
             write_results([result], folder / "result.h5")
@@ -260,43 +259,3 @@ def one_thread(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _finish(run: Run, test: Split, device: torch.device, learner: str) -> RunResult:
-    """Evaluate the weights that were kept."""
-    model = run.model.eval()
-    metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
-    statistics = mask_statistics(model.mask)
-    # The middle slice of the first and of the last volume.
-    volumes = sorted({0, len(test.names) - 1})
-    shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
-    truth = test.images[shown]
-    masks = model.mask.binarize().detach().expand(len(truth), -1, -1)
-    return RunResult(
-        config=run.config,
-        slope=float(model.mask.slope),
-        probabilities=model.mask.probabilities().detach().cpu().numpy(),
-        history={name: np.array([row[name] for row in run.history]) for name in run.history[0]},
-        metrics=metrics,
-        histogram=statistics.histogram,
-        soft_share=statistics.soft_share,
-        undecided_share=statistics.undecided_share,
-        shown=shown,
-        truth=truth.numpy(),
-        reconstructions=reconstruct_all(model.decoder, truth, masks).numpy(),
-        zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
-        provenance={
-            **provenance(device),
-            "learner": learner,
-            "training_seconds": sum(row["seconds"] for row in run.history),
-        },
-        warnings=(*run.warnings, *_collapse(metrics["threshold"], run.config)),
-    )
-
-
-def _collapse(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:
-    """A thresholded mask whose budget is off by more than a factor of 2 is no mask of that R."""
-    achieved = float(threshold["achieved_acceleration"])
-    if config.acceleration / 2 <= achieved <= config.acceleration * 2:
-        return []
-    return [f"collapsed mask: thresholding gives R={achieved:.3g}, not {config.acceleration:g}"]

@@ -17,7 +17,8 @@ from loupe_lib.images import Images
 from loupe_lib.learner import Learner, PlainLearner
 from loupe_lib.run import Run
 
-CHECKPOINT_SECONDS = 30.0  # so much work at most is lost to a kill, but for an epoch that is longer
+CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: the work that a kill may cost
+CHECKPOINT_SHARE = 0.02  # of the time may go into them: large packs write theirs less often
 
 
 def train(
@@ -54,7 +55,7 @@ def train(
     for k, run in enumerate(runs):
         run.start(learner, k)
 
-    saved = time.perf_counter()
+    due = time.perf_counter() + CHECKPOINT_SECONDS
     with _interruptible() as interrupted, _bar(runs, progress, row) as bar:
         while not all(run.finished for run in runs):
             began = time.perf_counter()
@@ -62,15 +63,17 @@ def train(
             errors, square_errors = learner.evaluate(validation)
             loss = errors.mean(dim=1).tolist()
             psnr = (-10 * square_errors.log10()).mean(dim=1).tolist()
-            seconds = time.perf_counter() - began
+            seconds = (time.perf_counter() - began) / len(runs)  # each run's share
             for k, run in enumerate(runs):
                 if not run.finished:
                     run.end_epoch(learner, k, train_loss[k], loss[k], psnr[k], seconds)
             _show(bar, runs)
-            if interrupted() or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+            if interrupted() or time.perf_counter() > due:
+                began = time.perf_counter()
                 for k, (run, path) in enumerate(zip(runs, checkpoints, strict=True)):
                     run.save(path, learner, k)
-                saved = time.perf_counter()
+                took = time.perf_counter() - began
+                due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
             if interrupted():
                 raise KeyboardInterrupt
     for k, run in enumerate(runs):  # one that ended before others was trained on with them

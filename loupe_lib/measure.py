@@ -1,0 +1,58 @@
+"""From a finished run to its result."""
+
+import numpy as np
+
+from loupe_lib.config import RunConfig
+from loupe_lib.decoder import zero_filled
+from loupe_lib.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
+from loupe_lib.images import Split
+from loupe_lib.learner import Learner
+from loupe_lib.provenance import provenance
+from loupe_lib.results import RunResult
+from loupe_lib.run import Run
+
+
+def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
+    """Evaluate the weights that a finished run kept.
+
+    Args:
+        run: its model holds those weights.
+        test: the test images.
+        learner: what trained it, for the record.
+    """
+    model = run.model.eval()
+    metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
+    statistics = mask_statistics(model.mask)
+    # The middle slice of the first and of the last volume.
+    volumes = sorted({0, len(test.names) - 1})
+    shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
+    truth = test.images[shown]
+    masks = model.mask.binarize().detach().expand(len(truth), -1, -1)
+    return RunResult(
+        config=run.config,
+        slope=float(model.mask.slope),
+        probabilities=model.mask.probabilities().detach().cpu().numpy(),
+        history={name: np.array([row[name] for row in run.history]) for name in run.history[0]},
+        metrics=metrics,
+        histogram=statistics.histogram,
+        soft_share=statistics.soft_share,
+        undecided_share=statistics.undecided_share,
+        shown=shown,
+        truth=truth.numpy(),
+        reconstructions=reconstruct_all(model.decoder, truth, masks).numpy(),
+        zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
+        provenance={
+            **provenance(model.mask.gamma.device),
+            "learner": learner.__name__,
+            "training_seconds": sum(row["seconds"] for row in run.history),
+        },
+        warnings=(*run.warnings, *collapse(metrics["threshold"], run.config)),
+    )
+
+
+def collapse(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:
+    """A thresholded mask whose budget is off by more than a factor of 2 is no mask of that R."""
+    achieved = float(threshold["achieved_acceleration"])
+    if config.acceleration / 2 <= achieved <= config.acceleration * 2:
+        return []
+    return [f"collapsed mask: thresholding gives R={achieved:.3g}, not {config.acceleration:g}"]
