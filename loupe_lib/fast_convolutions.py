@@ -1,3 +1,6 @@
+# Kernels are Triton's language: no types to check.
+# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: disable-error-code="import-not-found, import-untyped"
 """3x3 convolutions of K models side by side, forwards and backwards, without bias.
 
 Activations are (K * B, H, W, C) as in :mod:`loupe_lib.fast_kernels`, weights
@@ -5,24 +8,21 @@ Activations are (K * B, H, W, C) as in :mod:`loupe_lib.fast_kernels`, weights
 the card idle one by one, and cuDNN's grouped convolutions are slow for few channels a group: a
 pack has two Triton kernels of its own.
 
-Where a skip connection and an upsampled map are concatenated, half of the work is avoidable: a
-3x3 convolution of a map upsampled by nearest neighbours is a transposed 4x4 convolution with
-stride 2 of the small map, its weights sums of the 3x3 ones. That is 4 products an output instead
-of 9, and neither the upsampled map nor the concatenation is ever stored.
+A skip connection and an upsampled map are never concatenated: the one is convolved, the other
+convolved as :mod:`loupe_lib.fast_upsampling` tells, and the results are added.
 """
-
-from functools import cache
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE = (16, 8)  # rows and columns of pixel groups that a program takes at a time
-PROGRAMS = 1024  # about; a sum over pixels is shared among so many
+from loupe_lib.fast_kernels import STATISTICS, launch, leaky, statistics, store_statistics
+from loupe_lib.fast_upsampling import gather
 
-# Rows: taps of the transposed 4-tap convolution; columns: taps of the 3-tap one that they sum.
-SPREAD = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
+TILE = (16, 8)  # rows and columns of pixel groups that a program takes at a time
+REPEAT = 16  # tiles that a program of _correlate goes through; fewer make more partial sums
+CONVOLVE, CORRELATE = 64, 128  # elements of a window that the kernels multiply at a time
 
 
 @triton.jit
@@ -41,7 +41,7 @@ def _patch(x, image, y, column, inside, e, v, H, W, C, T: tl.constexpr, SPAN: tl
 
     SPAN: the elements lie in several neighbours, v of each; else v is the one they all lie in.
     """
-    source = x + ((image * H + y) * W + column) * C
+    source = x + ((image * H + y) * W + column) * (SPAN if SPAN else C)
     rows = inside & (y >= 0) & (y < H)
     if SPAN:
         at = column[:, None] + v[None, :]
@@ -53,10 +53,11 @@ def _patch(x, image, y, column, inside, e, v, H, W, C, T: tl.constexpr, SPAN: tl
 
 @triton.jit(do_not_specialize=["images", "H", "W", "SH", "SW"])
 def _convolve(
-    x, w, out, images, H, W, SH, SW, CIN, sk, sa, su, sv, sq, sc, sn,
+    x, w, out, bias, partial, images, H, W, SH, SW, CIN, stride, sk, sa, su, sv, sq, sc, sn,
     COUT: tl.constexpr, SPAN: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr,
     STEPY: tl.constexpr, STEPX: tl.constexpr, Q: tl.constexpr, PHASES: tl.constexpr,
-    ADD: tl.constexpr, TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    ADD: tl.constexpr, SUM: tl.constexpr,
+    TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """A convolution, as a matrix product of a tile of pixel groups and the weights.
 
@@ -67,8 +68,9 @@ def _convolve(
 
     Reads x once from memory, TY * TX / STEPX times from cache, and writes out once. Computing Q
     pixels from one window of TX saves reads; the products of a pixel with the Q - 1 neighbours
-    that it does not see are with zeros. ADD: adds to what out holds. SPAN, if not 0, is CIN, of
-    which several neighbours fit into BK.
+    that it does not see are with zeros. ADD: adds to what out holds. SUM: writes the sums of
+    :func:`loupe_lib.fast_kernels._statistics` of what it computed. SPAN, if not 0, is CIN, of which
+    several neighbours fit into BK.
     """
     k = tl.program_id(1)
     block = tl.program_id(2)
@@ -104,7 +106,13 @@ def _convolve(
         y = STEPY * i + a + u - 1
         patch = _patch(x, image, y, STEPX * j - 1, inside, e, v, SH, SW, CIN, TX, SPAN)
         total = tl.dot(patch.to(matrix.dtype), matrix, total)
-    tl.store(to, total.to(out.dtype.element_ty), mask=real)
+    z = total.to(out.dtype.element_ty)
+    tl.store(to, z, mask=real)
+    if SUM:
+        b = tl.load(bias + k * stride + column % COUT, mask=q < Q, other=0.0)
+        sums = tl.where(real, leaky(z.to(tl.float32) + b[None, :]), 0.0)
+        part = ((k * tl.num_programs(0) + tl.program_id(0)) * PHASES + a) * Q + q
+        store_statistics(partial, part, column % COUT, COUT, sums, q < Q)
 
 
 @triton.jit(do_not_specialize=["images", "H", "W", "SH", "SW"])
@@ -114,7 +122,7 @@ def _correlate(
     STEPY: tl.constexpr, STEPX: tl.constexpr, Q: tl.constexpr,
     TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of weights: partial sums, over shares of the pixels and over q < Q, of
+    """The gradient of weights, as partial sums over shares of the pixels and over q < Q.
 
         dw[u, v, c, n] = x[STEPY i + u - 1, STEPX j + v + q - 1, c] g[i, Q j + q, n].
 
@@ -163,14 +171,21 @@ class PackedConvolutions:
     def __init__(self, models: int) -> None:
         self.models = models
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """(K B, H, W, in) and (K, out, 3, 3, in) -> (K B, H, W, out), zero beyond the border."""
+    def forward(
+        self, x: Tensor, w: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(K B, H, W, in) and (K, out, 3, 3, in) -> (K B, H, W, out), zero beyond the border.
+
+        Args:
+            x: activations.
+            w: weights, in the precision of the result.
+            bias: (K, out); if given, the sums that batch norm needs come with the result.
+        """
         out = x.new_empty(*x.shape[:3], w.shape[1], dtype=w.dtype)
         sk, sn, su, sv, sc = w.stride()
         q = _group(x, out)
         taps = {"TY": 3, "TX": 2 + q, "STEPY": 1, "STEPX": q, "Q": q, "PHASES": 1}
-        self._convolve(x, w, out, (sk, 0, su, sv, -sv, sc, sn), taps)
-        return out
+        return out, self._convolve(x, w, out, (sk, 0, su, sv, -sv, sc, sn), taps, bias)
 
     def backward(self, x: Tensor, dz: Tensor, w: Tensor, dw: Tensor) -> Tensor:
         """Fill dw (as w, float32) and return the gradient of x, both from that of the output."""
@@ -184,26 +199,25 @@ class PackedConvolutions:
         self._convolve(dz, w[:, :, 2:, 2:], dx, flipped, {**taps, "PHASES": 1})
         return dx
 
-    def up_forward(self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor) -> tuple[Tensor, None]:
+    def up_forward(
+        self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """The convolution of (skip, upsampled low) concatenated.
 
         Args:
             skip: (K B, H, W, c).
             low: (K B, H/2, W/2, in - c).
             w: (K, out, 3, 3, in), of which the first c inputs are used.
-            w4: (K, out, 4, 4, in - c) from :func:`spread`.
-
-        Returns:
-            (K B, H, W, out), and what has to be added to it or None.
+            w4: (K, out, 4, 4, in - c), which spread made of the rest.
+            bias: as in :meth:`forward`.
         """
-        out = self.forward(skip, w[..., : skip.shape[3]])
+        out, _ = self.forward(skip, w[..., : skip.shape[3]])
         sk, sn, su, sv, sc = w4.stride()
         # Output rows and columns 2 i + a, 2 j + q see low from i + a - 1, j + q - 1 on, through
         # taps 3 - a, 1 - a and 3 - q, 1 - q of the transposed convolution.
         strides = (sk, -su, -2 * su, -2 * sv, sv, sc, sn)
         taps = {"TY": 2, "TX": 3, "STEPY": 1, "STEPX": 1, "Q": 2, "PHASES": 2}
-        self._convolve(low, w4[:, :, 3:, 3:], out, strides, taps, add=True)
-        return out, None
+        return out, self._convolve(low, w4[:, :, 3:, 3:], out, strides, taps, bias, add=True)
 
     def up_backward(
         self, skip: Tensor, low: Tensor, dz: Tensor, w: Tensor, dw: Tensor, w4: Tensor
@@ -215,43 +229,53 @@ class PackedConvolutions:
         taps = {"TY": 4, "TX": 4, "STEPY": 2, "STEPX": 2, "Q": 1}
         dw4 = torch.empty(w4.shape, device=w.device)
         self._correlate(dz, low, dw4, (su, sv, sc, sn), taps)
-        gather(dw4, dw[..., c:])
+        dw[..., c:].copy_(gather(dw4))
         dlow = torch.empty_like(low)
         self._convolve(dz, w4, dlow, (sk, 0, su, sv, 0, sc, sn), {**taps, "PHASES": 1})
         return dskip, dlow
 
     def _convolve(
         self, x: Tensor, w: Tensor, out: Tensor, strides: tuple[int, ...], taps: dict[str, int],
-        add: bool = False,
-    ) -> None:  # fmt: skip
+        bias: Tensor | None = None, add: bool = False,
+    ) -> Tensor | None:  # fmt: skip
         c_in, c_out = x.shape[3], out.shape[3]
         images, height = len(x) // self.models, out.shape[1] // taps["PHASES"]
         width = out.shape[2] // taps["Q"]
-        blocks, tiles = _blocks(c_in, taps["Q"] * c_out, taps["TX"], images * height, width)
+        lines = images * height
+        blocks, tiles = _blocks(c_in, taps["Q"] * c_out, taps["TX"], lines, width, CONVOLVE)
         columns = triton.cdiv(taps["Q"] * c_out, blocks["BN"])
-        _convolve[(tiles, self.models, columns * taps["PHASES"])](
-            x, w, out, images, height, width, x.shape[1], x.shape[2], c_in, *strides,
-            COUT=c_out, ADD=add, **taps, **blocks, **OPTIONS,
+        partial = None
+        if bias is not None:
+            parts = tiles * taps["PHASES"] * taps["Q"]
+            partial = bias.new_empty(self.models, parts, STATISTICS, c_out)
+        launch(
+            _convolve, (tiles, self.models, columns * taps["PHASES"]),
+            x, w, out, bias, partial, images, height, width, x.shape[1], x.shape[2], c_in,
+            0 if bias is None else bias.stride(0), *strides,
+            COUT=c_out, ADD=add, SUM=bias is not None, **taps, **blocks, num_warps=4,
+            # A window in registers leaves its repetitions to the first cache; longer sums over
+            # channels rather want the next blocks to be on their way.
+            num_stages=1 if blocks["SPAN"] else 3,
         )  # fmt: skip
+        return partial
 
     def _correlate(
         self, x: Tensor, g: Tensor, dw: Tensor, strides: tuple[int, ...], taps: dict[str, int]
     ) -> None:
         c_x, c_g = x.shape[3], g.shape[3]
         images, height, width = len(x) // self.models, g.shape[1], g.shape[2] // taps["Q"]
-        blocks, tiles = _blocks(c_x, taps["Q"] * c_g, taps["TX"], images * height, width)
+        lines = images * height
+        blocks, tiles = _blocks(c_x, taps["Q"] * c_g, taps["TX"], lines, width, CORRELATE)
         rows = triton.cdiv(taps["TX"] * c_x, blocks["BK"])
         parts = taps["TY"] * rows * triton.cdiv(taps["Q"] * c_g, blocks["BN"])
-        shares = max(1, min(tiles, PROGRAMS // (parts * self.models)))
+        shares = max(1, tiles // REPEAT)
         partial = torch.empty(shares * taps["Q"], *dw.shape, device=dw.device)
-        _correlate[(parts, shares, self.models)](
+        launch(
+            _correlate, (parts, shares, self.models),
             x, g, partial, images, height, width, x.shape[1], x.shape[2], c_x,
-            dw[0].numel(), *strides, CG=c_g, **taps, **blocks, **OPTIONS,
+            dw[0].numel(), *strides, CG=c_g, **taps, **blocks, num_warps=4, num_stages=2,
         )  # fmt: skip
         torch.sum(partial, dim=0, out=dw)
-
-
-OPTIONS = {"num_warps": 4, "num_stages": 3}
 
 
 def _group(x: Tensor, y: Tensor) -> int:
@@ -259,17 +283,21 @@ def _group(x: Tensor, y: Tensor) -> int:
     return 2 if min(x.shape[3], y.shape[3]) <= 32 and x.shape[2] % 2 == 0 else 1
 
 
+def _power(size: int) -> int:
+    return max(16, triton.next_power_of_2(size))  # of two; matrix units take 16 at least
+
+
 def _blocks(
-    c_in: int, columns: int, taps: int, lines: int, width: int
+    c_in: int, columns: int, taps: int, lines: int, width: int, depth: int
 ) -> tuple[dict[str, int], int]:
     """Block sizes for a window of some taps, and how many tiles cover the pixels of a model."""
     window = taps * c_in
-    spans = window <= 128  # a whole window at once, else some channels of one tap
+    spans = window <= 128 or c_in % 16 != 0  # else some channels of one tap at a time
     th, tw = TILE
     blocks = {
         "SPAN": c_in if spans else 0,
-        "BK": max(16, triton.next_power_of_2(window)) if spans else min(64, c_in & -c_in),
-        "BN": min(64, max(16, triton.next_power_of_2(columns))),
+        "BK": min(depth, _power(window)) if spans else min(64, c_in & -c_in),
+        "BN": min(64, _power(columns)),
         "TH": th,
         "TW": tw,
     }
@@ -279,22 +307,26 @@ def _blocks(
 class CudnnConvolutions:
     """The same, of a single model, by cuDNN. The methods are those of PackedConvolutions."""
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return _outer(_aten.convolution(_inner(x), _filter(w), *_same))
+    def forward(
+        self, x: Tensor, w: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        out = _outer(_aten.convolution(_inner(x), _filter(w), *_same))
+        return out, None if bias is None else statistics(out, bias)
 
     def backward(self, x: Tensor, dz: Tensor, w: Tensor, dw: Tensor) -> Tensor:
         both = [True, True, False]
-        dx, found, _ = _aten.convolution_backward(
-            _inner(dz), _inner(x), _filter(w), *_same, both
-        )
+        dx, found, _ = _aten.convolution_backward(_inner(dz), _inner(x), _filter(w), *_same, both)
         dw[0].copy_(found.permute(0, 2, 3, 1))
         return _outer(dx)
 
     def up_forward(
-        self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        out = self.forward(skip, w[..., : skip.shape[3]])
-        return out, _outer(_aten.convolution(_inner(low), _transposed_filter(w4), *_double))
+        self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        out, _ = self.forward(skip, w[..., : skip.shape[3]])
+        more = _outer(_aten.convolution(_inner(low), _transposed_filter(w4), *_double))
+        if bias is None:
+            return out.add_(more), None
+        return out, statistics(out, bias, more)
 
     def up_backward(
         self, skip: Tensor, low: Tensor, dz: Tensor, w: Tensor, dw: Tensor, w4: Tensor
@@ -305,9 +337,11 @@ class CudnnConvolutions:
         dlow, dw4, _ = _aten.convolution_backward(
             _inner(dz), _inner(low), _transposed_filter(w4), *_double, both
         )
-        gather(dw4.permute(1, 2, 3, 0)[None], dw[..., c:])
+        dw[..., c:].copy_(gather(dw4.permute(1, 2, 3, 0)[None].float()))
         return dskip, _outer(dlow)
 
+
+Convolutions = PackedConvolutions | CudnnConvolutions
 
 _aten = torch.ops.aten
 # bias, stride, padding, dilation, transposed, output padding, groups
@@ -330,21 +364,3 @@ def _filter(w: Tensor) -> Tensor:
 def _transposed_filter(w4: Tensor) -> Tensor:
     # (1, out, 4, 4, in) -> (in, out, 4, 4)
     return w4[0].permute(3, 0, 1, 2).contiguous(memory_format=torch.channels_last)
-
-
-def spread(w: Tensor) -> Tensor:
-    """(K, out, 3, 3, in) float32 -> (K, out, 4, 4, in): weights of the transposed convolution."""
-    matrix = _spread_matrix(w.device)
-    return torch.matmul(matrix, w.flatten(2, 3)).unflatten(2, (4, 4))
-
-
-def gather(dw4: Tensor, dw: Tensor) -> None:
-    """The adjoint of :func:`spread`: gradients of the 3x3 weights from those of the 4x4 ones."""
-    matrix = _spread_matrix(dw4.device)
-    dw.copy_(torch.matmul(matrix.T, dw4.float().flatten(2, 3)).unflatten(2, (3, 3)))
-
-
-@cache
-def _spread_matrix(device: torch.device) -> Tensor:
-    one = torch.tensor(SPREAD, dtype=torch.float32)
-    return torch.kron(one, one).to(device)  # (16, 9)

@@ -1,3 +1,6 @@
+# Kernels are Triton's language: no types to check.
+# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: disable-error-code="import-not-found, import-untyped"
 """Triton kernels of the fast training step: all that happens between two convolutions.
 
 Activations of K models are (K * B, H, W, C) contiguous: image after image, channels innermost;
@@ -7,6 +10,11 @@ of one buffer, in which two models lie ``stride`` elements apart. All arithmetic
 Sums run in a fixed order, without atomics, so that equal input gives equal bits.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -15,15 +23,28 @@ from torch import Tensor
 from loupe_lib.unet import LEAK
 
 TILE = 2048  # elements a program holds of one tensor at a time
-WARPS = 4
-BLOCK = 1024  # the same where nothing is summed
-PROGRAMS = 2048  # about; enough to keep every multiprocessor's memory pipeline full
+WARPS = 8
+FINISH_CHANNELS = 8  # a program adds up the partial sums of, so that many share the work
+REPEAT = 8  # tiles at least that a program goes through
+SHARES = 1024  # programs at most that share the rows of one model
+BLOCK = 1024  # elements a program takes where nothing is summed
 LEAKY = tl.constexpr(LEAK)
+STATISTICS = tl.constexpr(4)  # sums that _statistics takes
 
 
 @triton.jit
-def _leaky(v):
+def leaky(v):
     return tl.where(v > 0, v, LEAKY * v)
+
+
+@triton.jit
+def store_statistics(partial, part, c, C, a, mask):
+    """Column sums of a tile as the ``part``-th partial sums of channels c; see _statistics."""
+    to = partial + part * STATISTICS * C + c
+    tl.store(to, tl.sum(a, 0), mask=mask)
+    tl.store(to + C, tl.sum(a * a, 0), mask=mask)
+    tl.store(to + 2 * C, tl.sum(tl.where(a > 0, 1.0, 0.0), 0), mask=mask)
+    tl.store(to + 3 * C, tl.sum(tl.maximum(a, 0.0), 0), mask=mask)
 
 
 @triton.jit(do_not_specialize=["count"])
@@ -55,7 +76,7 @@ def _statistics(
         if ADD:
             v = (v.to(tl.float32) + tl.load(extra + at, mask=inside, other=0.0)).to(v.dtype)
             tl.store(z + at, v, mask=inside)
-        a = tl.where(inside, _leaky(v.to(tl.float32) + b[None, :]), 0.0)
+        a = tl.where(inside, leaky(v.to(tl.float32) + b[None, :]), 0.0)
         s0 += a
         s1 += a * a
         s2 += tl.where(a > 0, 1.0, 0.0)
@@ -111,7 +132,7 @@ def _normalize(
     z, bias, gamma, beta, norm, y, pooled, stride, count, C, W,
     POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """y = gamma * (leaky(z + bias) - mean) / std + beta: reads z once, writes y once.
+    """Compute y = gamma * (leaky(z + bias) - mean) / std + beta: reads z once, writes y once.
 
     With POOL a program goes over 2 x 2 squares and writes their averages as well (a quarter of y).
     """
@@ -136,7 +157,7 @@ def _normalize(
                 half = W // 2
                 row = (square // half * 2 + corner // 2) * W + square % half * 2 + corner % 2
             at = row[:, None] * C + c[None, :]
-            a = _leaky(tl.load(z + at, mask=inside).to(tl.float32) + b[None, :])
+            a = leaky(tl.load(z + at, mask=inside).to(tl.float32) + b[None, :])
             v = a * scale[None, :] + shift[None, :]
             tl.store(y + at, v.to(y.dtype.element_ty), mask=inside)
             average += v
@@ -175,7 +196,7 @@ def _gradient_sums(
             square = row // (2 * W) * (W // 2) + row % W // 2
             to = square[:, None] * C + c[None, :]
             g += tl.load(dpool + to, mask=inside, other=0.0).to(tl.float32) / 4
-        a = _leaky(tl.load(z + at, mask=inside, other=0.0).to(tl.float32) + b)
+        a = leaky(tl.load(z + at, mask=inside, other=0.0).to(tl.float32) + b)
         s0 += g
         s1 += g * a
         s2 += tl.where(a > 0, g, 0.0)
@@ -236,8 +257,9 @@ def _input_gradient(
     z, dy, dpool, head, bias, gamma, norm, means, dz, stride, count, C, W,
     POOL: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """dz = leaky' * gamma / std * (dy - mean(dy) - n mean(dy*n)): reads z, dy, writes dz (may be z).
+    """Compute dz = leaky' * gamma / std * (dy - mean(dy) - n mean(dy*n)) of each row.
 
+    dz may be z.
     With HEAD, dy is (rows,), the gradient of the output image, to be spread by the head weight.
     """
     k = tl.program_id(2)
@@ -269,7 +291,7 @@ def _input_gradient(
             to = square[:, None] * C + c[None, :]
             g += tl.load(dpool + to, mask=inside).to(tl.float32) / 4
         v = tl.load(z + at, mask=inside).to(tl.float32) + b
-        n = (_leaky(v) - mean) * inverse
+        n = (leaky(v) - mean) * inverse
         g = scale * (g - mean_dy - n * mean_dy_n)
         tl.store(dz + at, tl.where(v > 0, g, LEAKY * g).to(dz.dtype.element_ty), mask=inside)
 
@@ -314,7 +336,7 @@ def _head(
         rows = row < pixels
         inside = rows[:, None] & real[None, :]
         v = tl.load(z + row[:, None] * C + c[None, :], mask=inside, other=0.0)
-        a = _leaky(v.to(tl.float32) + b)
+        a = leaky(v.to(tl.float32) + b)
         re = tl.load(zero_filled + row * 2, mask=rows, other=0.0)
         im = tl.load(zero_filled + row * 2 + 1, mask=rows, other=0.0)
         estimate = tl.sqrt(re * re + im * im) + tl.sum(a * weight, 1) + constant
@@ -339,7 +361,7 @@ def _head(
 
 @triton.jit
 def _encode(p, u, slopes, kspace, indices, y, B, N, BLOCK: tl.constexpr):
-    """y = ifftshift(sigmoid(s (P - U))) * F(x) of each image, complex as pairs of floats."""
+    """Compute y = ifftshift(sigmoid(s (P - U))) * F(x); complex numbers are pairs of floats."""
     image = tl.program_id(1).to(tl.int64)
     k = image // B
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -397,22 +419,78 @@ def _adam(
     tl.store(square + at, v, mask=inside)
 
 
-def channel_block(channels: int) -> int:
-    """The largest power of two that divides the channels, at most 64."""
-    return min(64, channels & -channels)
+_compiling = False
 
 
-def finish_rows(block: int) -> int:
-    """Partial sums that a program reads at a time, in finishing a block of channels."""
-    return 2048 // block
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Within it :func:`launch` does not run kernels but compiles them, many at a time."""
+    global _compiling
+    try:
+        from triton.runtime._async_compile import AsyncCompileMode
+    except ImportError:  # Triton before 3.5 compiles one by one, when they first run
+        yield
+        return
+    with ThreadPoolExecutor() as pool, AsyncCompileMode(pool):
+        _compiling = True
+        try:
+            yield
+        finally:
+            _compiling = False
 
 
-def row_grid(models: int, count: int, channels: int, block: int) -> tuple[int, tuple[int, ...]]:
-    """Rows a program takes at a time, and a grid (shares of the rows, channel blocks, models)."""
+def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
+    """Run a kernel on a grid of programs."""
+    if _compiling:
+        kernel.warmup(*args, grid=grid, **options)
+    else:
+        kernel[grid](*args, **options)
+
+
+def statistics(z: Tensor, bias: Tensor, extra: Tensor | None = None) -> Tensor:
+    """The sums that batch norm needs, in parts: (K, parts, STATISTICS, C); see _statistics.
+
+    Args:
+        z: (K B, H, W, C); becomes z + extra, if that is given.
+        bias: (K, C).
+        extra: as z.
+    """
+    models, channels = bias.shape
+    count = z.shape[:3].numel() // models
+    rows, block, grid = row_grid(models, count, channels)
+    partial = bias.new_empty(models, grid[0], STATISTICS, channels)
+    launch(
+        _statistics, grid,
+        z, extra, bias, partial, bias.stride(0), count, channels,
+        ADD=extra is not None, ROWS=rows, BC=block, num_warps=WARPS,
+    )  # fmt: skip
+    return partial
+
+
+def channel_block(channels: int, most: int = 64) -> int:
+    """The largest power of two that divides the channels, at most ``most``."""
+    return min(most, channels & -channels)
+
+
+def head_blocks(channels: int) -> tuple[int, int]:
+    """Rows a program of _head takes at a time, and a power of two that all channels fit into."""
+    block = triton.next_power_of_2(channels)
+    return max(1, TILE // block), block
+
+
+def share(count: int, rows: int) -> int:
+    """Among how many programs the rows of one model are shared.
+
+    It does not depend on how many models there are, for it decides how sums are rounded.
+    """
+    return max(1, min(SHARES, count // (rows * REPEAT)))
+
+
+def row_grid(models: int, count: int, channels: int) -> tuple[int, int, tuple[int, ...]]:
+    """Rows and channels a program takes at a time, and the grid of programs."""
+    block = channel_block(channels)
     rows = TILE // block
-    blocks = triton.cdiv(channels, block)
-    shares = max(1, min(triton.cdiv(count, rows), PROGRAMS // (models * blocks)))
-    return rows, (shares, blocks, models)
+    return rows, block, (share(count, rows), channels // block, models)
 
 
 def encode(p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor) -> Tensor:
@@ -429,7 +507,7 @@ def encode(p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor
     _, batch, size, _ = u.shape
     grid = (triton.cdiv(size * size, BLOCK), indices.numel())
     data, out = torch.view_as_real(kspace), torch.view_as_real(y)
-    _encode[grid](p, u, slopes, data, indices, out, batch, size, BLOCK=BLOCK)
+    launch(_encode, grid, p, u, slopes, data, indices, out, batch, size, BLOCK=BLOCK)
     return y
 
 
@@ -441,7 +519,7 @@ def encode_gradient(
     _, batch, size, _ = u.shape
     grid = (triton.cdiv(size * size, BLOCK), len(p))
     data, dy = torch.view_as_real(kspace), torch.view_as_real(dy)
-    _encode_gradient[grid](p, u, slopes, data, indices, dy, dp, batch, size, BLOCK=BLOCK)
+    launch(_encode_gradient, grid, p, u, slopes, data, indices, dy, dp, batch, size, BLOCK=BLOCK)
     return dp
 
 
@@ -469,6 +547,7 @@ def adam(
     """
     models, size = parameter.shape
     corrections = torch.stack([1 - beta ** steps.double() for beta in betas], 1).float()  # (K, 2)
-    _adam[(triton.cdiv(size, BLOCK), models)](
-        parameter, gradient, average, square, rates, corrections, size, *betas, eps, BLOCK=BLOCK
-    )
+    launch(
+        _adam, (triton.cdiv(size, BLOCK), models),
+        parameter, gradient, average, square, rates, corrections, size, *betas, eps, BLOCK=BLOCK,
+    )  # fmt: skip

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import triton
 from torch import Tensor
 
 from loupe_lib import fast_kernels as kernels
-from loupe_lib.fast_convolutions import CudnnConvolutions, PackedConvolutions, spread
+from loupe_lib.fast_convolutions import Convolutions, CudnnConvolutions, PackedConvolutions
+from loupe_lib.fast_kernels import launch
+from loupe_lib.fast_upsampling import spread
 from loupe_lib.unet import LEVELS
 
 EPS, MOMENTUM = 1e-5, 0.1  # of torch's BatchNorm2d
@@ -47,7 +48,7 @@ class Layer:
         store: Store,
         block: str,
         index: int,
-        convolutions: PackedConvolutions | CudnnConvolutions,
+        convolutions: Convolutions,
     ) -> None:
         convolution, norm = f"{block}.{3 * index}", f"{block}.{3 * index + 2}"
         self.convolutions = convolutions
@@ -67,38 +68,44 @@ class Layer:
 
     def convolve(self, x: Tensor, training: bool) -> None:
         """Take (K B, H, W, in); keep the convolution and its statistics for what follows."""
-        self.x = x
-        self.z = self.convolutions.forward(x, self.half)
-        self._measure(None, training)
+        self.training = training
+        if training:
+            self.x = x
+        bias = self.bias if training else None
+        self.z, sums = self.convolutions.forward(x, self.half, bias)
+        self.norm = self._measure(sums)
 
     def convolve_up(self, skip: Tensor, low: Tensor, training: bool) -> None:
         """The same of skip and upsampled low, concatenated."""
-        self.skip, self.low = skip, low
-        self.w4 = spread(self.weight[..., skip.shape[3] :]).to(skip.dtype)
-        self.z, extra = self.convolutions.up_forward(skip, low, self.half, self.w4)
-        self._measure(extra, training)
+        self.training = training
+        w4 = spread(self.weight[..., skip.shape[3] :]).to(skip.dtype)
+        if training:
+            self.skip, self.low, self.w4 = skip, low, w4
+        bias = self.bias if training else None
+        self.z, sums = self.convolutions.up_forward(skip, low, self.half, w4, bias)
+        self.norm = self._measure(sums)
 
-    def _measure(self, extra: Tensor | None, training: bool) -> None:
-        """Find ``norm``: mean, 1/std and more of each channel (see _finish_statistics)."""
-        if not training:
-            if extra is not None:
-                self.z += extra
-            inverse = (self.running_var + EPS).rsqrt()
-            unused = torch.zeros_like(inverse)
-            self.norm = torch.stack([self.running_mean, inverse, unused, unused], 1)
-            return
-        block, rows, grid = self._rows()
-        partial = self.bias.new_empty(self.models, grid[0], 4, self.channels)
-        kernels._statistics[grid](
-            self.z, extra, self.bias, partial, self.stride, self.count, self.channels,
-            ADD=extra is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
+    def _measure(self, sums: Tensor | None) -> Tensor:
+        """(K, 4, C): mean, 1/std and more of each channel (see _finish_statistics)."""
+        norm = self.bias.new_zeros(self.models, 4, self.channels)
+        if sums is None:  # inference
+            norm[:, 0] = self.running_mean
+            norm[:, 1] = (self.running_var + EPS).rsqrt()
+            return norm
+        if sums.shape[1] > 4096 and sums.shape[1] % 32 == 0:  # few programs would read them all
+            sums = sums.unflatten(1, (-1, 32)).sum(2)
+        rows, block, grid = self._finish()
+        launch(
+            kernels._finish_statistics, grid,
+            sums, norm, self.running_mean, self.running_var, sums.shape[1], self.count,
+            MOMENTUM, EPS, self.channels, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
-        self.norm = self.bias.new_empty(self.models, 4, self.channels)
-        few = min(block, 16)
-        kernels._finish_statistics[(self.channels // few, self.models)](
-            partial, self.norm, self.running_mean, self.running_var, grid[0], self.count,
-            MOMENTUM, EPS, self.channels, ROWS=kernels.finish_rows(few), BC=few,
-        )  # fmt: skip
+        return norm
+
+    def _finish(self) -> tuple[int, int, tuple[int, ...]]:
+        """Rows, channel block and grid of the kernels that add up partial sums."""
+        block = kernels.channel_block(self.channels, kernels.FINISH_CHANNELS)
+        return kernels.TILE // block, block, (self.channels // block, self.models)
 
     @property
     def count(self) -> int:
@@ -106,26 +113,29 @@ class Layer:
         return self.z.shape[:3].numel() // self.models
 
     def _rows(self) -> tuple[int, int, tuple[int, ...]]:
-        block = kernels.channel_block(self.channels)
-        return block, *kernels.row_grid(self.models, self.count, self.channels, block)
+        return kernels.row_grid(self.models, self.count, self.channels)
 
     def normalize(self, pool: bool = False) -> tuple[Tensor, Tensor | None]:
         """LeakyReLU and batch norm: (K B, H, W, C), and with ``pool`` its 2 x 2 averages."""
-        block, rows, grid = self._rows()
+        rows, block, grid = self._rows()
         n, h, w, c = self.z.shape
         y = torch.empty_like(self.z)
         pooled = self.z.new_empty(n, h // 2, w // 2, c) if pool else None
-        kernels._normalize[grid](
+        launch(
+            kernels._normalize, grid,
             self.z, self.bias, self.gamma, self.beta, self.norm, y, pooled,
             self.stride, self.count, c, w, POOL=pool, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
+        if not self.training:
+            del self.z
         return y, pooled
 
     def normalize_backward(self, dy: Tensor, dpool: Tensor | None = None) -> Tensor:
         """Gradient of the convolution's output from that of :meth:`normalize`'s."""
-        block, rows, grid = self._rows()
+        rows, block, grid = self._rows()
         partial = self.bias.new_empty(self.models, grid[0], 3, self.channels)
-        kernels._gradient_sums[grid](
+        launch(
+            kernels._gradient_sums, grid,
             self.z, dy, dpool, self.bias, partial, self.stride, self.count, self.channels,
             self.z.shape[2],
             POOL=dpool is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
@@ -141,18 +151,21 @@ class Layer:
         dhead: Tensor | None,
     ) -> Tensor:
         """The same once the sums over rows are known; dy may be an image's (see _head)."""
-        block, rows, grid = self._rows()
         means = self.bias.new_empty(self.models, 2, self.channels)
-        few = min(block, 16)
-        kernels._finish_gradient[(self.channels // few, self.models)](
+        rows, block, grid = self._finish()
+        launch(
+            kernels._finish_gradient, grid,
             partial, self.gamma, self.beta, self.norm, head, self.dbias, self.dgamma, self.dbeta,
             dhead, means, self.stride, partial.shape[1], self.count, self.channels,
-            HEAD=head is not None, ROWS=kernels.finish_rows(few), BC=few,
+            HEAD=head is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
-        kernels._input_gradient[grid](
+        rows, block, grid = self._rows()
+        launch(
+            kernels._input_gradient, grid,
             self.z, dy, dpool, head, self.bias, self.gamma, self.norm, means, self.z,
             self.stride, self.count, self.channels, self.z.shape[2],
-            POOL=dpool is not None, HEAD=head is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
+            POOL=dpool is not None, HEAD=head is not None, ROWS=rows, BC=block,
+            num_warps=kernels.WARPS,
         )  # fmt: skip
         return self.z
 
@@ -181,9 +194,9 @@ class Network:
 
     def __init__(self, store: Store, models: int) -> None:
         packed = PackedConvolutions(models)
-        many = CudnnConvolutions() if models == 1 else packed
+        many: Convolutions = CudnnConvolutions() if models == 1 else packed
 
-        def pair(name: str, level: int, first: PackedConvolutions | CudnnConvolutions = many):
+        def pair(name: str, level: int, first: Convolutions = many) -> tuple[Layer, Layer]:
             block = f"decoder.unet.{name}.{level}"
             return Layer(store, block, 0, first), Layer(store, block, 1, many)
 
@@ -213,19 +226,19 @@ class Network:
     def backward(self, dz: Tensor) -> Tensor:
         """Gradient of the last layer's convolution -> that of (K B, N, N, 2) float32."""
         dskips = []
-        for first, second in reversed(self.up):
-            if second is not self.up[-1][1]:
-                dz = second.normalize_backward(dlow)
+        lower = [second for _, second in [self.down[-1], *self.up[:-1]]]
+        for (first, second), below in zip(reversed(self.up), reversed(lower), strict=True):
             dz = first.normalize_backward(second.convolve_backward(dz))
             dskip, dlow = first.convolve_up_backward(dz)
             dskips.append(dskip)
-        dy, dpool = dlow, None
-        for first, second in reversed(self.down):
-            dz = second.normalize_backward(dy, dpool)
+            dz = below.normalize_backward(dlow)
+        for level in reversed(range(LEVELS)):
+            first, second = self.down[level]
             dz = first.normalize_backward(second.convolve_backward(dz))
-            dpool = first.convolve_backward(dz)
-            dy = dskips.pop() if dskips else dpool
-        return dpool
+            dx = first.convolve_backward(dz)
+            if level > 0:
+                dz = self.down[level - 1][1].normalize_backward(dskips.pop(), dx)
+        return dx
 
     def loss_and_gradient(
         self, z: Tensor, images: Tensor, indices: Tensor
@@ -257,20 +270,23 @@ class Network:
         """``|z| + D(z)`` with the running statistics: (K, n, N, N) complex64 -> float32."""
         channels = torch.view_as_real(z).flatten(0, 1)
         last = self.forward(channels, training=False)
-        return self._head(last, channels, None, None)[0].view(z.shape)
+        output, _, _ = self._head(last, channels, None, None)
+        del last.z
+        return output.view(z.shape)
 
     def _head(
         self, last: Layer, channels: Tensor, images: Tensor | None, indices: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         evaluate = images is None
         batch, pixels = len(channels) // self.models, channels.shape[1] ** 2
-        block = triton.next_power_of_2(last.channels)
-        rows, (shares, *_) = kernels.row_grid(len(channels), pixels, last.channels, block)
+        rows, block = kernels.head_blocks(last.channels)
+        shares = kernels.share(pixels, rows)
         partial = last.bias.new_empty(self.models, batch * shares, 3, last.channels)
         loss = last.bias.new_empty(self.models, batch * shares)
         output = last.bias.new_empty(self.models, last.count)
         head = "decoder.unet.head"
-        kernels._head[(shares, len(channels))](
+        launch(
+            kernels._head, (shares, len(channels)),
             last.z, channels, images, indices, last.bias, last.gamma, last.beta, last.norm,
             self.store.value[f"{head}.weight"], self.store.value[f"{head}.bias"],
             output, partial, loss, last.stride, batch, pixels, last.channels,

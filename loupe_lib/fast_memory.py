@@ -1,0 +1,124 @@
+"""Where the fast training step keeps K models: every kind of number in one piece of memory."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from loupe_lib.learner import State
+from loupe_lib.loupe import Loupe
+
+ALIGNMENT = 64  # elements from one parameter to the next: a multiple of it, for whole vectors
+
+
+class PackedModels:
+    """Parameters, Adam's moments and buffers of K models of one shape.
+
+    The models' own tensors become views of it: a change in place on either side is seen on the
+    other. Parameters are rows of a (K, size) matrix, cut into (K, *shape); those of convolutions
+    into (K, out, height, width, in), the order that channels-last convolutions read.
+
+    Args:
+        models: models of one size and width on one device.
+        learning_rates: one a model.
+    """
+
+    def __init__(self, models: Sequence[Loupe], learning_rates: Sequence[float]) -> None:
+        self.models = list(models)
+        masks = [model.mask for model in self.models]
+        device = masks[0].gamma.device
+        self.rates = torch.tensor(list(learning_rates), device=device)  # (K,)
+        self.steps = torch.zeros(len(masks), device=device)  # (K,) done by Adam
+        self.slopes = torch.stack([mask.slope for mask in masks])  # (K,)
+        self._t = torch.tensor([mask.t for mask in masks], device=device)[:, None, None]
+        self._r = torch.tensor([1 / m.acceleration for m in masks], device=device)[:, None, None]
+
+        self._shapes = {name: p.shape for name, p in self.models[0].named_parameters()}
+        size = sum(_padded(shape) for shape in self._shapes.values())
+        # Each in memory of its own: the models keep the first alive when training is over.
+        self.parameter, self.gradient, self.average, self.square = (
+            torch.zeros(len(masks), size, device=device) for _ in range(4)
+        )
+        self.values = self.cut(self.parameter)
+        self.gradients = self.cut(self.gradient)
+        self.moments = {"exp_avg": self.cut(self.average), "exp_avg_sq": self.cut(self.square)}
+        self.buffers = {
+            name: torch.stack([model.get_buffer(name) for model in self.models])
+            for name, _ in self.models[0].decoder.named_buffers(prefix="decoder")
+        }
+        # All batch norms of a model have seen as many batches: one counter serves them.
+        counters = [name for name in self.buffers if name.endswith("num_batches_tracked")]
+        self.tracked = self.buffers[counters[0]]  # (K,)
+        self.buffers |= dict.fromkeys(counters, self.tracked)
+
+        for k, model in enumerate(self.models):
+            model.mask.slope.data = self.slopes[k]  # .data: whoever holds the buffer keeps it
+            for name, parameter in model.named_parameters():
+                view = plain(self.values[name][k])
+                parameter.data = view.copy_(parameter.detach())
+            for name, value in self.buffers.items():
+                model.get_buffer(name).data = value[k]
+
+    def cut(self, memory: Tensor) -> dict[str, Tensor]:
+        """Views of a (K, size) matrix by the parameters' names."""
+        views, start = {}, 0
+        for name, shape in self._shapes.items():
+            stored = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else tuple(shape)
+            views[name] = memory[:, start : start + shape.numel()].unflatten(1, stored)
+            start += _padded(shape)
+        return views
+
+    def probabilities(self, gamma: Tensor) -> Tensor:
+        """P of K models from their gamma, (K, N, N): :func:`loupe_lib.rescale`, K at once."""
+        s = torch.sigmoid(self._t * gamma)
+        mean = s.mean(dim=(-2, -1), keepdim=True)
+        down = s * (self._r / mean.maximum(self._r))
+        rest = (1 - self._r).clamp(min=torch.finfo(s.dtype).tiny)
+        up = 1 - (1 - s) * ((1 - self._r) / (1 - mean).maximum(rest))
+        return torch.where(mean >= self._r, down, up)
+
+    def set_learning_rate(self, k: int, learning_rate: float) -> None:
+        """Change the learning rate of model k from the next step on."""
+        self.rates[k] = learning_rate
+
+    def weights(self, k: int) -> State:
+        """A copy of the state dict of model k, its slope included."""
+        return {name: value.clone() for name, value in self.models[k].state_dict().items()}
+
+    def state(self, k: int) -> State:
+        """All that model k needs to go on, with this learner or the plain one."""
+        state = {f"model.{name}": value for name, value in self.weights(k).items()}
+        steps = self.steps[k].cpu()
+        if steps > 0:
+            for name in self.values:
+                state[f"adam.step.{name}"] = steps.clone()
+                for key, views in self.moments.items():
+                    state[f"adam.{key}.{name}"] = plain(views[name][k]).clone()
+        generator = self.models[k].encoder.generator
+        assert generator is not None
+        state["generator"] = generator.get_state()
+        return state
+
+    def load(self, k: int, state: State) -> None:
+        """Take over a :meth:`state`; where it has no Adam, Adam starts anew."""
+        model = self.models[k]
+        model.load_state_dict(
+            {name[6:]: value for name, value in state.items() if name.startswith("model.")}
+        )
+        self.steps[k] = 0
+        for name in self.values:
+            self.steps[k] = state.get(f"adam.step.{name}", self.steps[k])
+            for key, views in self.moments.items():
+                view = plain(views[name][k])
+                view.copy_(state.get(f"adam.{key}.{name}", torch.zeros_like(view)))
+        if "generator" in state and model.encoder.generator is not None:
+            model.encoder.generator.set_state(state["generator"].cpu())
+
+
+def plain(view: Tensor) -> Tensor:
+    """One model's part of a view, in PyTorch's order of dimensions."""
+    return view.permute(0, 3, 1, 2) if view.dim() == 4 else view
+
+
+def _padded(shape: torch.Size) -> int:
+    return -(-shape.numel() // ALIGNMENT) * ALIGNMENT
