@@ -259,8 +259,8 @@ def _input_gradient(
 ):  # fmt: skip
     """Compute dz = leaky' * gamma / std * (dy - mean(dy) - n mean(dy*n)) of each row.
 
-    dz may be z.
-    With HEAD, dy is (rows,), the gradient of the output image, to be spread by the head weight.
+    Reads z and dy once, writes dz, which may be z. With HEAD, dy is (rows,), the gradient of the
+    output image, to be spread by the head weight.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)

@@ -1,0 +1,218 @@
+"""How fast a training step is: the card's ceilings, plain PyTorch, and this project."""
+
+import dataclasses
+import gc
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from loupe_lib.errors import InputError
+from loupe_lib.files import write_file
+from loupe_lib.learner import Learner, PlainLearner
+from loupe_lib.loupe import Loupe
+from loupe_lib.profiles import profile
+from loupe_lib.provenance import find_device, provenance
+from loupe_lib.run import build_model
+from loupe_lib.sweep import learner_for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how often."""
+
+    shapes: tuple[tuple[int, int], ...]  # (N, w) of a single model
+    pack: tuple[int, int, int]  # (K, N, w) of models trained together
+    batch: int
+    matrix: int  # side of the matrices whose product is the ceiling
+    copied: int  # bytes of the copy
+    warm_up: int
+    steps: int
+
+
+FULL = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), (14, 128, 16), 16, 8192, 2**30, 3, 15)
+SMOKE = Plan(((32, 4),), (2, 32, 4), 4, 256, 2**20, 1, 3)
+
+
+def bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
+    """Measure on the GPU, or for ``smoke`` in seconds on whatever there is.
+
+    A step is that of batch 16 with forward and backward pass, mask draw and Adam. 'Plain' is
+    eager float32 PyTorch with its defaults, 'project' what a sweep trains with on this device.
+
+    Args:
+        smoke: tiny sizes.
+        out: JSON file to write the result to.
+
+    Returns:
+        Device and versions; ``ceilings``; ``steps``, a row a shape; ``pack``. Times are medians
+        in milliseconds with their quartiles, rates follow from the medians, FLOPs are torch's
+        count of the plain step for both, memory is the peak in GiB (None on a CPU).
+
+    Raises:
+        InputError: without a GPU, unless ``smoke``; or if ``out`` cannot be written.
+    """
+    device = find_device()
+    if device.type == "cpu" and not smoke:
+        raise InputError("bench needs a GPU; without one use --smoke")
+    plan = SMOKE if smoke else FULL
+    ceilings = _ceilings(plan, device)
+    steps = [_compare(plan, size, width, ceilings, device) for size, width in plan.shapes]
+    result = {
+        **provenance(device),
+        "smoke": smoke,
+        "batch": plan.batch,
+        "ceilings": ceilings,
+        "steps": steps,
+        "pack": _pack(plan, steps, ceilings, device),
+    }
+    if out is not None:
+        write_file(out, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result of :func:`bench` for people."""
+    ceilings = result["ceilings"]
+    lines = [
+        f"{result['device']}, torch {result['packages']['torch']}, batch {result['batch']}",
+        f"matrix product {ceilings['tflops']:.3g} TFLOP/s, copy {ceilings['tb_per_s']:.3g} TB/s",
+        "",
+        f"{'N':>4} {'w':>3} {'models':>6} {'learner':>13} {'ms a step':>24} {'images/s':>9} "
+        f"{'TFLOP/s':>8} {'ceiling':>8} {'GiB':>6} {'x plain':>8}",
+    ]
+    rows = [(row, kind, 1) for row in result["steps"] for kind in ("plain", "project")]
+    for row, kind, models in [*rows, (result["pack"], "project", result["pack"]["models"])]:
+        cell = row[kind]
+        spread = f"{cell['ms']:.2f} ({cell['quartiles'][0]:.2f} to {cell['quartiles'][1]:.2f})"
+        memory = "-" if cell["peak_gib"] is None else f"{cell['peak_gib']:.2f}"
+        ratio = f"{row['ratio']:.2f}" if kind == "project" else ""
+        lines.append(
+            f"{row['size']:>4} {row['width']:>3} {models:>6} {cell['learner']:>13} {spread:>24} "
+            f"{cell['images_per_s']:>9.0f} {cell['tflops']:>8.3g} {cell['share']:>8.1%} "
+            f"{memory:>6} {ratio:>8}"
+        )
+    pack = result["pack"]
+    lines.append(f"together {pack['ms_per_model']:.3g} ms a model and step")
+    return "\n".join(lines)
+
+
+def _ceilings(plan: Plan, device: torch.device) -> dict[str, Any]:
+    """What the card itself can do: bfloat16 matrix product, and copy (bytes read and written)."""
+    left, right = torch.randn(2, plan.matrix, plan.matrix, device=device).bfloat16()
+    product = _time(lambda: left @ right, plan, device)
+    source = torch.randint(256, (plan.copied,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = _time(lambda: target.copy_(source), plan, device)
+    return {
+        "product": product,
+        "tflops": 2 * plan.matrix**3 / product["ms"] / 1e9,
+        "copy": copy,
+        "tb_per_s": 2 * plan.copied / copy["ms"] / 1e9,
+    }
+
+
+def _compare(
+    plan: Plan, size: int, width: int, ceilings: dict[str, Any], device: torch.device
+) -> dict[str, Any]:
+    """One model, plain and as the project trains it."""
+    learner, indices = _learner(PlainLearner, plan, 1, size, width, device)
+    with FlopCounterMode(display=False) as counter:
+        learner.step(indices)
+    del learner
+    flops = counter.get_total_flops()
+    plain, project = (
+        _measure(kind, plan, 1, size, width, flops, ceilings, device)
+        for kind in (PlainLearner, learner_for(device))
+    )
+    return {
+        "size": size,
+        "width": width,
+        "flops": flops,
+        "plain": plain,
+        "project": project,
+        "ratio": plain["ms"] / project["ms"],
+    }
+
+
+def _pack(
+    plan: Plan, steps: list[dict[str, Any]], ceilings: dict[str, Any], device: torch.device
+) -> dict[str, Any]:
+    """Several models together; compared with as many plain steps one after the other."""
+    models, size, width = plan.pack
+    single = next(row for row in steps if (row["size"], row["width"]) == (size, width))
+    learner = learner_for(device)
+    found = _measure(learner, plan, models, size, width, single["flops"], ceilings, device)
+    return {
+        "models": models,
+        "size": size,
+        "width": width,
+        "project": found,
+        "ms_per_model": found["ms"] / models,
+        "ratio": models * single["plain"]["ms"] / found["ms"],
+    }
+
+
+def _measure(
+    kind: type[Learner], plan: Plan, models: int, size: int, width: int, flops: int,
+    ceilings: dict[str, Any], device: torch.device,
+) -> dict[str, Any]:  # fmt: skip
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    learner, indices = _learner(kind, plan, models, size, width, device)
+    spread = _time(lambda: learner.step(indices), plan, device)
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
+    tflops = models * flops / spread["ms"] / 1e9
+    return {
+        **spread,
+        "learner": kind.__name__,
+        "images_per_s": 1000 * models * plan.batch / spread["ms"],
+        "tflops": tflops,
+        "share": tflops / ceilings["tflops"],
+        "peak_gib": peak,
+    }
+
+
+def _learner(
+    kind: type[Learner], plan: Plan, models: int, size: int, width: int, device: torch.device
+) -> tuple[Learner, torch.Tensor]:
+    """A learner of fresh models on random images, and the batch of each."""
+    config = dataclasses.replace(profile("smoke").configs()[0], size=size, width=width)
+    seeds = range(models)
+    trained: list[Loupe] = [build_model(dataclasses.replace(config, seed=k), device) for k in seeds]
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2 * plan.batch, size, size, generator=generator).to(device)
+    indices = torch.stack([torch.randperm(len(images), generator=generator) for _ in seeds])
+    learner = kind(trained, images, [config.learning_rate] * models)
+    return learner, indices[:, : plan.batch].contiguous().to(device)
+
+
+def _time(run: Callable[[], object], plan: Plan, device: torch.device) -> dict[str, Any]:
+    """Milliseconds of one run: the median of many in a row, and the quartiles."""
+    for _ in range(plan.warm_up):
+        run()
+    if device.type == "cuda":
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(plan.steps + 1)]
+        marks[0].record()
+        for mark in marks[1:]:
+            run()
+            mark.record()
+        torch.cuda.synchronize()
+        times = [a.elapsed_time(b) for a, b in pairwise(marks)]
+    else:
+        ticks = [time.perf_counter()]
+        for _ in range(plan.steps):
+            run()
+            ticks.append(time.perf_counter())
+        times = [1000 * (b - a) for a, b in pairwise(ticks)]
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+    return {"ms": median, "quartiles": [low, high]}

@@ -1,0 +1,301 @@
+"""The fast training step against the plain one, which is the definition."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from loupe_lib import Loupe, SelfShrinkingSlope
+from loupe_lib.fast_memory import PackedModels
+from loupe_lib.fast_upsampling import gather, spread
+from loupe_lib.learner import PlainLearner
+from loupe_lib.run import Run, build_model
+from loupe_lib.sources import load_images
+from loupe_lib.training import train
+from tests.common import fixed, random, smoke
+
+
+def models(*seeds: int, device: str = "cpu", **settings: object) -> list[Loupe]:
+    """One model a seed; their accelerations and slopes differ."""
+    return [
+        build_model(
+            smoke(seed=k, acceleration=4.0 + 4 * (k % 2), slope=200.0 * 5 ** (k % 3), **settings),
+            device,
+        )
+        for k in seeds
+    ]
+
+
+# Without a GPU: the memory that models share, and convolution after upsampling.
+
+
+def test_spread_weights_convolve_the_small_map_as_the_upsampled_one():
+    x, w = random(2, 6, 5, 7).double(), random(1, 3, 3, 3, 6, seed=1).double() - 0.5
+    up = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    expected = F.conv2d(up, w[0].permute(0, 3, 1, 2), padding=1)
+    w4 = spread(w.float()).double()[0].permute(3, 0, 1, 2)  # (in, out, 4, 4)
+    found = F.conv_transpose2d(x, w4, stride=2, padding=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_gather_is_the_adjoint_of_spread():
+    w, g = random(2, 3, 3, 3, 4), random(2, 3, 4, 4, 4, seed=1)
+    left, right = (spread(w) * g).sum(), (w * gather(g)).sum()
+    torch.testing.assert_close(left, right)
+
+
+def test_models_in_shared_memory_compute_what_they_did():
+    x = random(3, 32, 32)
+    given = models(0, 1)
+    before = [
+        ({n: v.clone() for n, v in m.state_dict().items()}, m.eval()(x).detach()) for m in given
+    ]
+    PackedModels(given, [0.01, 0.01])
+    for model, (state, output) in zip(given, before, strict=True):
+        after = model.state_dict()
+        assert after.keys() == state.keys()
+        assert all(torch.equal(after[name], state[name]) for name in state)
+        torch.testing.assert_close(model(x).detach(), output)
+
+
+def test_changes_in_place_are_seen_on_both_sides():
+    given = models(0, 1)
+    callback = SelfShrinkingSlope(given[1], patience=1, factor=2)  # holds the buffer itself
+    packed = PackedModels(given, [0.01, 0.01])
+    callback.step(1.0)
+    assert callback.step(2.0)
+    assert packed.slopes.tolist() == [200.0, 2000.0]
+    packed.parameter.fill_(0.5)
+    packed.buffers["decoder.unet.up.3.5.running_var"][1] = 7
+    assert all((p == 0.5).all() for model in given for p in model.parameters())
+    assert (given[1].decoder.unet.up[3][5].running_var == 7).all()
+    assert (given[0].decoder.unet.up[3][5].running_var == 1).all()
+
+
+def test_probabilities_are_each_model_s_own():
+    given = models(0, 1, 2)
+    with torch.no_grad():
+        given[0].mask.gamma += 1  # mean(S) well above 1/R, and well below
+        given[1].mask.gamma -= 1
+    packed = PackedModels(given, [0.01] * 3)
+    found = packed.probabilities(packed.values["encoder.mask.gamma"])
+    for p, model in zip(found, given, strict=True):
+        torch.testing.assert_close(p, model.mask.probabilities().detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_travels_between_plain_and_packed():
+    images, batch = random(8, 32, 32), torch.arange(4)[None]
+    first = PlainLearner(models(0), images, [0.01])
+    for _ in range(3):
+        first.step(batch)
+    state = first.state(0)
+    packed = PackedModels(models(4, 5), [0.01, 0.01])
+    packed.load(1, state)
+    travelled = packed.state(1)
+    assert travelled.keys() == state.keys()
+    assert all(torch.equal(travelled[name], state[name]) for name in state)
+
+    second = PlainLearner(models(6), images, [0.01])
+    second.load(0, travelled)
+    first.step(batch), second.step(batch)
+    after, other = first.state(0), second.state(0)
+    assert all(torch.equal(after[name], other[name]) for name in after)
+
+    packed.load(1, {name: v for name, v in state.items() if name.startswith("model.")})
+    assert packed.steps.tolist() == [0, 0]
+    assert not any(name.startswith("adam.") for name in packed.state(1))
+    assert not packed.average.any() and not packed.square.any()
+
+
+# With a GPU.
+
+cuda = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+gpu = pytest.mark.parametrize("device", [pytest.param("cuda", marks=cuda)])
+
+
+class AutocastLearner(PlainLearner):
+    """PyTorch's own bfloat16: a yardstick of what this precision costs."""
+
+    def step(self, indices: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return super().step(indices)
+
+
+def fast(given: list[Loupe], images: Tensor, rates: list[float]):
+    pytest.importorskip("triton")
+    from loupe_lib.fast_learner import FastLearner
+
+    return FastLearner(given, images, rates)
+
+
+def heads(size: int = 64) -> Tensor:
+    return load_images(smoke(size=size, train=48)).train.images.to("cuda")
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Plain PyTorch without TensorFloat-32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+def batches(count: int, models: int, seed: int = 0) -> Tensor:
+    """(count, models, 16) of 48 images."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [torch.randperm(48, generator=generator)[:16] for _ in range(count * models)]
+    return torch.stack(drawn).view(count, models, 16).cuda()
+
+
+def gradients(learner, k: int) -> dict[str, Tensor]:
+    if isinstance(learner, PlainLearner):
+        return {name: p.grad for name, p in learner.models[k].named_parameters()}
+    return {
+        name: g[k].permute(0, 3, 1, 2) if g[k].dim() == 4 else g[k]
+        for name, g in learner.gradients.items()
+    }
+
+
+def distances(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Tensor:
+    """Relative distance of each tensor, in order of size."""
+    ratios = [(found[n] - expected[n]).norm() / expected[n].norm() for n in expected]
+    return torch.stack(ratios).sort().values
+
+
+@gpu
+@pytest.mark.parametrize(("width", "seeds"), [(16, (0,)), (16, (0, 1)), (6, (0, 1))])
+def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, strict):
+    x, (indices,), rates = heads(), batches(1, len(seeds)), [0.01] * len(seeds)
+    plain = PlainLearner(models(*seeds, device=device, size=64, width=width), x, rates)
+    auto = AutocastLearner(models(*seeds, device=device, size=64, width=width), x, rates)
+    quick = fast(models(*seeds, device=device, size=64, width=width), x, rates)
+    expected, _, found = plain.step(indices), auto.step(indices), quick.step(indices)
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=0)
+    for k in range(len(seeds)):
+        truth = gradients(plain, k)
+        ours, theirs = distances(gradients(quick, k), truth), distances(gradients(auto, k), truth)
+        assert ours.median() < 1.5 * theirs.median()
+        assert ours[-1] < 1.5 * theirs[-1]
+        after = quick.models[k].state_dict()
+        for name, value in plain.models[k].state_dict().items():
+            if "running" in name:
+                assert (after[name] - value).norm() < 0.02 * value.norm()
+        assert torch.equal(
+            quick.models[k].encoder.generator.get_state(),
+            plain.models[k].encoder.generator.get_state(),
+        )
+
+
+@gpu
+def test_fifty_steps_stay_as_near_the_plain_ones_as_bfloat16_gets(device, strict):
+    x, drawn, rates = heads(), batches(50, 2), [0.001, 0.001]
+    losses = {}
+    for make in (PlainLearner, AutocastLearner, fast):
+        learner = make(models(0, 1, device=device, size=64, width=16), x, rates)
+        losses[make] = torch.stack([learner.step(indices) for indices in drawn])
+    truth = losses.pop(PlainLearner)
+    theirs, ours = (((found - truth).abs() / truth).mean() for found in losses.values())
+    assert ours < 2 * theirs + 0.01
+    assert losses[fast][-1].mean() < 0.7 * losses[fast][0].mean()  # it learns
+
+
+@gpu
+def test_models_in_a_pack_are_as_each_alone(device):
+    x, (indices,) = heads(), batches(1, 3)
+    pack = fast(models(0, 1, 2, device=device, size=64, width=16), x, [0.01] * 3)
+    together = pack.step(indices)
+    for k in range(3):
+        alone = fast(models(k, device=device, size=64, width=16), x, [0.01])
+        loss = alone.step(indices[k : k + 1])
+        torch.testing.assert_close(loss[0], together[k], rtol=2e-3, atol=0)
+        difference = distances(gradients(pack, k), gradients(alone, 0))
+        assert difference.median() < 0.1
+
+
+@gpu
+def test_the_same_pack_gives_the_same_bits_also_when_resumed(device):
+    x, drawn = heads(), batches(6, 2)
+
+    def learner():
+        return fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.003])
+
+    first, second = learner(), learner()
+    for indices in drawn:
+        first.step(indices)
+    for indices in drawn[:3]:
+        second.step(indices)
+    resumed = learner()
+    for k in (0, 1):
+        resumed.load(k, {name: value.cpu() for name, value in second.state(k).items()})
+    for indices in drawn[3:]:
+        second.step(indices), resumed.step(indices)
+    for k in (0, 1):
+        for name, value in first.state(k).items():
+            assert torch.equal(second.state(k)[name], value)
+            assert torch.equal(resumed.state(k)[name], value)
+
+
+@gpu
+def test_rates_and_slopes_count_from_the_next_step_on(device):
+    x, drawn = heads(), batches(3, 2)
+    learner = fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.01])
+    learner.step(drawn[0])
+    learner.set_learning_rate(1, 0.0)
+    before = learner.parameter.clone()
+    learner.step(drawn[1])
+    assert torch.equal(learner.parameter[1], before[1])
+    assert not torch.equal(learner.parameter[0], before[0])
+    other = fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.01])
+    for k in (0, 1):
+        other.load(k, learner.state(k))
+    other.models[0].mask.slope.mul_(10)
+    one, two = learner.step(drawn[2]), other.step(drawn[2])
+    assert one[0] != two[0] and one[1] == two[1]
+
+
+@gpu
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_evaluation_is_that_of_the_plain_inference_model(device, seeds, strict):
+    x = heads()
+    learner = fast(models(*seeds, device=device, size=64, width=16), x, [0.003] * len(seeds))
+    for indices in batches(60, len(seeds)):
+        learner.step(indices)
+    absolute, square = learner.evaluate(x[:20])  # not a whole number of batches
+    plain = PlainLearner(learner.models, x, [0.003] * len(seeds))
+    expected = plain.evaluate(x[:20])
+    torch.testing.assert_close(absolute, expected[0], rtol=0.02, atol=0)
+    torch.testing.assert_close(square, expected[1], rtol=0.04, atol=0)
+
+
+@gpu
+def test_memory_is_no_more_than_plain_needs_at_the_paper_s_size(device):
+    x = random(16, 320, 320).to(device)
+    peaks = []
+    for make in (fast, PlainLearner):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        learner = make(models(0, device=device, size=320, width=64), x, [0.01])
+        learner.step(torch.arange(16, device=device)[None])
+        peaks.append(torch.cuda.max_memory_allocated())
+        del learner
+    assert peaks[0] <= peaks[1]
+
+
+@gpu
+def test_a_smoke_run_ends_within_the_spread_of_its_seeds(device, tmp_path):
+    pytest.importorskip("triton")
+    from loupe_lib.fast_learner import FastLearner
+
+    psnr: dict[type, list[float]] = {}
+    for learner in (PlainLearner, FastLearner):
+        runs = [Run(fixed(seed=seed), device) for seed in range(4)]
+        files = [Path(tmp_path / f"{learner.__name__}{k}") for k in range(4)]
+        train(runs, load_images(runs[0].config), files, learner, progress=False)
+        psnr[learner] = [run.history[-1]["psnr"] for run in runs]
+    plain, quick = psnr[PlainLearner], psnr[FastLearner]
+    spread_of_seeds = max(plain) - min(plain)
+    assert abs(math.fsum(quick) - math.fsum(plain)) / 4 < spread_of_seeds
