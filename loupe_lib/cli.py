@@ -1,4 +1,4 @@
-"""The command line: ``python -m loupe_lib data|train|sweep|evaluate|export-mask``."""
+"""The command line: ``python -m loupe_lib data|train|sweep|bench|evaluate|export-mask``."""
 
 import contextlib
 import sys
@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from loupe_lib.bench import bench as run_bench
+from loupe_lib.bench import table
 from loupe_lib.cohort import cohort
 from loupe_lib.errors import InputError
 from loupe_lib.estimate import estimate
@@ -170,6 +172,15 @@ def sweep(
     write_results([*others, *results], path)
     _print_results(results)
     print(path)
+
+
+@app.command()
+def bench(
+    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds on a CPU.")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write as well.")] = None,
+) -> None:
+    """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
+    print(table(run_bench(smoke, out)))
 
 
 @app.command()
