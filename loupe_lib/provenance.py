@@ -56,6 +56,7 @@ def code_version() -> str:
     A commit would not tell of uncommitted changes, and is not known everywhere the code runs.
     """
     sha256 = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        sha256.update(path.name.encode() + b"\0" + path.read_bytes())
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        sha256.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{loupe_lib.__version__} (source {sha256.hexdigest()[:12]})"

@@ -243,7 +243,7 @@ def learner_for(device: torch.device) -> type[Learner]:
     """The training step that is used on a device: the fast one needs Triton and bfloat16."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
         with contextlib.suppress(ModuleNotFoundError):
-            from loupe_lib.fast_learner import FastLearner
+            from loupe_lib.fast.learner import FastLearner
 
             return FastLearner
     return PlainLearner

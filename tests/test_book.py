@@ -69,8 +69,7 @@ def test_every_module_is_in_the_reference() -> None:
     offered = {getattr(loupe_lib, name).__module__ for name in loupe_lib.__all__}
     named |= {module.removeprefix("loupe_lib.") for module in offered}
     modules = {path.stem for path in (ROOT / "loupe_lib").glob("*.py")}
-    inner = ("_", "fast_")  # the GPU's training step is fast_learner; the rest is its inside
-    assert {name for name in modules if not name.startswith(inner)} <= named
+    assert {name for name in modules if not name.startswith("_")} <= named
 
 
 def test_every_equation_of_the_paper_leads_to_its_function(book: Book) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_lib import Loupe, SelfShrinkingSlope
-from loupe_lib.fast_memory import PackedModels
-from loupe_lib.fast_upsampling import gather, spread
+from loupe_lib.fast.memory import PackedModels
+from loupe_lib.fast.upsampling import gather, spread
 from loupe_lib.learner import PlainLearner
 from loupe_lib.run import Run, build_model
 from loupe_lib.sources import load_images
@@ -129,7 +129,7 @@ class AutocastLearner(PlainLearner):
 
 def fast(given: list[Loupe], images: Tensor, rates: list[float]):
     pytest.importorskip("triton")
-    from loupe_lib.fast_learner import FastLearner
+    from loupe_lib.fast.learner import FastLearner
 
     return FastLearner(given, images, rates)
 
@@ -288,7 +288,7 @@ def test_memory_is_no_more_than_plain_needs_at_the_paper_s_size(device):
 @gpu
 def test_a_smoke_run_ends_within_the_spread_of_its_seeds(device, tmp_path):
     pytest.importorskip("triton")
-    from loupe_lib.fast_learner import FastLearner
+    from loupe_lib.fast.learner import FastLearner
 
     psnr: dict[type, list[float]] = {}
     for learner in (PlainLearner, FastLearner):

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from loupe_lib import fast_kernels as kernels
-from loupe_lib.fast_memory import PackedModels
-from loupe_lib.fast_network import Network, Store
+from loupe_lib.fast import kernels
+from loupe_lib.fast.memory import PackedModels
+from loupe_lib.fast.network import Network, Store
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import binarize
 
