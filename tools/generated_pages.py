@@ -1,6 +1,7 @@
 """What the book says of itself: versions, device, run times, and the table of profiles."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from nbformat import NotebookNode
 
+from loupe_lib.bench import table
 from loupe_lib.profiles import PROFILES
 from loupe_lib.report import conditions
 from loupe_lib.results import RunResult
@@ -46,6 +48,15 @@ A notebook whose source, parameters and inputs have not changed keeps its output
 build; the time is that of the run that made them. A run that trained what was missing is longer
 than one that found it.
 """
+
+
+def speed(bench: Path) -> str:
+    """What the benchmark measured, as MyST Markdown."""
+    if not bench.exists():
+        return f"No kept measurements (`results/{bench.name}`) were found when this book was built."
+    measured = json.loads(bench.read_text("utf-8"))
+    when = f"Measured on {measured['date'][:10]}, code {measured['code']}:"
+    return f"{when}\n\n```text\n{table(measured)}\n```\n"
 
 
 def versions_page(
