@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from loupe_lib.errors import InputError
 from loupe_lib.files import write_file
@@ -124,6 +123,9 @@ def _compare(
 ) -> dict[str, Any]:
     """One model, plain and as the project trains it."""
     learner, indices = _learner(PlainLearner, plan, 1, size, width, device)
+    # Here, not above: it is slow to import, and only a benchmark needs it.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as counter:
         learner.step(indices)
     del learner

@@ -50,7 +50,10 @@ def loupe(capsys, monkeypatch, tmp_path):
     return run
 
 
-COMMANDS = ["data", "data heads", "data show", "train", "sweep", "evaluate", "export-mask"]
+COMMANDS = [
+    *("data", "data heads", "data show"),
+    *("train", "sweep", "bench", "evaluate", "export-mask"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -156,6 +159,12 @@ def test_export_mask(kind, order, trained, loupe, tmp_path):
         assert achieved == pytest.approx(32 * 32 / mine.sum(), abs=1e-3)
     pixels = image.imread(tmp_path / "mask.png")[..., 0]
     assert np.abs(pixels - mask).max() < 0.003
+
+
+def test_bench(loupe, tmp_path):
+    ran = loupe("bench", "--smoke", "--out", "bench.json")
+    assert ran.status == 0
+    assert "PlainLearner" in ran.out and (tmp_path / "bench.json").is_file()
 
 
 def test_data_heads_and_show(loupe, tmp_path):
