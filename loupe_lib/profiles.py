@@ -70,11 +70,11 @@ PROFILES = {
         Profile(
             name="quick",
             accelerations=(4, 8),
-            slopes=(2, 20, 200, 2000),
+            slopes=(2, 20, 2000),
             seeds=(0,),
             initial_slope=200,
-            shrink_epochs=40,
-            settle_epochs=14,
+            shrink_epochs=38,
+            settle_epochs=12,
             settings={
                 "size": 64,
                 "width": 8,
@@ -84,7 +84,7 @@ PROFILES = {
                 "batch": 4,
                 "patience": 4,
                 "lr_patience": 20,
-                "stop_patience": 54,
+                "stop_patience": 50,
             },
         ),
         Profile(
