@@ -25,7 +25,8 @@ def conditions(results: Sequence[RunResult]) -> str:
         f"{config.train} / {config.validation} / {config.test} slices of {images}; "
         f"{_span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {_span(days)}, "
-        f"in {seconds / 60:.1f} minutes of training added up; code {', '.join(codes)}.*"
+        f"in {seconds / 60:.1f} minutes of training added up; code {', '.join(codes)}."
+        f"{' After ±: the standard deviation over seeds.' * (len(seeds) > 1)}*"
     )
 
 
@@ -109,7 +110,7 @@ def comparison(results: Sequence[RunResult]) -> str:
         )
         failed = [r for runs in here for r in runs if r.warnings]
         if failed:
-            text += f" {len(failed)} of these runs carry a warning: see the table."
+            text += f" Runs with a warning: {len(failed)}; see the table."
         sentences.append(text)
     return "\n".join(sentences)
 

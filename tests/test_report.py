@@ -93,7 +93,7 @@ def test_every_warning_is_shown_with_its_run(trained):
     clean = [dataclasses.replace(result, warnings=()) for result in trained.results]
     assert "Warning" not in psnr_table(clean) and "warning" not in comparison(clean)
     clean[0] = marked[0]
-    assert "1 of these runs carry a warning" in comparison(clean)
+    assert "Runs with a warning: 1;" in comparison(clean)
 
 
 def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
