@@ -93,7 +93,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
             edges = np.linspace(0, 1, len(histogram) + 1)
             ax.stairs(histogram, edges, fill=True, color=YELLOW if case is None else BLUE)
             ax.set_yscale("log")
-            ax.set_title(_case_title(case, runs).replace("4S (", "4S\n").strip(")"), fontsize=8)
+            ax.set_title(_case_title(case, runs).replace("4S (s = ", "4S\n").strip(")"), fontsize=8)
             soft = [run.soft_share for run in runs]
             text = f"soft {np.mean(soft):.1%}" + (f"\n±{np.std(soft):.1%}" if len(soft) > 1 else "")
             ax.text(0.5, 0.92, text, transform=ax.transAxes, ha="center", va="top", fontsize=8)
