@@ -6,6 +6,7 @@ from loupe_lib.errors import InputError
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask, binarize, rescale
 from loupe_lib.metrics import psnr
+from loupe_lib.released_schedule import ReleasedSchedule
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 from loupe_lib.unet import UNet
 
@@ -17,6 +18,7 @@ __all__ = [
     "InputError",
     "Loupe",
     "ProbabilityMask",
+    "ReleasedSchedule",
     "SelfShrinkingSlope",
     "UNet",
     "binarize",
