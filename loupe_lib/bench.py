@@ -84,19 +84,20 @@ def table(result: dict[str, Any]) -> str:
         f"{result['device']}, torch {result['packages']['torch']}, batch {result['batch']}",
         f"matrix product {ceilings['tflops']:.3g} TFLOP/s, copy {ceilings['tb_per_s']:.3g} TB/s",
         "",
-        f"{'N':>4} {'w':>3} {'models':>6} {'learner':>13} {'ms a step':>24} {'images/s':>9} "
-        f"{'TFLOP/s':>8} {'ceiling':>8} {'GiB':>6} {'x plain':>8}",
+        f"{'N':>3} {'w':>2} {'models':>6} {'step':>5} {'ms':>19} {'images/s':>8} "
+        f"{'TFLOP/s':>7} {'ceiling':>7} {'GiB':>5} {'x plain':>7}",
     ]
     rows = [(row, kind, 1) for row in result["steps"] for kind in ("plain", "project")]
     for row, kind, models in [*rows, (result["pack"], "project", result["pack"]["models"])]:
         cell = row[kind]
-        spread = f"{cell['ms']:.2f} ({cell['quartiles'][0]:.2f} to {cell['quartiles'][1]:.2f})"
+        spread = f"{cell['ms']:.2f} ({cell['quartiles'][0]:.2f}-{cell['quartiles'][1]:.2f})"
+        step = cell["learner"].removesuffix("Learner").lower()
         memory = "-" if cell["peak_gib"] is None else f"{cell['peak_gib']:.2f}"
         ratio = f"{row['ratio']:.2f}" if kind == "project" else ""
         lines.append(
-            f"{row['size']:>4} {row['width']:>3} {models:>6} {cell['learner']:>13} {spread:>24} "
-            f"{cell['images_per_s']:>9.0f} {cell['tflops']:>8.3g} {cell['share']:>8.1%} "
-            f"{memory:>6} {ratio:>8}"
+            f"{row['size']:>3} {row['width']:>2} {models:>6} {step:>5} {spread:>19} "
+            f"{cell['images_per_s']:>8.0f} {cell['tflops']:>7.3g} {cell['share']:>7.1%} "
+            f"{memory:>5} {ratio:>7}"
         )
     pack = result["pack"]
     lines.append(f"together {pack['ms_per_model']:.3g} ms a model and step")

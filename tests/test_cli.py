@@ -164,7 +164,7 @@ def test_export_mask(kind, order, trained, loupe, tmp_path):
 def test_bench(loupe, tmp_path):
     ran = loupe("bench", "--smoke", "--out", "bench.json")
     assert ran.status == 0
-    assert "PlainLearner" in ran.out and (tmp_path / "bench.json").is_file()
+    assert "plain" in ran.out and (tmp_path / "bench.json").is_file()
 
 
 def test_data_heads_and_show(loupe, tmp_path):
