@@ -124,7 +124,7 @@ def _compare(
 ) -> dict[str, Any]:
     """One model, plain and as the project trains it."""
     learner, indices = _learner(PlainLearner, plan, 1, size, width, device)
-    # Here, not above: it is slow to import, and only a benchmark needs it.
+    # Here, not above: it fails to import under TYPE_CHECKING, which Sphinx sets for the reference.
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
