@@ -12,6 +12,8 @@ endif
 
 PY    := .venv/bin/python
 READY := .venv/.ready
+# fastMRI's own reader, which a test holds the synthetic files to; its trainers' packages stay out.
+FASTMRI := fastmri==0.3.0
 
 .PHONY: book notebooks test lock clean
 .DELETE_ON_ERROR:
@@ -34,6 +36,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@echo 'Installing requirements.lock into .venv (some minutes the first time)'
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps $(FASTMRI)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
