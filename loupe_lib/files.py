@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 
@@ -18,8 +19,23 @@ Member = TypeVar("Member", h5py.Group, h5py.Dataset)
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
     """Write a file whole or not at all; missing folders are made.
 
-    Written beside the file, flushed to the disk, then put in its place: no reader ever sees half
-    of it, and what was there before stays until then.
+    Raises:
+        InputError: if it cannot be written: no space, no permission.
+    """
+    with writing(path) as beside:
+        beside.write_bytes(content)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Where to write a file that appears whole or not at all; missing folders are made.
+
+    The body writes beside the file; when it ends, that is flushed to the disk and put in the
+    file's place. No reader ever sees half of it, and what was there before stays until then, or
+    for good if the body raises.
+
+    Yields:
+        The path to write to; an empty file is there.
 
     Raises:
         InputError: if it cannot be written: no space, no permission.
@@ -28,19 +44,77 @@ def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> Non
     beside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        yield beside
         os.chmod(beside, 0o644)  # mkstemp's files are for their owner alone
+        _flush(beside, os.O_RDWR)
         os.replace(beside, path)
+        _flush(path.parent, os.O_RDONLY)  # the new name as well
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if beside is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
+            beside.unlink(missing_ok=True)
+
+
+def _flush(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed writer left beside a file; for the holder of that file's lock."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator[h5py.File]:
+    """An HDF5 file of one of our formats, which appears whole or not at all; see :func:`writing`.
+
+    Args:
+        path: the file.
+        kind: its attribute ``format``.
+        version: its attribute ``version``.
+
+    Raises:
+        InputError: when the body has ended, if the file cannot be written.
+    """
+    with writing(path) as beside, _Disk(beside, "r+") as disk:
+        try:
+            with h5py.File(disk, "w") as file:
+                file.attrs.update(format=kind, version=version)
+                yield file
+        finally:
+            if disk.failure is not None:
+                raise disk.failure
+
+
+class _Disk(io.FileIO):
+    """A file that keeps its failures to itself: HDF5 crashes the process on a full disk."""
+
+    failure: BaseException | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            done = 0
+            while self.failure is None and done < len(content):
+                done += super().write(content[done:]) or 0
+        except BaseException as error:
+            self.failure = error
+        return len(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return 0
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ configuration's hash, with the attributes ``config`` (JSON), ``slope``, ``proven
 a dataset for each column.
 """
 
-import io
 import json
 import os
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ import numpy as np
 
 from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
-from loupe_lib.files import member, open_hdf5, write_file
+from loupe_lib.files import member, open_hdf5, writing_hdf5
 
 FORMAT = "loupe-results"
 VERSION = 1
@@ -81,13 +80,10 @@ def write_results(results: Iterable[RunResult], path: str | os.PathLike[str]) ->
     Raises:
         InputError: if the file cannot be written.
     """
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.attrs.update(format=FORMAT, version=VERSION)
+    with writing_hdf5(path, FORMAT, VERSION) as file:
         runs = file.create_group("runs")
         for result in results:
             _write_run(runs.create_group(result.config.name), result)
-    write_file(path, buffer.getbuffer())
 
 
 def read_results(path: str | os.PathLike[str]) -> list[RunResult]:

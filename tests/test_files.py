@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.files import digest, member, open_hdf5, write_file
+from loupe_lib.files import (
+    digest,
+    member,
+    open_hdf5,
+    remove_unfinished,
+    write_file,
+    writing,
+    writing_hdf5,
+)
 from tests.common import assert_one_line, cut
 
 
@@ -42,6 +50,39 @@ def test_a_write_that_fails_leaves_what_was_there(call, number, tmp_path, monkey
         write_file(path, b"new")
     assert str(caught.value) == f"cannot write {path}: {os.strerror(number)}"
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+def test_a_body_that_raises_leaves_what_was_there(error, tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)), writing(path) as beside:
+        beside.write_bytes(b"half of")
+        assert path.read_bytes() == b"old"
+        raise error
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_hdf5_file_of_a_format_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file.h5"
+    with writing_hdf5(path, "numbers", 3) as file:
+        file["values"] = np.arange(1000.0)
+        assert not path.exists()
+    with open_hdf5(path, "numbers", 3) as file:
+        assert member(file, "values", h5py.Dataset)[7] == 7
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_can_be_removed(tmp_path):
+    path = tmp_path / "file.bin"
+    others = [tmp_path / ".file2.bin.x", tmp_path / "file.bin.x"]
+    with writing(path) as beside:
+        copy = beside.rename(beside.with_name(beside.name + "2"))
+        for left in (beside, *others):
+            left.write_bytes(b"new")
+    assert copy.exists()
+    remove_unfinished(path)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, path])
 
 
 def test_a_path_below_a_file_is_refused(tmp_path):
