@@ -41,7 +41,8 @@ class SelfShrinkingSlope:
         wait: epochs since then, or since the last raise.
 
     Raises:
-        InputError: if an argument is out of range, or the module has no ``slope`` buffer.
+        InputError: if an argument is out of range, or the module has no ``slope`` buffer, or one
+            of whole numbers, which cannot be multiplied by 1.5.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class SelfShrinkingSlope:
         self._module = module
         if not self._slopes():
             raise InputError("the module has no buffer named 'slope' to raise")
+        for buffer in self._slopes():
+            if not buffer.is_floating_point():
+                raise InputError(
+                    f"a buffer named 'slope' must be of a floating-point type; got {buffer.dtype}"
+                )
         self.patience = int(patience)
         self.factor = float(factor)
         self.max_slope = float(max_slope)

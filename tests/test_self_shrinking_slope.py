@@ -167,3 +167,12 @@ def test_settings_out_of_range_are_refused(settings, named):
 def test_a_module_without_a_slope_is_refused():
     with pytest.raises(InputError, match="no buffer named 'slope'"):
         SelfShrinkingSlope(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("start", [torch.tensor(20), torch.tensor(True), torch.tensor(1j)])
+def test_a_slope_that_cannot_be_multiplied_is_refused_at_once(start):
+    module = nn.Sequential(Binary(1.0), Binary(1.0))
+    module[1].register_buffer("slope", start)
+    with pytest.raises(InputError, match=f"floating-point type; got {start.dtype}") as caught:
+        SelfShrinkingSlope(module)
+    assert_one_line(str(caught.value))
