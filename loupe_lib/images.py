@@ -1,13 +1,16 @@
 """Images for training, validation and test, and the file that holds them.
 
 The file is HDF5, format ``loupe-images`` version 1: a group for each split, with the datasets
-``images`` (n, N, N) uint16 (a code of 65535 means 1.0), ``volume`` (n,) int64 and ``names``.
+``images``, ``volume`` (n,) int64 and ``names``. Magnitude images are (n, N, N) uint16, where a code
+of 65535 means 1.0; complex images are (n, 2, N, N) int16, real and imaginary part, where 32767
+means 1.0. A complex image is what a scanner measured: its orthonormal FFT is the k-space. The
+image is kept and not the k-space, because 16 bits suit the range of its values.
 """
 
-import io
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import h5py
@@ -16,7 +19,7 @@ import torch
 from torch import Tensor
 
 from loupe_lib.errors import InputError
-from loupe_lib.files import digest, member, open_hdf5, write_file
+from loupe_lib.files import digest, member, open_hdf5, writing_hdf5
 from loupe_lib.mask import check_size
 
 FORMAT = "loupe-images"
@@ -25,16 +28,20 @@ SPLITS = ("train", "validation", "test")
 # 16 bits keep every value in [0, 1] to 8e-6, below the noise of any scan, in half the bytes of
 # float32; float16 would keep 2e-4. And no code stands for a value outside [0, 1].
 FULL_SCALE = 65535
+COMPLEX_SCALE = 32767  # 15 bits and a sign for either part: to 2e-5
+# A magnitude of 1 may come out one bit above it when it is computed again from its two parts.
+ROUNDING = 1e-6
 
 
 def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     """Check that an array holds images that the model can take.
 
     Args:
-        array: (n, N, N) numbers in [0, 1]; N a multiple of 16, at least 32.
+        array: (n, N, N) numbers in [0, 1], or complex numbers of magnitude at most 1; N a
+            multiple of 16, at least 32.
 
     Returns:
-        (n, N, N) float32 on the CPU.
+        (n, N, N) float32, or complex64, on the CPU.
 
     Raises:
         InputError: for anything else, naming the first value that is wrong.
@@ -48,19 +55,25 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
         array = np.asarray(array)
     if not len(array):
         raise InputError("images must be at least one; got none")
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"images must be real numbers; got {array.dtype}")
+    if array.dtype.kind not in "fiuc":
+        raise InputError(f"images must be numbers; got {array.dtype}")
     if array.ndim != 3 or array.shape[1] != array.shape[2]:
         raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
     check_size(array.shape[1])
-    # NaN fails every comparison, so this one finds it too.
-    wrong = ~((array >= 0) & (array <= 1))
-    if wrong.any():
-        first = tuple(np.argwhere(wrong)[0])
-        raise InputError(
-            f"images must lie in [0, 1]; image {first[0]} has a pixel of {array[first]:g}"
-        )
-    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+    is_complex = array.dtype.kind == "c"
+    for number, image in enumerate(array):  # one at a time: no second array of that size
+        # NaN fails every comparison, so these find it too.
+        right = np.abs(image) <= 1 + ROUNDING if is_complex else (image >= 0) & (image <= 1)
+        if not right.all():
+            wrong = image[~right][0]
+            raise InputError(
+                f"complex images must have magnitudes of at most 1; image {number} has a pixel "
+                f"of magnitude {abs(wrong):g}"
+                if is_complex
+                else f"images must lie in [0, 1]; image {number} has a pixel of {wrong:g}"
+            )
+    kind = np.complex64 if is_complex else np.float32
+    return torch.from_numpy(np.require(array, kind, ["C", "W"]))
 
 
 def _size(shapes: Sequence[Sequence[int]]) -> str:
@@ -72,7 +85,7 @@ class Split:
     """One of train, validation and test.
 
     Attributes:
-        images: (n, N, N) float32 in [0, 1], on the CPU.
+        images: (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1, on the CPU.
         volume: (n,) int64, which volume (subject) each slice belongs to. The slices of a volume
             are neighbours, and volumes count up from 0.
         names: name of each volume.
@@ -113,7 +126,8 @@ class Images:
         source: what they are, for the record.
 
     Raises:
-        InputError: at construction, if the sizes differ or a volume is in two splits.
+        InputError: at construction, if the sizes differ, some splits are complex and some are
+            not, or a volume is in two splits.
     """
 
     train: Split
@@ -126,6 +140,8 @@ class Images:
         sizes = sorted({split.images.shape[1:] for split in splits})
         if len(sizes) > 1:
             raise InputError(f"the splits must be of one size; got {_size(sizes)}")
+        if len({split.images.dtype for split in splits}) > 1:
+            raise InputError("the splits must be all real or all complex")
         names = [name for split in splits for name in split.names]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -135,6 +151,12 @@ class Images:
     def size(self) -> int:
         """N, the side of the images."""
         return self.train.images.shape[-1]
+
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether these are measured, complex images, not magnitudes."""
+        return self.train.images.is_complex()
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
@@ -147,24 +169,114 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: if the file cannot be written.
     """
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.attrs.update(format=FORMAT, version=VERSION, source=images.source)
+    with writing_images(path, images.source, images.size, images.is_complex) as writer:
         for name in SPLITS:
             split: Split = getattr(images, name)
-            group = file.create_group(name)
-            group.create_dataset(
-                "images",
-                data=(split.images * FULL_SCALE).round().numpy().astype(np.uint16),
-                chunks=(1, images.size, images.size),
+            for number, volume in enumerate(split.names):
+                writer.append(name, volume, split.images[split.volume == number])
+
+
+class ImageWriter:
+    """Appends volumes to an image file, so that they need not all be in memory.
+
+    Made by :func:`writing_images`.
+    """
+
+    def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
+        self._names: dict[str, list[str]] = {name: [] for name in SPLITS}
+        self._volume: dict[str, list[int]] = {name: [] for name in SPLITS}
+        self._file = file
+        shape = (2, size, size) if is_complex else (size, size)
+        for name in SPLITS:
+            file.create_dataset(
+                f"{name}/images",
+                shape=(0, *shape),
+                maxshape=(None, *shape),
+                dtype=np.int16 if is_complex else np.uint16,
+                chunks=(1, *shape),
                 compression="gzip",
                 compression_opts=1,
                 shuffle=True,
                 fletcher32=True,
             )
-            group["volume"] = split.volume.numpy()
-            group.create_dataset("names", data=split.names, dtype=h5py.string_dtype())
-    write_file(path, buffer.getbuffer())
+
+    def append(self, split: str, name: str, images: Tensor) -> None:
+        """Write the slices of one volume.
+
+        Args:
+            split: train, validation or test.
+            name: of the volume; no other has it.
+            images: (n, N, N), as :func:`check_images` returns them.
+
+        Raises:
+            InputError: if there is a volume of that name already, or the images are none.
+        """
+        if any(name in names for names in self._names.values()):
+            raise InputError(f"a volume must be in one split; {name!r} is in two")
+        codes = _encode(check_images(images))
+        dataset = self._file[f"{split}/images"]
+        dataset.resize(len(dataset) + len(codes), axis=0)
+        dataset[-len(codes) :] = codes
+        self._volume[split] += [len(self._names[split])] * len(codes)
+        self._names[split].append(name)
+
+    def finish(self) -> None:
+        """Write which slice is of which volume.
+
+        Raises:
+            InputError: if a split is empty.
+        """
+        for name in SPLITS:
+            if not self._names[name]:
+                raise InputError(f"{name} must have at least one volume; got none")
+            group = self._file[name]
+            group["volume"] = np.array(self._volume[name], np.int64)
+            group.create_dataset("names", data=self._names[name], dtype=h5py.string_dtype())
+
+
+@contextlib.contextmanager
+def writing_images(
+    path: str | os.PathLike[str], source: str, size: int, is_complex: bool = False
+) -> Iterator[ImageWriter]:
+    """Write an image file volume by volume, whole or not at all.
+
+    Args:
+        path: the file; replaced, when all is written, if it is there.
+        source: what the images are, for the record.
+        size: N, the side of the images.
+        is_complex: whether they are complex.
+
+    Yields:
+        What volumes are appended to.
+
+    Raises:
+        InputError: if the file cannot be written, or a split has no volume.
+    """
+    check_size(size)
+    with writing_hdf5(path, FORMAT, VERSION) as file:
+        file.attrs["source"] = source
+        writer = ImageWriter(file, size, is_complex)
+        yield writer
+        writer.finish()
+
+
+def _encode(images: Tensor) -> np.ndarray:
+    """Numbers as the file holds them: (n, N, N) uint16, or (n, 2, N, N) int16."""
+    if not images.is_complex():
+        return (images * FULL_SCALE).round().numpy().astype(np.uint16)
+    parts = torch.stack([images.real, images.imag], 1) * COMPLEX_SCALE
+    # Rounding to the nearest may raise a magnitude above 1; towards zero it never does.
+    codes = parts.round()
+    above = codes.square().sum(1, keepdim=True) > COMPLEX_SCALE**2
+    return torch.where(above, parts.trunc(), codes).numpy().astype(np.int16)
+
+
+def _decode(codes: np.ndarray) -> Tensor:
+    """The images that :func:`_encode` got."""
+    if codes.dtype == np.uint16:
+        return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
+    parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))
+    return torch.complex(parts[:, 0], parts[:, 1])
 
 
 def read_images(path: str | os.PathLike[str]) -> Images:
@@ -187,9 +299,12 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
     images = member(group, "images", h5py.Dataset)
-    if images.dtype != np.uint16 or images.ndim != 3:
+    real = images.dtype == np.uint16 and images.ndim == 3
+    if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
         found = f"{_size([images.shape])} {images.dtype}"
-        raise InputError(f"{name}/images must be (n, N, N) uint16; got {found}")
+        raise InputError(
+            f"{name}/images must be (n, N, N) uint16 or (n, 2, N, N) int16; got {found}"
+        )
     if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
         chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
         lacking = chunks - images.id.get_num_chunks()
@@ -198,7 +313,7 @@ def _read_split(file: h5py.File, name: str) -> Split:
     volume = member(group, "volume", h5py.Dataset)
     names = member(group, "names", h5py.Dataset).asstr()
     return Split(
-        images=torch.from_numpy(images[:].astype(np.float32) / np.float32(FULL_SCALE)),
+        images=_decode(images[:]),
         volume=torch.from_numpy(volume[:]),
         names=tuple(names[:]),
     )

@@ -240,7 +240,7 @@ MISTAKES = [
     (f"{TRAIN} --data damaged/text.h5", "damaged/text.h5 is no whole file of format loupe-images"),
     (f"{TRAIN} --data damaged/version.h5", "damaged/version.h5: not a file of format loupe-images"),
     (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
-    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16; got 4 x 48 x 48 float64"),
+    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4 x 48 x 48 float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
     (f"{SWEEP} --slopes 20,-1", "slope must be above 0; got -1.0"),

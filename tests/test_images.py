@@ -15,7 +15,9 @@ from loupe_lib.images import (
     check_images,
     read_images,
     write_images,
+    writing_images,
 )
+from tests.common import random
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +68,17 @@ def test_numbers_of_any_kind_become_float32(kind):
         ),
         (np.zeros((2, 16, 16)), "size must be a multiple of 16, at least 32; got 16"),
         (np.zeros((2, 40, 40)), "size must be a multiple of 16, at least 32; got 40"),
-        (np.zeros((2, 32, 32), complex), "images must be real numbers; got complex128"),
         (
-            torch.zeros(2, 32, 32, dtype=torch.complex64),
-            "images must be real numbers; got complex64",
+            one_pixel(1) * (0.8 + 0.8j),
+            "complex images must have magnitudes of at most 1; "
+            "image 2 has a pixel of magnitude 1.13137",
         ),
-        (np.full((2, 32, 32), "a"), "images must be real numbers; got <U1"),
+        (
+            torch.from_numpy(one_pixel(np.nan)) * 1j,
+            "complex images must have magnitudes of at most 1; image 2 has a pixel of magnitude "
+            "nan",
+        ),
+        (np.full((2, 32, 32), "a"), "images must be numbers; got <U1"),
     ],
 )
 def test_other_images_are_refused(array, message):
@@ -105,9 +112,49 @@ def test_splits_are_of_one_size(images):
         Images(images.train, images.validation, other, "mixed")
 
 
+def test_splits_are_all_real_or_all_complex(images):
+    other = Split(torch.zeros(1, 32, 32, dtype=torch.complex64), torch.tensor([0]), ("other",))
+    with pytest.raises(InputError, match="the splits must be all real or all complex"):
+        Images(images.train, images.validation, other, "mixed")
+
+
+def measured(images: Images, name: str) -> Split:
+    """Its images with a phase, as a scanner measures them."""
+    split: Split = getattr(images, name)
+    phase = 2 * torch.pi * random(*split.images.shape, seed=len(name))
+    return Split(torch.polar(split.images, phase), split.volume, split.names)
+
+
+@pytest.fixture(scope="module")
+def complex_images(images) -> Images:
+    return Images(*(measured(images, name) for name in SPLITS), source="measured")
+
+
+def test_complex_images_of_any_precision_become_complex64(complex_images):
+    for array in (complex_images.test.images, complex_images.test.images.to(torch.complex128)):
+        found = check_images(array.numpy())
+        assert found.dtype == torch.complex64
+        assert torch.equal(found, complex_images.test.images)
+
+
+def test_round_trip_of_complex_images(complex_images, tmp_path):
+    path = tmp_path / "complex.h5"
+    write_images(complex_images, path)
+    back = read_images(path)
+    assert back.is_complex
+    for name in SPLITS:
+        before, after = getattr(complex_images, name), getattr(back, name)
+        assert (after.images - before.images).abs().max() < 5e-5
+        assert torch.equal(after.volume, before.volume) and after.names == before.names
+        assert after.images.abs().max() <= 1 + 1e-6  # rounding took no pixel out of the disc
+    write_images(back, tmp_path / "again.h5")
+    assert torch.equal(read_images(tmp_path / "again.h5").train.images, back.train.images)
+
+
 def test_round_trip(images, path, tmp_path):
     back = read_images(path)
     assert back.size == images.size == 32
+    assert not back.is_complex
     assert back.source == f"heads cohort, seed 0 (file SHA-256 {digest(path)})"
     for name in SPLITS:
         before, after = getattr(images, name), getattr(back, name)
@@ -118,6 +165,33 @@ def test_round_trip(images, path, tmp_path):
     again = tmp_path / "again.h5"
     write_images(back, again)
     assert torch.equal(read_images(again).train.images, back.train.images)
+
+
+def test_volumes_are_written_one_by_one(images, path, tmp_path):
+    with writing_images(tmp_path / "streamed.h5", images.source, 32) as writer:
+        for name in reversed(SPLITS):  # in any order
+            split = getattr(images, name)
+            for number, volume in enumerate(split.names):
+                writer.append(name, volume, split.images[split.volume == number])
+        assert not (tmp_path / "streamed.h5").exists()
+    streamed, whole = read_images(tmp_path / "streamed.h5"), read_images(path)
+    for name in SPLITS:
+        found, wanted = getattr(streamed, name), getattr(whole, name)
+        assert torch.equal(found.images, wanted.images) and found.names == wanted.names
+
+
+def test_what_is_no_whole_file_is_not_written(images, tmp_path):
+    volume = images.test.images
+    for appended, message in [
+        ([("train", "a"), ("test", "a")], "a volume must be in one split; 'a' is in two"),
+        ([("train", "a"), ("test", "b")], "validation must have at least one volume; got none"),
+    ]:
+        path = tmp_path / "part.h5"
+        with pytest.raises(InputError) as caught, writing_images(path, "part", 32) as writer:
+            for split, name in appended:
+                writer.append(split, name, volume)
+        assert str(caught.value) == message
+        assert not list(tmp_path.iterdir())
 
 
 def test_same_images_make_the_same_file(images, path, tmp_path):
@@ -246,7 +320,9 @@ def test_other_pixels_are_refused(path):
         del file["train/images"]
         file["train/images"] = np.zeros((20, 32, 32), np.float32)
     assert (
-        refused(path) == f"{path}: train/images must be (n, N, N) uint16; got 20 x 32 x 32 float32"
+        refused(path)
+        == f"{path}: train/images must be (n, N, N) uint16 or (n, 2, N, N) int16; "
+        "got 20 x 32 x 32 float32"
     )
 
 
