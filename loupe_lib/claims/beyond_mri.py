@@ -1,0 +1,36 @@
+"""Claim 9: 4S is useful beyond MRI, for other binary layers."""
+
+from loupe_lib.claims.verdict import Claim
+
+MARGIN = 1.0  # points of accuracy
+
+CLAIM = Claim(
+    number=9,
+    title="4S serves other binary layers",
+    says="Tested within LOUPE alone, the method should be valid for a wide range of layers with "
+    "a slope, such as local binary convolution.",
+    test=f"""\
+Two binary layers of other kinds, trained with nothing but `SelfShrinkingSlope`: a *pixel mask*
+that keeps exactly 10 of the 64 pixels of a handwritten digit (threshold against random numbers,
+as in LOUPE), and a *local binary convolution* whose 3 x 3 filters have weights -1, 0 and 1 and
+tell textures apart (a threshold without random numbers). For each: seven fixed slopes from 1 to
+4096, a factor of 4 apart, and 4S, which starts at the lowest of them; ten seeds; the same number
+of epochs; the weights of the lowest validation loss of the *binary* layer are kept, and the test
+images are looked at once, with the binary layer.
+
+The best fixed slope is the one with the lowest validation loss, mean over seeds. For each layer
+the test accuracy of 4S, paired by seed,
+
+1. minus that of the best fixed slope, is above -{MARGIN:g} point (non-inferiority). The margin is
+   the standard error of one accuracy: between 1.0 and 1.4 points at 95 and 87 % of 500 and 600
+   test images, so that whoever tunes s on one split could not see less;
+2. minus that of the lowest fixed slope, is above 0;
+3. minus that of the highest fixed slope, is above 0.
+
+Sizes, epochs and patience were chosen beforehand on validation images, with seeds that are not
+among the ten. A seed draws its own split of the same images, so the interval tells of other
+splits and trainings, not of other writers or materials.""",
+    short="test accuracy of 4S minus that of the best, the lowest and the highest fixed slope "
+    f"(points), margin -{MARGIN:g} point at the best",
+    known=False,
+)
