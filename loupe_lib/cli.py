@@ -25,6 +25,7 @@ from loupe_lib.run import read_weights
 from loupe_lib.sources import load_images, plan
 from loupe_lib.sweep import collected_results, result_file, results_of
 from loupe_lib.sweep import sweep as run_sweep
+from loupe_lib.synthetic_fastmri import write_fastmri
 
 app = typer.Typer(
     help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",
@@ -83,6 +84,26 @@ def data_heads(
     images = cohort(config.size, seed=seed, **counts)
     write_images(images, out)
     _describe(images)
+
+
+@data_app.command("synthetic")
+def data_synthetic(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; new, or empty.")],
+    train: Annotated[int, typer.Option(help="Volumes for training.")] = 8,
+    val: Annotated[int, typer.Option(help="Volumes for validation.")] = 3,
+    test: Annotated[int, typer.Option(help="Undersampled volumes, as published for the test.")] = 1,
+    size: Annotated[int, typer.Option(help="Rows and columns of the images.")] = 320,
+    slices: Annotated[int, typer.Option(help="Slices of a volume.")] = 36,
+    coils: Annotated[
+        int | None, typer.Option(help="Number of coils; without it the files are single-coil.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
+) -> None:
+    """Write a synthetic fastMRI folder, made from the embedded heads, that anybody may have."""
+    for path in write_fastmri(
+        folder, train, val, test, size=size, slices=slices, coils=coils, seed=seed
+    ):
+        print(path)
 
 
 @data_app.command("show")

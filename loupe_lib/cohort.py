@@ -134,21 +134,42 @@ def _subject(
     head: Head, size: int, slices: int, rng: np.random.Generator, device: torch.device | str
 ) -> Tensor:
     """Draw one subject: (slices, N, N) float32 in [0, 1] with maximum 1, on the CPU."""
-    # Sampled no coarser than the voxels and then averaged over each pixel: no aliasing.
-    finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
-    grid = _grid(head, size * finer, slices, rng)
+    x = anatomy(head, size, slices, rng, device)
     gamma = rng.uniform(*GAMMA)
     noise = float(np.exp(rng.uniform(*np.log(NOISE))))
     noises = torch.from_numpy(rng.standard_normal((2, slices, size, size), np.float32))
+    real, imaginary = noise * noises.to(device)
+    x = torch.hypot(x**gamma + real, imaginary)  # Rician: the magnitude of a noisy complex image
+    return (x / x.max()).cpu()
 
+
+def anatomy(
+    head: Head,
+    size: int,
+    slices: int,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw the pose and the shape of one subject, as a head without noise.
+
+    Args:
+        head: whose.
+        size: N, the side of the images, which show 240 mm.
+        slices: how many, over the usable height of the slab.
+        rng: decides.
+        device: where to deform the head.
+
+    Returns:
+        (slices, N, N) float32 in [0, 1] with maximum 1, on that device.
+    """
+    # Sampled no coarser than the voxels and then averaged over each pixel: no aliasing.
+    finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
+    grid = _grid(head, size * finer, slices, rng)
     volume = torch.from_numpy(head.volume.astype(np.float32))[None, None].to(device)
     # The slabs end in background, or at the cut below, which the border repeats.
     x = F.grid_sample(volume, grid[None].to(device), padding_mode="border", align_corners=True)
     x = F.avg_pool2d(x[0, 0] / x.max(), finer)  # (slices, N finer, N finer) -> (slices, N, N)
-    x = (x / x.max()) ** gamma
-    real, imaginary = noise * noises.to(device)
-    x = torch.hypot(x + real, imaginary)  # Rician: the magnitude of a noisy complex image
-    return (x / x.max()).cpu()
+    return x / x.max()
 
 
 def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tensor:
@@ -172,9 +193,9 @@ def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tenso
     bend = np.einsum(
         "cijk,zi,yj,xk->czyx",
         rng.normal(0, BEND, (3, *CONTROLS)),
-        _splines(2 * heights / extent[0], CONTROLS[0]),
-        _splines(2 * across / FIELD_OF_VIEW, CONTROLS[1]),
-        _splines(2 * across / FIELD_OF_VIEW, CONTROLS[2]),
+        splines(2 * heights / extent[0], CONTROLS[0]),
+        splines(2 * across / FIELD_OF_VIEW, CONTROLS[1]),
+        splines(2 * across / FIELD_OF_VIEW, CONTROLS[2]),
         optimize=True,
     )
     position = [
@@ -196,7 +217,7 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _splines(position: np.ndarray, count: int) -> np.ndarray:
+def splines(position: np.ndarray, count: int) -> np.ndarray:
     """(positions, count) weights of cubic B-splines whose control points span [-1, 1]."""
     nodes = np.arange(count) - (count - 1) / 2
     distance = np.abs(position[:, None] * (count - 3) / 2 - nodes)

@@ -152,7 +152,6 @@ class Images:
         """N, the side of the images."""
         return self.train.images.shape[-1]
 
-
     @property
     def is_complex(self) -> bool:
         """Whether these are measured, complex images, not magnitudes."""

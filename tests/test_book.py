@@ -24,7 +24,9 @@ PROSE = ("intro", "method", "reproduce", "differences", "versions", "api", "bibl
 NOTEBOOKS = ("data", "fig1", "fig2", "fig3", "fig4")
 PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in NOTEBOOKS)]
 BROWSERS = (
-    "chromium", "chromium-browser", "google-chrome",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -107,8 +109,12 @@ def browser() -> Iterator[Any]:
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("no Chromium or Chrome on this machine")
-    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync"]
+    quiet = [
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     if os.geteuid() == 0:
         quiet.append("--no-sandbox")  # which Chromium cannot have as root
     with playwright.sync_playwright() as driver:

@@ -51,7 +51,7 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 
 COMMANDS = [
-    *("data", "data heads", "data show"),
+    *("data", "data heads", "data show", "data synthetic"),
     *("train", "sweep", "bench", "evaluate", "export-mask"),
 ]
 
@@ -72,6 +72,18 @@ def test_help_lists_the_commands(loupe):
     assert ran.status == 0
     for command in {command.split()[0] for command in COMMANDS}:
         assert re.search(rf"^  {command} +[A-Z]", ran.out, re.MULTILINE)
+
+
+def test_a_synthetic_fastmri_folder_is_written_once(loupe):
+    sizes = ["--train", 2, "--val", 1, "--test", 1, "--size", 32, "--slices", 2, "--coils", 3]
+    ran = loupe("data", "synthetic", "folder", *sizes)
+    assert (ran.status, ran.err) == (0, "")
+    paths = [Path(line) for line in ran.out.splitlines()]
+    assert [path.parent.name.split("_")[1] for path in paths] == ["train", "train", "val", "test"]
+    with h5py.File(paths[0]) as file:
+        assert file["kspace"].shape == (2, 3, 64, 36)
+    ran = loupe("data", "synthetic", "folder", *sizes)
+    assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
 
 
 def test_the_module_is_the_command_line():

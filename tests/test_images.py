@@ -320,8 +320,7 @@ def test_other_pixels_are_refused(path):
         del file["train/images"]
         file["train/images"] = np.zeros((20, 32, 32), np.float32)
     assert (
-        refused(path)
-        == f"{path}: train/images must be (n, N, N) uint16 or (n, 2, N, N) int16; "
+        refused(path) == f"{path}: train/images must be (n, N, N) uint16 or (n, 2, N, N) int16; "
         "got 20 x 32 x 32 float32"
     )
 

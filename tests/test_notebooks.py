@@ -44,9 +44,20 @@ def test_executed_notebook_passes_nbval(book: Book, tmp_path: Path, name: str) -
     # Where the smoke runs are: nothing is trained a second time.
     (tmp_path / "runs").symlink_to(book.output.parent / "runs")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=120",
-         "-p", "no:cacheprovider", str(executed)],
-        cwd=tmp_path, capture_output=True, text=True,
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--nbval-lax",
+            "--nbval-cell-timeout=120",
+            "-p",
+            "no:cacheprovider",
+            str(executed),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:]
 
@@ -173,7 +184,17 @@ def test_notebook_runs_alone_as_in_colab(source: Path, clone: str, tmp_path: Pat
     notebook = nbformat.read(source, as_version=4)
     stamp(notebook, clone)
     nbformat.write(notebook, folder / source.name)
-    done = run("-m", "papermill", source.name, "done.ipynb", "-p", "profile", "smoke",
-               "--no-progress-bar", "--kernel", "python3")
+    done = run(
+        "-m",
+        "papermill",
+        source.name,
+        "done.ipynb",
+        "-p",
+        "profile",
+        "smoke",
+        "--no-progress-bar",
+        "--kernel",
+        "python3",
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (site / "loupe_lib" / "assets" / "heads.h5").exists()

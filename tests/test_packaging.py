@@ -42,9 +42,9 @@ def test_lock_leaves_gpu_libraries_to_torch() -> None:
 
 
 def test_lock_meets_every_requirement_of_the_project() -> None:
-    wanted = list(itertools.chain(
-        PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()
-    ))
+    wanted = list(
+        itertools.chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    )
     for requirement in map(requirements.Requirement, wanted):
         (pinned,) = PINS[requirement.name].specifier
         assert requirement.specifier.contains(pinned.version), requirement
@@ -94,7 +94,10 @@ def test_make_refuses_an_unknown_profile(name: str) -> None:
     environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
     done = subprocess.run(
         ["make", "book", f"PROFILE={name}"],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert not done.stdout
