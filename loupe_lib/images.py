@@ -185,19 +185,8 @@ class ImageWriter:
         self._names: dict[str, list[str]] = {name: [] for name in SPLITS}
         self._volume: dict[str, list[int]] = {name: [] for name in SPLITS}
         self._file = file
-        shape = (2, size, size) if is_complex else (size, size)
         for name in SPLITS:
-            file.create_dataset(
-                f"{name}/images",
-                shape=(0, *shape),
-                maxshape=(None, *shape),
-                dtype=np.int16 if is_complex else np.uint16,
-                chunks=(1, *shape),
-                compression="gzip",
-                compression_opts=1,
-                shuffle=True,
-                fletcher32=True,
-            )
+            create_stack(file.create_group(name), size, is_complex)
 
     def append(self, split: str, name: str, images: Tensor) -> None:
         """Write the slices of one volume.
@@ -212,11 +201,8 @@ class ImageWriter:
         """
         if any(name in names for names in self._names.values()):
             raise InputError(f"a volume must be in one split; {name!r} is in two")
-        codes = _encode(check_images(images))
-        dataset = self._file[f"{split}/images"]
-        dataset.resize(len(dataset) + len(codes), axis=0)
-        dataset[-len(codes) :] = codes
-        self._volume[split] += [len(self._names[split])] * len(codes)
+        append_to_stack(self._file[split], check_images(images))
+        self._volume[split] += [len(self._names[split])] * len(images)
         self._names[split].append(name)
 
     def finish(self) -> None:
@@ -259,19 +245,64 @@ def writing_images(
         writer.finish()
 
 
-def _encode(images: Tensor) -> np.ndarray:
-    """Numbers as the file holds them: (n, N, N) uint16, or (n, 2, N, N) int16."""
-    if not images.is_complex():
-        return (images * FULL_SCALE).round().numpy().astype(np.uint16)
-    parts = torch.stack([images.real, images.imag], 1) * COMPLEX_SCALE
+def create_stack(group: h5py.Group, size: int, is_complex: bool) -> None:
+    """Make the empty dataset ``images`` of a group."""
+    shape = (2, size, size) if is_complex else (size, size)
+    group.create_dataset(
+        "images",
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        dtype=np.int16 if is_complex else np.uint16,
+        chunks=(1, *shape),
+        compression="gzip",
+        compression_opts=1,
+        shuffle=True,
+        fletcher32=True,
+    )
+
+
+def append_to_stack(group: h5py.Group, images: Tensor) -> None:
+    """Append (n, N, N) images to the dataset that `create_stack` made."""
+    dataset = group["images"]
+    first = len(dataset)
+    dataset.resize(first + len(images), axis=0)
+    for number, image in enumerate(images, first):
+        dataset[number] = _encode(image)
+
+
+def read_stack(group: h5py.Group) -> Tensor:
+    """The (n, N, N) images of a group.
+
+    Raises:
+        InputError: if there is no such dataset, or not all of it was written.
+    """
+    images = member(group, "images", h5py.Dataset)
+    real = images.dtype == np.uint16 and images.ndim == 3
+    name = images.name.lstrip("/")
+    if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
+        found = f"{_size([images.shape])} {images.dtype}"
+        raise InputError(f"{name} must be (n, N, N) uint16 or (n, 2, N, N) int16; got {found}")
+    if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
+        chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
+        lacking = chunks - images.id.get_num_chunks()
+        if lacking:
+            raise InputError(f"{name} lacks {lacking} of its {chunks} chunks")
+    return _decode(images[:])
+
+
+def _encode(image: Tensor) -> np.ndarray:
+    """An image (N, N) as the file holds it: (N, N) uint16, or (2, N, N) int16."""
+    if not image.is_complex():
+        return (image * FULL_SCALE).round().numpy().astype(np.uint16)
+    parts = torch.stack([image.real, image.imag]) * COMPLEX_SCALE
     # Rounding to the nearest may raise a magnitude above 1; towards zero it never does.
     codes = parts.round()
-    above = codes.square().sum(1, keepdim=True) > COMPLEX_SCALE**2
+    above = codes.square().sum(0) > COMPLEX_SCALE**2
     return torch.where(above, parts.trunc(), codes).numpy().astype(np.int16)
 
 
 def _decode(codes: np.ndarray) -> Tensor:
-    """The images that :func:`_encode` got."""
+    """The images that `_encode` got."""
     if codes.dtype == np.uint16:
         return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
     parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))
@@ -297,22 +328,10 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
-    images = member(group, "images", h5py.Dataset)
-    real = images.dtype == np.uint16 and images.ndim == 3
-    if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
-        found = f"{_size([images.shape])} {images.dtype}"
-        raise InputError(
-            f"{name}/images must be (n, N, N) uint16 or (n, 2, N, N) int16; got {found}"
-        )
-    if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
-        chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
-        lacking = chunks - images.id.get_num_chunks()
-        if lacking:
-            raise InputError(f"{name}/images lacks {lacking} of its {chunks} chunks")
     volume = member(group, "volume", h5py.Dataset)
     names = member(group, "names", h5py.Dataset).asstr()
     return Split(
-        images=_decode(images[:]),
+        images=read_stack(group),
         volume=torch.from_numpy(volume[:]),
         names=tuple(names[:]),
     )
