@@ -1,8 +1,6 @@
 """The command line: ``python -m loupe_lib data|train|sweep|bench|evaluate|export-mask``."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,22 +8,20 @@ import typer
 
 from loupe_lib.bench import bench as run_bench
 from loupe_lib.bench import table
-from loupe_lib.cohort import cohort
+from loupe_lib.cli_data import app as data_app
+from loupe_lib.cli_shared import Data, ProfileName, stoppable
 from loupe_lib.errors import InputError
 from loupe_lib.estimate import estimate
 from loupe_lib.evaluation import evaluate as evaluate_model
 from loupe_lib.export import KINDS, ORDERS
 from loupe_lib.export import export_mask as write_mask
-from loupe_lib.files import digest
-from loupe_lib.images import SPLITS, Images, read_images, write_images
-from loupe_lib.profiles import PROFILES, profile
+from loupe_lib.images import read_images
 from loupe_lib.provenance import find_device
 from loupe_lib.results import RunResult, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sources import load_images, plan
 from loupe_lib.sweep import collected_results, result_file, results_of
 from loupe_lib.sweep import sweep as run_sweep
-from loupe_lib.synthetic_fastmri import write_fastmri
 
 app = typer.Typer(
     help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",
@@ -34,14 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-PROFILE_HELP = f"Sizes and settings: {', '.join(PROFILES)}."
-ProfileName = Annotated[str, typer.Option("--profile", help=PROFILE_HELP)]
-Data = Annotated[
-    Path | None, typer.Option(help="Image file instead of the embedded heads; see 'data'.")
-]
 Runs = Annotated[Path, typer.Option(help="Folder of the run store.")]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU if there is one, by default.")
@@ -62,66 +52,8 @@ def main() -> None:
         sys.exit(2)
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Say what Ctrl-C means here, before typer turns it into an exit without a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
-
-
-@data_app.command("heads")
-def data_heads(
-    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
-    profile_name: ProfileName = "quick",
-    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
-) -> None:
-    """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
-    config = profile(profile_name).configs()[0]
-    counts = {name: getattr(config, name) for name in SPLITS}
-    images = cohort(config.size, seed=seed, **counts)
-    write_images(images, out)
-    _describe(images)
-
-
-@data_app.command("synthetic")
-def data_synthetic(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; new, or empty.")],
-    train: Annotated[int, typer.Option(help="Volumes for training.")] = 8,
-    val: Annotated[int, typer.Option(help="Volumes for validation.")] = 3,
-    test: Annotated[int, typer.Option(help="Undersampled volumes, as published for the test.")] = 1,
-    size: Annotated[int, typer.Option(help="Rows and columns of the images.")] = 320,
-    slices: Annotated[int, typer.Option(help="Slices of a volume.")] = 36,
-    coils: Annotated[
-        int | None, typer.Option(help="Number of coils; without it the files are single-coil.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
-) -> None:
-    """Write a synthetic fastMRI folder, made from the embedded heads, that anybody may have."""
-    for path in write_fastmri(
-        folder, train, val, test, size=size, slices=slices, coils=coils, seed=seed
-    ):
-        print(path)
-
-
-@data_app.command("show")
-def data_show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
-    """Check an image file and say what is in it."""
-    _describe(read_images(file))
-    print(f"SHA-256 {digest(file)}")
-
-
-def _describe(images: Images) -> None:
-    print(f"{images.source}: {images.size} x {images.size}")
-    for name in SPLITS:
-        split = getattr(images, name)
-        print(f"{name:>10}: {len(split.images)} slices in {len(split.names)} volumes")
-
-
 @app.command()
-@_stoppable()
+@stoppable()
 def train(
     acceleration: Annotated[float, typer.Option(help="R, at least 1.")] = 4,
     slope: Annotated[
@@ -151,7 +83,7 @@ def train(
 
 
 @app.command()
-@_stoppable()
+@stoppable()
 def sweep(
     profile_name: ProfileName = "quick",
     accelerations: Annotated[
