@@ -38,14 +38,15 @@ def psnr_table(results: Sequence[RunResult]) -> str:
         "|--:|:--|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for runs in _groups(results):
+        zero_filled = [float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]
         cells = (
             f"{runs[0].config.acceleration:g}",
             _slope(runs),
-            _spread([r.psnr() for r in runs]),
-            _spread([r.achieved_acceleration() for r in runs]),
-            _spread([r.psnr("topk") for r in runs]),
-            _spread([r.psnr("relaxed") for r in runs]),
-            _spread([float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]),
+            mean_and_spread([r.psnr() for r in runs]),
+            mean_and_spread([r.achieved_acceleration() for r in runs]),
+            mean_and_spread([r.psnr("topk") for r in runs]),
+            mean_and_spread([r.psnr("relaxed") for r in runs]),
+            mean_and_spread(zero_filled),
             f"{np.mean([r.soft_share for r in runs]):.1%}",
             f"{np.mean([r.undecided_share for r in runs]):.1%}",
         )
@@ -62,9 +63,9 @@ def volume_table(results: Sequence[RunResult]) -> str:
         cells = (
             f"{runs[0].config.acceleration:g}",
             _slope(runs),
-            _spread([f["volume_psnr"].mean() for f in found]),
-            _spread([f["volume_ssim"].mean() for f in found], 3),
-            _spread([f["volume_nmse"].mean() for f in found], 4),
+            mean_and_spread([f["volume_psnr"].mean() for f in found]),
+            mean_and_spread([f["volume_ssim"].mean() for f in found], 3),
+            mean_and_spread([f["volume_nmse"].mean() for f in found], 4),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -80,7 +81,7 @@ def comparison(results: Sequence[RunResult]) -> str:
         shrunk = next(runs for runs in here if runs[0].config.shrinks)
         text = (
             f"- **R = {acceleration:g}**: 4S reached "
-            f"{_spread([r.psnr() for r in shrunk])} dB and returned s = "
+            f"{mean_and_spread([r.psnr() for r in shrunk])} dB and returned s = "
             f"{_span(sorted(round(r.slope) for r in shrunk))}"
         )
         if not fixed:
@@ -103,7 +104,7 @@ def comparison(results: Sequence[RunResult]) -> str:
         trainings = sum(map(len, fixed))
         text += (
             f". The best of {len(fixed)} fixed slopes, s = {best[0].config.slope:g}, reached "
-            f"{_spread([r.psnr() for r in best])} dB; the worst {_mean(worst):.2f} dB. "
+            f"{mean_and_spread([r.psnr() for r in best])} dB; the worst {_mean(worst):.2f} dB. "
             f"4S is {abs(difference):.2f} dB {verdict} the best{spread}, "
             f"and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
             f"{trainings} trainings, 4S {len(shrunk)}."
@@ -141,7 +142,7 @@ def _rank(runs: Sequence[RunResult]) -> float:
     return -math.inf if math.isnan(mean) else mean
 
 
-def _spread(values: Sequence[float], digits: int = 2) -> str:
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
     """Mean, and the standard deviation where there are several; the range if one is infinite."""
     if not np.isfinite(values).all():
         return _span([f"{value:.{digits}f}" for value in sorted(values)])

@@ -1,7 +1,11 @@
 """What a test found, and the verdict that follows from it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
 
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -37,6 +41,14 @@ RULES = f"""\
 """
 
 
+class NotRun(Exception):
+    """Runs that a test needs are missing; the text says which."""
+
+
+class NotTestable(Exception):
+    """The runs are there and cannot answer; the text says why."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper, and the test it is put to.
@@ -48,6 +60,7 @@ class Claim:
         test: what is measured and what would bear the claim out; Markdown, fixed beforehand.
         short: the same in half a line, for the table of all claims.
         known: whether the test was written by someone who had seen results of the runs it uses.
+        arms: the arms of the sweep that it needs, a regular expression of their names.
     """
 
     number: int
@@ -56,6 +69,122 @@ class Claim:
     test: str
     short: str
     known: bool
+    arms: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison of a test: a number on each seed, and what it comes to.
+
+    Attributes:
+        part: what the number is, with its unit; the same at every R.
+        acceleration: R; None where two are compared.
+        values: one a seed; or a single one made of them all, which has no interval.
+        seeds: how many.
+        outcome: one of ``OUTCOMES``.
+        region: (low, high), the values between which the claim is borne out.
+        decides: whether it has a say in the verdict.
+        detail: what part leaves open, such as which slope was the best.
+    """
+
+    part: str
+    acceleration: float | None
+    values: tuple[float, ...]
+    seeds: int
+    outcome: str
+    region: tuple[float, float]
+    decides: bool = True
+    detail: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over seeds; NaN for a single value."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The t interval of the mean; NaN for a single value."""
+        return t_interval(self.values) if len(self.values) > 1 else (math.nan, math.nan)
+
+    @property
+    def bootstrap(self) -> tuple[float, float]:
+        """The percentile bootstrap interval of the mean, the same each time; likewise."""
+        if len(self.values) < 2:
+            return math.nan, math.nan
+        found = stats.bootstrap(
+            (self.values,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=0
+        ).confidence_interval
+        return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes:
+        claim: the claim.
+        verdict: one of ``VERDICTS``.
+        sentence: what was found, in words.
+        findings: the comparisons behind it; none where the test was not run.
+    """
+
+    claim: Claim
+    verdict: str
+    sentence: str
+    findings: tuple[Finding, ...] = ()
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The t interval of the mean of two or more independent numbers (Student 1908)."""
+    n = len(values)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def compare(
+    part: str,
+    acceleration: float | None,
+    values: Sequence[float],
+    low: float = -math.inf,
+    high: float = math.inf,
+    decides: bool = True,
+    detail: str = "",
+) -> Finding:
+    """Compare the mean over seeds with what would bear a claim out, a value between two bounds.
+
+    Args:
+        part: what the number is, with its unit.
+        acceleration: R.
+        values: one a seed.
+        low: lower bound, itself outside.
+        high: upper bound, itself outside.
+        decides: whether the outcome has a say in the verdict.
+        detail: what ``part`` leaves open.
+
+    Raises:
+        NotTestable: if a value is not finite.
+    """
+    check_finite(part, values)
+    lowest, highest = t_interval(values)
+    outcome = UNDECIDED
+    if low < lowest and highest < high:
+        outcome = SHOWN
+    elif highest <= low or high <= lowest:
+        outcome = REFUTED
+    return Finding(
+        part, acceleration, tuple(values), len(values), outcome, (low, high), decides, detail
+    )
+
+
+def check_finite(part: str, values: Sequence[float]) -> None:
+    """Raise NotTestable for a value that is NaN or infinite, naming what it is a value of."""
+    if not np.isfinite(values).all():
+        raise NotTestable(f"{part}: a run has no finite number")
 
 
 def overall(outcomes: Sequence[str]) -> str:

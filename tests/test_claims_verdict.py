@@ -1,0 +1,102 @@
+"""From numbers to a verdict: intervals against other ways to compute them, and every outcome."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from loupe_lib.claims.verdict import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    NOT_TESTABLE,
+    OUTCOMES,
+    REFUTED,
+    RULES,
+    SHOWN,
+    UNDECIDED,
+    VERDICTS,
+    NotTestable,
+    compare,
+    overall,
+    t_interval,
+)
+
+
+def test_the_t_interval_is_that_of_the_textbook():
+    # Student's own data (1908): extra hours of sleep, drug 2 minus drug 1, and what R's t.test
+    # prints for it.
+    hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    assert t_interval(hours) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+
+
+def test_three_seeds_reach_two_and_a_half_deviations_to_either_side():
+    low, high = t_interval([1.0, 2.0, 3.0])
+    assert (high - low) / 2 == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
+    assert (high - low) / 2 == pytest.approx(2.5, abs=0.02)
+
+
+def test_the_bootstrap_of_three_seeds_is_their_range_and_the_same_each_time():
+    finding = compare("x", 4, [3.0, 1.0, 1.5])
+    assert finding.bootstrap == finding.bootstrap == (1.0, 3.0)
+
+
+def test_the_bootstrap_is_the_percentiles_of_all_resamples():
+    values = [0.0, 1.0, 5.0, 7.0]
+    means = np.array([np.mean(sample) for sample in itertools.product(values, repeat=4)])
+    exact = np.quantile(means, [0.025, 0.975])
+    assert compare("x", 4, values).bootstrap == pytest.approx(exact, abs=0.26)  # a step of 1/4
+
+
+def test_mean_and_deviation_are_those_over_seeds():
+    finding = compare("x", 4, [1.0, 2.0, 6.0])
+    assert finding.mean == 3 and finding.seeds == 3
+    assert finding.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (-math.inf, math.inf, SHOWN),
+        (0, math.inf, SHOWN),
+        (3, math.inf, UNDECIDED),
+        (0, 2, UNDECIDED),
+        (1.5, 2.5, UNDECIDED),
+        (5, math.inf, REFUTED),
+        (-math.inf, -1, REFUTED),
+    ],
+)
+def test_a_comparison_is_shown_refuted_or_undecided_by_its_interval(low, high, outcome):
+    values = [1.5, 2.0, 2.5]  # the interval is 0.76 to 3.24
+    assert compare("x", 4, values, low, high).outcome == outcome
+
+
+def test_equal_numbers_have_an_interval_of_no_length():
+    assert t_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert compare("x", 4, [2.0] * 3, low=1).outcome == SHOWN
+    assert compare("x", 4, [2.0] * 3, low=2).outcome == REFUTED  # not above 2
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_never_averaged(wrong):
+    with pytest.raises(NotTestable, match=r"^PSNR \(dB\): a run has no finite number$"):
+        compare("PSNR (dB)", 4, [1.0, wrong, 2.0])
+
+
+@pytest.mark.parametrize("outcomes", list(itertools.product(OUTCOMES, repeat=3)))
+def test_the_verdict_follows_the_rules(outcomes):
+    verdict = overall(outcomes)
+    if all(outcome == SHOWN for outcome in outcomes):
+        assert verdict == HOLDS
+    elif any(outcome == SHOWN for outcome in outcomes):
+        assert verdict == IN_PART
+    elif any(outcome == REFUTED for outcome in outcomes):
+        assert verdict == DOES_NOT_HOLD
+    else:
+        assert verdict == NOT_TESTABLE
+
+
+def test_the_rules_name_every_verdict_and_outcome():
+    for word in (*VERDICTS, *(outcome.capitalize() for outcome in OUTCOMES)):
+        assert f"*{word}*" in RULES
