@@ -1,6 +1,7 @@
 """The command line: ``python -m loupe_lib data|train|sweep|bench|evaluate|export-mask``."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from loupe_lib.bench import bench as run_bench
 from loupe_lib.bench import table
 from loupe_lib.cli_data import app as data_app
 from loupe_lib.cli_shared import Data, ProfileName, stoppable
+from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
 from loupe_lib.estimate import estimate
 from loupe_lib.evaluation import evaluate as evaluate_model
@@ -20,7 +22,7 @@ from loupe_lib.provenance import find_device
 from loupe_lib.results import RunResult, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sources import load_images, plan
-from loupe_lib.sweep import collected_results, result_file, results_of
+from loupe_lib.sweep import collected_results, result_file, results_of, shared_results
 from loupe_lib.sweep import sweep as run_sweep
 
 app = typer.Typer(
@@ -78,7 +80,7 @@ def train(
         factor=factor,
     )
     config = chosen.configs()[0]  # the fixed slope if there is one, else 4S
-    _print_results(run_sweep([config], runs, data, device))
+    _print_results(run_sweep([config], runs, data, device), chosen.label)
     print(result_file(runs, config).parent / "weights.safetensors")
 
 
@@ -94,6 +96,10 @@ def sweep(
         typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S comes in any case."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(help="Names, separated by commas, such as 's=200,4S'; all by default."),
+    ] = None,
     patience: Patience = None,
     factor: Factor = None,
     data: Data = None,
@@ -103,7 +109,7 @@ def sweep(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train fixed slopes and 4S at every acceleration.
+    """Train fixed slopes and 4S at every acceleration, and the other arms of 'claims'.
 
     What is trained already, in the run store or in OUT, is not trained again. Results that OUT
     holds of other runs stay in it, so that a long sweep can be done in parts.
@@ -114,16 +120,21 @@ def sweep(
         accelerations=_numbers("accelerations", accelerations, float),
         slopes=_numbers("slopes", slopes, float),
         seed=_numbers("seeds", seeds, int),
+        arms=None if arms is None else arms.split(","),
         patience=patience,
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
-    known = {r.config for r in collected_results(path)}
+    shared = {r.config for r in shared_results(chosen)}
+    known = {r.config for r in collected_results(path)} | shared
     print(estimate([c for c in chosen.configs() if c not in known], runs, device))
     results = results_of(chosen, runs, path, data, device)
     others = [r for r in collected_results(path) if r.config not in chosen.configs()]
-    write_results([*others, *results], path)
-    _print_results(results)
+    mine = [r for r in results if r.config not in shared]
+    write_results(
+        [*others, *(mine if chosen.pictures else (r.without_pictures() for r in mine))], path
+    )
+    _print_results(results, chosen.label)
     print(path)
 
 
@@ -184,11 +195,12 @@ def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:
         raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
-def _print_results(results: list[RunResult]) -> None:
+def _print_results(results: list[RunResult], label: Callable[[RunConfig], str]) -> None:
+    width = 2 + max(len(label(r.config)) for r in results)
     print("test PSNR in dB (mean over slices), and the R that each mask achieves")
-    print(f"{'run':<22}{'slope':>9}{'threshold':>11}{'R':>7}{'topk':>7}{'soft':>7}")
+    print(f"{'run':<{width}}{'slope':>9}{'threshold':>11}{'R':>7}{'topk':>7}{'soft':>7}")
     for r in results:
         print(
-            f"{r.config.label:<22}{r.slope:>9.0f}{r.psnr():>11.2f}{r.achieved_acceleration():>7.2f}"
+            f"{label(r.config):<{width}}{r.slope:>9.0f}{r.psnr():>11.2f}{r.achieved_acceleration():>7.2f}"
             f"{r.psnr('topk'):>7.2f}{r.soft_share:>7.1%}  {'; '.join(r.warnings)}"
         )

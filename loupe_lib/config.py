@@ -12,6 +12,13 @@ from loupe_lib.mask import check_size
 
 HEADS = "heads"  # the embedded cohort; any other `data` is the SHA-256 of an image file
 
+LEARNED_MASKS = ("sigmoid", "straight_through", "concrete", "tanh", "trained_slope")
+FIXED_MASKS = ("disc", "uniform", "gaussian", "poisson", "spectrum")
+SCHEDULES = ("4S", "released", "exponential")
+# Settings that came after runs had been published. At their defaults they are left out of the
+# JSON, so that those runs keep their names.
+LATER = ("mask", "lines", "schedule")
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -45,6 +52,9 @@ class RunConfig:
     lr_factor: float = 0.2
     min_lr: float = 1e-6
     stop_patience: int = 100  # epochs without a lower loss before a round ends
+    mask: str = "sigmoid"  # the paper's, or one of LEARNED_MASKS and FIXED_MASKS
+    lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
+    schedule: str = "4S"  # what raises the slope in the shrink epochs: one of SCHEDULES
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -69,17 +79,39 @@ class RunConfig:
             raise InputError(f"slope must be at most max_slope={self.max_slope}; got {self.slope}")
         if self.batch > self.train:
             raise InputError(f"batch must be at most train={self.train}; got {self.batch}")
+        self._check_mask()
+
+    def _check_mask(self) -> None:
+        for name, allowed in (("mask", LEARNED_MASKS + FIXED_MASKS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in allowed:
+                value = getattr(self, name)
+                raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        if not isinstance(self.lines, bool):
+            raise InputError(f"lines must be true or false; got {self.lines!r}")
+        if self.lines and self.mask == "poisson":
+            raise InputError("mask 'poisson' has no lines: a disc needs two dimensions")
+        if self.shrinks and self.mask in (*FIXED_MASKS, "straight_through", "trained_slope"):
+            raise InputError(
+                f"mask {self.mask!r} has no slope to raise: shrink_epochs must be 0; "
+                f"got {self.shrink_epochs}"
+            )
+        if not self.shrinks and self.schedule != "4S":
+            raise InputError(f"schedule {self.schedule!r} needs shrink_epochs of at least 1; got 0")
 
     @property
     def shrinks(self) -> bool:
-        """Whether the slope is 4S's, not fixed."""
+        """Whether the slope is raised, by 4S or another schedule, not fixed."""
         return self.shrink_epochs > 0
 
     @property
     def label(self) -> str:
-        """For people: ``R=4 4S seed 0``, ``R=8 s=200 seed 1``."""
-        slope = "4S" if self.shrinks else f"s={self.slope:g}"
-        return f"R={self.acceleration:g} {slope} seed {self.seed}"
+        """For people: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
+        way = self.mask.replace("_", "-")
+        if self.mask == "sigmoid":
+            raised = {"4S": "4S", "released": "4S released", "exponential": "exponential"}
+            way = raised[self.schedule] if self.shrinks else f"s={self.slope:g}"
+        lines = " lines" if self.lines else ""
+        return f"R={self.acceleration:g} {way}{lines} seed {self.seed}"
 
     @property
     def name(self) -> str:
@@ -92,6 +124,7 @@ class RunConfig:
             field.name: float(value) if field.type is float else value
             for field in dataclasses.fields(self)
             for value in [getattr(self, field.name)]
+            if field.name not in LATER or value != field.default
         }
         return json.dumps(values, sort_keys=True)
 

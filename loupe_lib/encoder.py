@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from loupe_lib.mask import ProbabilityMask
+from loupe_lib.mask import Mask
 
 
 def undersample(x: Tensor, mask: Tensor) -> Tensor:
@@ -28,10 +28,10 @@ class Encoder(nn.Module):
     get the mask that thresholding P at 0.5 gives, as in the paper.
 
     Args:
-        mask: the trainable mask.
+        mask: learned or fixed.
     """
 
-    def __init__(self, mask: ProbabilityMask) -> None:
+    def __init__(self, mask: Mask) -> None:
         super().__init__()
         self.mask = mask
         # Where U comes from; None is torch's default generator. Set it to make a run

@@ -11,7 +11,7 @@ from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
 from loupe_lib.images import Split
 from loupe_lib.loupe import Loupe
-from loupe_lib.mask import ProbabilityMask
+from loupe_lib.mask import Mask
 from loupe_lib.metrics import psnr, volume_metrics
 
 MASKS = ("threshold", "topk", "relaxed")  # how P becomes the mask of the test images
@@ -37,9 +37,9 @@ class MaskStatistics:
 
 
 @torch.no_grad()
-def mask_statistics(mask: ProbabilityMask) -> MaskStatistics:
+def mask_statistics(mask: Mask) -> MaskStatistics:
     """Draw 1000 relaxed masks and count their entries."""
-    generator = torch.Generator(mask.gamma.device).manual_seed(DRAW_SEED)
+    generator = torch.Generator(mask.slope.device).manual_seed(DRAW_SEED)
     counts = np.zeros(BINS)
     soft = 0
     chunk = 50  # 20 MB at N = 320
@@ -73,7 +73,7 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
         the mask, infinite for an empty one.
     """
     model.eval()
-    device = model.mask.gamma.device
+    device = model.mask.slope.device
     if kind == "relaxed":
         generator = torch.Generator(device).manual_seed(DRAW_SEED)
         masks = model.mask.sample(len(test.images), generator)

@@ -9,15 +9,13 @@ from matplotlib import image
 
 from loupe_lib.errors import InputError
 from loupe_lib.files import write_file
-from loupe_lib.mask import ProbabilityMask
+from loupe_lib.mask import Mask
 
 KINDS = ("threshold", "topk", "probabilities")
 ORDERS = ("centred", "fft")
 
 
-def export_mask(
-    mask: ProbabilityMask, path: Path, kind: str = "threshold", order: str = "centred"
-) -> float:
+def export_mask(mask: Mask, path: Path, kind: str = "threshold", order: str = "centred") -> float:
     """Write a mask as .npy (float32) or .png (black 0, white 1).
 
     Args:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from loupe_lib.decoder import Decoder
 from loupe_lib.encoder import Encoder
-from loupe_lib.mask import ProbabilityMask
+from loupe_lib.mask import Mask, ProbabilityMask
 from loupe_lib.unet import UNet
 
 
@@ -29,8 +29,8 @@ class Loupe(nn.Module):
         self.decoder = Decoder(UNet(2, 1, width))
 
     @property
-    def mask(self) -> ProbabilityMask:
-        """The trainable mask inside the encoder."""
+    def mask(self) -> Mask:
+        """The mask inside the encoder; a :class:`ProbabilityMask` unless it was replaced."""
         return self.encoder.mask
 
     def forward(self, x: Tensor) -> Tensor:

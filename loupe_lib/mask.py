@@ -14,11 +14,11 @@ def rescale(s: Tensor, acceleration: float) -> Tensor:
     """Rescale a probability map so that its mean is 1 / acceleration (paper, eq. 5).
 
     Args:
-        s: (N, N) map S with values in [0, 1].
+        s: map S with values in [0, 1], (N, N) or of columns (N,).
         acceleration: R >= 1.
 
     Returns:
-        (N, N) map P in [0, 1] with mean 1/R up to float32 rounding.
+        Map P of that shape in [0, 1] with mean 1/R up to float32 rounding.
 
     Raises:
         InputError: if the acceleration is below 1.
@@ -38,13 +38,13 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
     """Make the mask that is used at inference out of a probability map.
 
     Args:
-        p: (N, N) probabilities P in [0, 1].
+        p: probabilities P in [0, 1], (N, N) or of columns (N,).
         acceleration: R >= 1, needed by ``"topk"`` alone.
         method: ``"threshold"``: P > 0.5, as the paper does. It keeps N*N/R samples only where P
             is binary already, so report the achieved R, ``mask.numel() / mask.sum()``.
-            ``"topk"``: the round(N*N/R) largest entries, the exact budget; of equal entries the
-            first in memory are kept. ``"bernoulli"``: an independent draw an entry (LOUPE,
-            Bahadir et al. 2020).
+            ``"topk"``: the round(N*N/R) largest entries (round(N/R)
+            of columns), the exact budget; of equal entries the first in memory are kept.
+            ``"bernoulli"``: an independent draw an entry (LOUPE, Bahadir et al. 2020).
 
     Returns:
         float32 mask of zeros and ones, of the shape of ``p``.
@@ -66,20 +66,16 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
     raise InputError(f"method must be one of {', '.join(BINARIZATIONS)}; got {method!r}")
 
 
-class ProbabilityMask(nn.Module):
-    """The mask generator of the encoder: gamma -> S -> P -> M (paper, Fig. 1, eqs. 3-6).
-
-    The mask is stored centred, DC at [N//2, N//2].
+class Mask(nn.Module):
+    """What an encoder needs of a mask, learned or fixed. Masks are centred, DC at [N//2, N//2].
 
     Args:
         size: N, the side of the images: a multiple of 16 (the U-Net halves it four times), at
             least 32.
-        acceleration: R >= 1; the mean of P is 1/R.
-        slope: s > 0 of the sigmoid that stands for the threshold during training. Kept in the
-            0-d float32 buffer ``slope``, which schedules such as
-            :class:`~loupe_lib.SelfShrinkingSlope` change in place. It is no parameter: gradient
-            descent would drive it to 0 (paper, section II-A).
-        t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
+        acceleration: R >= 1.
+        slope: s > 0, kept in the 0-d float32 buffer ``slope``, which schedules such as
+            :class:`~loupe_lib.SelfShrinkingSlope` change in place; a mask may have no use for it.
+        lines: whether all of a column is measured or none of it, as in a Cartesian scan.
 
     Raises:
         InputError: if an argument is out of range.
@@ -87,24 +83,76 @@ class ProbabilityMask(nn.Module):
 
     slope: Tensor
 
-    def __init__(
-        self, size: int, acceleration: float, slope: float = 200.0, t: float = 5.0
-    ) -> None:
+    def __init__(self, size: int, acceleration: float, slope: float, lines: bool) -> None:
         super().__init__()
         self.size = check_size(size)
         self.acceleration = _check_acceleration(acceleration)
-        self.t = _check_positive("t", t)
-        # u ~ U[0.01, 0.99], gamma = sigmoid_t^-1(u): S starts uniform, and never at 0 or 1,
-        # where its gradient would vanish.
-        u = torch.empty(size, size).uniform_(0.01, 0.99)
-        self.gamma = nn.Parameter(torch.logit(u) / t)
+        self.lines = lines
         self.register_buffer(
             "slope", torch.tensor(_check_positive("slope", slope), dtype=torch.float32)
         )
 
     def probabilities(self) -> Tensor:
-        """(N, N) probability map P in [0, 1], float32, mean 1/R (eq. 5)."""
+        """(N, N) probability of each sample to be measured, float32 in [0, 1]."""
+        raise NotImplementedError
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw the masks of n training images, (n, N, N) float32 in [0, 1]."""
+        raise NotImplementedError
+
+    def binarize(self, method: str = "threshold") -> Tensor:
+        """(N, N) float32 mask of zeros and ones for inference: see :func:`binarize`."""
+        raise NotImplementedError
+
+    def prepare(self, images: Tensor) -> None:
+        """Take what the mask needs of the (n, N, N) training images, before training starts."""
+
+    def _whole(self, m: Tensor) -> Tensor:
+        """(..., N) columns -> (..., N, N) masks; masks of points are whole already."""
+        return m.unsqueeze(-2).expand(*m.shape, self.size) if self.lines else m
+
+    def extra_repr(self) -> str:
+        lines = ", lines" * self.lines
+        return f"size={self.size}, acceleration={self.acceleration:g}{lines}"
+
+
+class ProbabilityMask(Mask):
+    """The mask generator of the encoder: gamma -> S -> P -> M (paper, Fig. 1, eqs. 3-6).
+
+    Args:
+        size: N, see :class:`Mask`.
+        acceleration: R >= 1; the mean of P is 1/R.
+        slope: s > 0 of the sigmoid that stands for the threshold during training. It is no
+            parameter: gradient descent would drive it to 0 (paper, section II-A).
+        t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
+        lines: learn columns of k-space: gamma, U and M are then (N,), the same in every row.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        acceleration: float,
+        slope: float = 200.0,
+        t: float = 5.0,
+        lines: bool = False,
+    ) -> None:
+        super().__init__(size, acceleration, slope, lines)
+        self.t = _check_positive("t", t)
+        # u ~ U[0.01, 0.99], gamma = sigmoid_t^-1(u): S starts uniform, and never at 0 or 1,
+        # where its gradient would vanish.
+        u = torch.empty((size,) if lines else (size, size)).uniform_(0.01, 0.99)
+        self.gamma = nn.Parameter(torch.logit(u) / t)
+
+    def _p(self) -> Tensor:
+        """P in the shape of gamma."""
         return rescale(torch.sigmoid(self.t * self.gamma.float()), self.acceleration)
+
+    def probabilities(self) -> Tensor:
+        """(N, N) probability map P in [0, 1], float32, mean 1/R (eq. 5)."""
+        return self._whole(self._p())
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw relaxed masks ``M = sigmoid(s (P - U))`` (eq. 6).
@@ -118,16 +166,23 @@ class ProbabilityMask(nn.Module):
             (n, N, N) float32 masks in [0, 1]. Float32 also under autocast: float16 ends below
             the slopes in use, and bfloat16 has 8 bits for P - U.
         """
-        p = self.probabilities()
-        u = torch.rand(n, self.size, self.size, device=p.device, generator=generator)
+        gamma = self.gamma
+        return self.masks(torch.rand(n, *gamma.shape, device=gamma.device, generator=generator))
+
+    def masks(self, u: Tensor) -> Tensor:
+        """(n, N, N) training masks of the given (n, N, N) U, or (n, N) U of columns."""
+        return self._whole(self.relax(self._p(), u))
+
+    def relax(self, p: Tensor, u: Tensor) -> Tensor:
+        """M from P and U, what other ways to learn a mask do otherwise; shapes broadcast."""
         return relax(p, u, self.slope)
 
     def binarize(self, method: str = "threshold") -> Tensor:
         """(N, N) float32 mask of zeros and ones made of P by :func:`binarize`."""
-        return binarize(self.probabilities(), self.acceleration, method)
+        return self._whole(binarize(self._p(), self.acceleration, method))
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, acceleration={self.acceleration:g}, t={self.t:g}"
+        return f"{super().extra_repr()}, t={self.t:g}"
 
 
 def relax(p: Tensor, u: Tensor, slope: Tensor | float) -> Tensor:

@@ -42,7 +42,7 @@ def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
         reconstructions=reconstruct_all(model.decoder, truth, masks).numpy(),
         zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
         provenance={
-            **provenance(model.mask.gamma.device),
+            **provenance(model.mask.slope.device),
             "learner": learner.__name__,
             "training_seconds": sum(row["seconds"] for row in run.history),
         },

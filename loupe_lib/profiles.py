@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from loupe_lib.arms import CLAIMS, PAPER_4S, Arm, fixed_slope
 from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
 
@@ -13,7 +14,7 @@ PAPER_SLOPES = (20.0, 200.0, 2000.0, 5000.0, 10000.0, 50000.0)
 
 @dataclass(frozen=True)
 class Profile:
-    """A sweep: fixed slopes and 4S, at every acceleration, with every seed."""
+    """A sweep: fixed slopes, 4S and other arms, at every acceleration, with every seed."""
 
     name: str
     accelerations: tuple[float, ...]
@@ -23,25 +24,47 @@ class Profile:
     shrink_epochs: int
     settle_epochs: int  # of 4S's second round; a fixed slope gets the epochs of both rounds
     settings: dict[str, Any] = field(default_factory=dict)  # further fields of RunConfig
+    others: tuple[Arm, ...] = ()  # beside fixed slopes and 4S
+    only: tuple[str, ...] = ()  # names of the arms that are wanted; all without it
+    pictures: bool = True  # whether its collected results keep those of test slices
+    shares: str | None = None  # a profile whose collected results count for this one too
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """What is compared: fixed slopes, 4S, then the others."""
+        all_arms = (*map(fixed_slope, self.slopes), PAPER_4S, *self.others)
+        return tuple(arm for arm in all_arms if not self.only or arm.name in self.only)
+
+    def config(self, arm: Arm, acceleration: float, seed: int) -> RunConfig:
+        """One run of an arm."""
+        both = self.shrink_epochs + self.settle_epochs
+        values = {
+            "acceleration": float(acceleration),
+            "slope": float(self.initial_slope),
+            "shrink_epochs": self.shrink_epochs if arm.shrinks else 0,
+            "settle_epochs": self.settle_epochs if arm.shrinks else both,
+            "seed": seed,
+        }
+        return RunConfig(**(values | self.settings | arm.changes))
 
     def configs(self) -> list[RunConfig]:
-        """The runs of the sweep, those of one acceleration together, 4S last."""
-        both = self.shrink_epochs + self.settle_epochs
+        """The runs of the sweep, those of one acceleration together, then those of one arm."""
         return [
-            RunConfig(
-                acceleration=float(acceleration),
-                slope=self.initial_slope if slope is None else float(slope),
-                shrink_epochs=self.shrink_epochs if slope is None else 0,
-                settle_epochs=self.settle_epochs if slope is None else both,
-                seed=seed,
-                **self.settings,
-            )
+            self.config(arm, acceleration, seed)
             for acceleration in self.accelerations
-            for slope in (*self.slopes, None)
+            for arm in self.arms
             for seed in self.seeds
         ]
 
+    def label(self, config: RunConfig) -> str:
+        """For people, with what tells the arms of this sweep apart: ``R=4 4S p=16 seed 0``."""
+        for arm in self.arms:
+            if self.config(arm, config.acceleration, config.seed) == config:
+                return f"R={config.acceleration:g} {arm.name} seed {config.seed}"
+        return config.label
 
+
+# Those of the paper's figures, which the book is built from.
 # Early stopping is off (stop_patience is never reached) below the paper's own scale, so that a
 # fixed slope and 4S get the same number of epochs.
 PROFILES = {
@@ -120,10 +143,22 @@ PROFILES = {
     )
 }
 
+# What the claims page compares. The reference profile has the same fixed slopes and 4S already.
+SWEEPS = PROFILES | {
+    name: dataclasses.replace(
+        PROFILES[sizes], name=name, others=CLAIMS, pictures=False, shares=shares
+    )
+    for name, sizes, shares in (
+        ("claims", "reference", "reference"),
+        ("claims-smoke", "smoke", None),
+    )
+}
+
 
 def profile(
     name: str,
     *,
+    arms: Sequence[str] | None = None,
     accelerations: Sequence[float] | None = None,
     slopes: Sequence[float] | None = None,
     seed: int | Sequence[int] | None = None,
@@ -132,7 +167,8 @@ def profile(
     """A profile by name, with some of its values replaced.
 
     Args:
-        name: smoke, quick, reference or paper.
+        name: smoke, quick, reference, paper, claims or claims-smoke.
+        arms: names of the arms that are wanted; all of the profile's without it.
         accelerations: R, each at least 1.
         slopes: the fixed slopes; may be empty.
         seed: one seed or several.
@@ -142,8 +178,8 @@ def profile(
     Raises:
         InputError: for a name or a setting that does not exist.
     """
-    if name not in PROFILES:
-        raise InputError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
+    if name not in SWEEPS:
+        raise InputError(f"profile must be one of {', '.join(SWEEPS)}; got {name!r}")
     changes: dict[str, Any] = {}
     if accelerations is not None:
         changes["accelerations"] = tuple(accelerations)
@@ -171,6 +207,14 @@ def profile(
         elif key not in of_runs:
             allowed = ", ".join(sorted(of_profile | of_runs))
             raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
-    base = PROFILES[name]
+    base = SWEEPS[name]
     kept = {key: value for key, value in given.items() if key in of_runs}
-    return dataclasses.replace(base, **changes, settings={**base.settings, **kept})
+    chosen = dataclasses.replace(base, **changes, settings={**base.settings, **kept})
+    if arms is None:
+        return chosen
+    known = [arm.name for arm in chosen.arms]
+    unknown = [arm for arm in arms if arm not in known]
+    if unknown or not arms:
+        got = repr(unknown[0]) if unknown else "none"
+        raise InputError(f"arms must be some of {', '.join(known)}; got {got}")
+    return dataclasses.replace(chosen, only=tuple(arms))

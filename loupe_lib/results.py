@@ -6,6 +6,7 @@ configuration's hash, with the attributes ``config`` (JSON), ``slope``, ``proven
 a dataset for each column.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ class RunResult:
         slope: s of the weights that were kept; for 4S the slope it returned.
         probabilities: (N, N) P of those weights, centred.
         history: columns of the training history, a value an epoch.
-        metrics: by mask (``threshold``, ``topk``, ``relaxed``), what
+        metrics: by mask (``threshold``, ``topk``, ``relaed``), what
             :func:`loupe_lib.evaluation.evaluate` returned.
         histogram: (50,) see :class:`loupe_lib.evaluation.MaskStatistics`.
         soft_share: likewise.
@@ -67,6 +68,11 @@ class RunResult:
     def achieved_acceleration(self, mask: str = "threshold") -> float:
         """N*N over the number of samples that the mask keeps."""
         return float(self.metrics[mask]["achieved_acceleration"])
+
+    def without_pictures(self) -> "RunResult":
+        """The same numbers, with no test slice shown: most of a result's bytes are pictures."""
+        none = {name: getattr(self, name)[:0] for name in ("shown", *PICTURES)}
+        return dataclasses.replace(self, **none)
 
 
 PICTURES = ("truth", "reconstructions", "zero_filled")  # kept to 16 bits

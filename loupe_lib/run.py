@@ -17,6 +17,7 @@ from loupe_lib.errors import InputError
 from loupe_lib.files import write_file
 from loupe_lib.learner import Learner, State
 from loupe_lib.loupe import Loupe
+from loupe_lib.masks import build_mask
 from loupe_lib.schedule import Schedule
 
 CHECKPOINT_FORMAT = "loupe-checkpoint 1"
@@ -27,10 +28,17 @@ MASK_SEED = 1_000_000
 
 
 def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
-    """The untrained model of a run: initial weights and mask draws from its seed alone."""
+    """The untrained model of a run: initial weights and mask draws from its seed alone.
+
+    With one seed all masks meet the same initial decoder, and all that learn N x N probabilities
+    start from the same ones.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        mask = build_mask(config)
+        torch.manual_seed(config.seed)
         model = Loupe(config.size, config.acceleration, config.slope, config.width)
+    model.encoder.mask = mask
     model.encoder.generator = torch.Generator(device).manual_seed(MASK_SEED + config.seed)
     return model.to(device)
 
@@ -140,7 +148,7 @@ class Run:
         tensors, config, progress = _read(path, CHECKPOINT_FORMAT)
         if config != self.config:
             raise InputError(f"{path} is the checkpoint of another run, {config.label}")
-        device = self.model.mask.gamma.device
+        device = self.model.mask.slope.device
         self.schedule.load_state_dict(progress["schedule"])
         self.history = progress["history"]
         self.warnings = progress["warnings"]

@@ -33,6 +33,8 @@ class Schedule:
     """
 
     def __init__(self, config: RunConfig, module: nn.Module) -> None:
+        if config.schedule != "4S":
+            raise NotImplementedError(config.schedule)
         self.config = config
         self.shrinking = SelfShrinkingSlope(
             module, config.patience, config.factor, config.max_slope

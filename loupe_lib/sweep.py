@@ -43,7 +43,8 @@ def results_of(
     Args:
         profile: the sweep.
         runs: folder of the run store.
-        collected: file that may hold results already; ``results/<profile>.h5`` without it.
+        collected: file that may hold results already; ``results/<profile>.h5`` without it. The
+            collected results of the profile that this one shares runs with count in any case.
         data: image file, if not the embedded heads.
         device: where to train what is missing; a GPU if there is one, without it.
         progress: show progress bars while training.
@@ -51,7 +52,8 @@ def results_of(
     Returns:
         One result a configuration, in the order of ``profile.configs()``.
     """
-    known = {r.config: r for r in collected_results(collected or _kept(profile))}
+    kept = [*shared_results(profile), *collected_results(collected or _kept(profile.name))]
+    known = {r.config: r for r in kept}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
     known |= {r.config: r for r in sweep(missing, runs, data, device, progress)}
@@ -63,8 +65,13 @@ def collected_results(file: Path) -> list[RunResult]:
     return read_results(file) if file.exists() else []
 
 
-def _kept(profile: Profile) -> Path:
-    return Path("results") / f"{profile.name}.h5"
+def shared_results(profile: Profile) -> list[RunResult]:
+    """The collected results of the profile that this one shares runs with, if any."""
+    return collected_results(_kept(profile.shares)) if profile.shares else []
+
+
+def _kept(name: str) -> Path:
+    return Path("results") / f"{name}.h5"
 
 
 def sweep(

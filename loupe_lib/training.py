@@ -45,8 +45,10 @@ def train(
     for run, path in zip(runs, checkpoints, strict=True):
         if path.exists():
             run.resume(path)
-    device = runs[0].model.mask.gamma.device
+    device = runs[0].model.mask.slope.device
     validation = images.validation.images.to(device)
+    for run in runs:
+        run.model.mask.prepare(images.train.images)
     learner = make_learner(
         [run.model for run in runs],
         images.train.images.to(device),

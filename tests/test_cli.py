@@ -91,7 +91,8 @@ def test_the_module_is_the_command_line():
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
-        "error: profile must be one of smoke, quick, reference, paper; got 'huge'\n"
+        "error: profile must be one of smoke, quick, reference, paper, claims, claims-smoke; "
+        "got 'huge'\n"
     )
 
 
@@ -246,7 +247,10 @@ MISTAKES = [
     (f"{TRAIN} --factor 1", "factor must be above 1; got 1.0"),
     (f"{TRAIN} --factor nan", "factor must be finite; got nan"),
     (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
-    ("train --profile huge", "profile must be one of smoke, quick, reference, paper; got 'huge'"),
+    (
+        "train --profile huge",
+        "profile must be one of smoke, quick, reference, paper, claims, claims-smoke; got 'huge'",
+    ),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),
     (f"{TRAIN} --data damaged/text.h5", "damaged/text.h5 is no whole file of format loupe-images"),

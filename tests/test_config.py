@@ -8,7 +8,10 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.config import RunConfig
+from loupe_lib.profiles import profile
+from loupe_lib.results import read_results
 from tests.common import assert_one_line, fixed, smoke
+from tests.conftest import ROOT
 
 NEEDED = {
     field.name for field in dataclasses.fields(RunConfig) if field.default is dataclasses.MISSING
@@ -39,6 +42,9 @@ OTHER = {
     "lr_factor": 0.3,
     "learning_rate": 0.02,
     "min_lr": 2e-6,
+    "mask": "concrete",
+    "lines": True,
+    "schedule": "released",
 }
 
 
@@ -49,15 +55,52 @@ def test_every_setting_is_part_of_the_name(name):
 
 
 def test_json_keeps_every_setting():
-    config = smoke(acceleration=7.3, slope=0.1, seed=3)
+    config = smoke(acceleration=7.3, slope=0.1, seed=3, **LATER)
     assert RunConfig.from_json(config.to_json()) == config
     assert json.loads(config.to_json()) == dataclasses.asdict(config)
+
+
+LATER = {"mask": "tanh", "lines": True, "schedule": "exponential"}
+
+
+def test_settings_that_came_later_rename_no_earlier_run():
+    assert smoke().name == "d44d36af6d19907b"
+    assert profile("reference").configs()[0].name == "0890c435176824df"
+    held = {result.config.name for result in read_results(ROOT / "results" / "reference.h5")}
+    assert held == {config.name for config in profile("reference").configs()}
+    assert not set(LATER) & json.loads(smoke().to_json()).keys()
+    assert RunConfig.from_json(smoke(lines=False, mask="sigmoid").to_json()) == smoke()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask": "circle"}, "mask must be one of sigmoid, .*, spectrum; got 'circle'"),
+        ({"mask": ["disc"]}, "mask must be one of"),
+        ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
+        ({"lines": 1}, "lines must be true or false; got 1"),
+        ({"mask": "disc"}, "'disc' has no slope to raise: shrink_epochs must be 0; got 2"),
+        ({"mask": "trained_slope"}, "shrink_epochs must be 0"),
+        ({"mask": "straight_through"}, "shrink_epochs must be 0"),
+        ({"shrink_epochs": 0, "schedule": "released"}, "'released' needs shrink_epochs of at"),
+        ({"shrink_epochs": 0, "mask": "poisson", "lines": True}, "'poisson' has no lines"),
+    ],
+)
+def test_masks_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        smoke(**change)
+    assert_one_line(str(caught.value))
 
 
 def test_the_label_says_what_differs_in_a_sweep():
     assert smoke(seed=2).label == "R=4 4S seed 2"
     assert fixed(2e4, acceleration=7.5).label == "R=7.5 s=20000 seed 0"
     assert smoke().shrinks and not fixed().shrinks
+    assert smoke(schedule="released", lines=True).label == "R=4 4S released lines seed 0"
+    assert smoke(schedule="exponential").label == "R=4 exponential seed 0"
+    assert fixed(lines=True).label == "R=4 s=200 lines seed 0"
+    assert fixed(mask="straight_through").label == "R=4 straight-through seed 0"
+    assert fixed(mask="disc", acceleration=8, seed=1).label == "R=8 disc seed 1"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Sweeps: the runs they hold, and how their values are replaced."""
 
+import dataclasses
+
 import pytest
 
 from loupe_lib import InputError
+from loupe_lib.config import RunConfig
 from loupe_lib.profiles import PROFILES, profile
 from tests.common import assert_one_line
 
@@ -72,6 +75,65 @@ def test_values_can_be_replaced():
     assert PROFILES["smoke"] == profile("smoke")  # the profile itself is as it was
 
 
+def by_arm(name: str, **changes) -> dict[str, RunConfig]:
+    """The run of each arm at R = 4 with seed 0."""
+    chosen = profile(name, accelerations=[4], seed=0, **changes)
+    return {arm.name: chosen.config(arm, 4, 0) for arm in chosen.arms}
+
+
+@pytest.mark.parametrize("name", ["claims", "claims-smoke"])
+def test_every_arm_of_the_claims_gets_the_epochs_images_and_seeds_of_4s(name):
+    chosen = profile(name)
+    configs = chosen.configs()
+    assert len({config.name for config in configs}) == len(configs)
+    assert len(configs) == len(chosen.accelerations) * len(chosen.arms) * len(chosen.seeds)
+    assert len({c.shrink_epochs + c.settle_epochs for c in configs}) == 1
+    same = ("size", "width", "train", "validation", "test", "batch", "data", "learning_rate")
+    assert len({tuple(getattr(c, name) for name in same) for c in configs}) == 1
+    assert all(c.stop_patience >= max(c.shrink_epochs, c.settle_epochs) for c in configs)
+
+
+def test_the_claims_hold_the_reference_s_runs_and_each_change_by_itself():
+    runs = by_arm("claims")
+    reference = by_arm("reference")
+    assert {name: runs[name] for name in reference} == reference
+    base = runs["4S"]
+    for name, field, value in (
+        ("4S p=4", "patience", 4),
+        ("4S p=16", "patience", 16),
+        ("4S p=40", "patience", 40),
+        ("4S m=1.2", "factor", 1.2),
+        ("4S m=2", "factor", 2),
+        ("4S m=3", "factor", 3),
+        ("4S s0=1", "slope", 1),
+        ("4S s0=20", "slope", 20),
+        ("4S s0=2000", "slope", 2000),
+        ("4S released", "schedule", "released"),
+        ("exponential", "schedule", "exponential"),
+        ("4S lines", "lines", True),
+    ):
+        assert runs[name] == dataclasses.replace(base, **{field: value}), name
+    both = {"shrink_epochs": 0, "settle_epochs": base.shrink_epochs + base.settle_epochs}
+    for name in ("disc", "uniform", "gaussian", "poisson", "spectrum", "straight-through"):
+        mask = name.replace("-", "_")
+        assert runs[name] == dataclasses.replace(base, mask=mask, **both)
+
+
+def test_a_run_of_an_arm_is_labelled_by_it():
+    chosen = profile("claims")
+    found = [chosen.label(config) for config in chosen.configs()]
+    assert len(set(found)) == len(found)
+    assert {"R=4 4S p=16 seed 0", "R=8 disc seed 1", "R=4 4S lines seed 0"} <= set(found)
+    assert chosen.label(profile("quick").configs()[0]) == "R=4 s=2 seed 0"
+
+
+def test_some_arms_can_be_chosen():
+    assert list(by_arm("claims", arms=["disc", "4S p=4"])) == ["4S p=4", "disc"]
+    for arms, got in (([], "none"), (["disc", "circle"], "'circle'")):
+        with pytest.raises(InputError, match=f"arms must be some of s=20, .*, disc.*; got {got}"):
+            profile("claims", arms=arms)
+
+
 def test_none_keeps_the_profile_s_value():
     assert profile("smoke", accelerations=None, slopes=None, seed=None, patience=None) == profile(
         "smoke"
@@ -87,7 +149,9 @@ def test_a_sweep_of_nothing_is_refused(name):
 def test_unknown_profiles_are_refused():
     with pytest.raises(InputError) as caught:
         profile("huge")
-    assert str(caught.value) == "profile must be one of smoke, quick, reference, paper; got 'huge'"
+    assert str(caught.value) == (
+        "profile must be one of smoke, quick, reference, paper, claims, claims-smoke; got 'huge'"
+    )
 
 
 @pytest.mark.parametrize("name", ["epochs", "acceleration", "slope", "seeds", "Size"])

@@ -26,7 +26,7 @@ class PackedModels:
     def __init__(self, models: Sequence[Loupe], learning_rates: Sequence[float]) -> None:
         self.models = list(models)
         masks = [model.mask for model in self.models]
-        device = masks[0].gamma.device
+        device = masks[0].slope.device
         self.rates = torch.tensor(list(learning_rates), device=device)  # (K,)
         self.steps = torch.zeros(len(masks), device=device)  # (K,) done by Adam
         self.slopes = torch.stack([mask.slope for mask in masks])  # (K,)

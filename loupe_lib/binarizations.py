@@ -1,0 +1,95 @@
+"""Other ways to train a binary mask, each a :class:`~loupe_lib.ProbabilityMask` but for M.
+
+P comes from gamma as in the paper (eq. 5) and U ~ U[0, 1]; what differs is how M follows from P
+and U during training, and how the gradient gets from M back to P. Inference is the same for all.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from loupe_lib.mask import ProbabilityMask, relax
+
+
+class StraightThrough(ProbabilityMask):
+    """``M = 1[P > U]``, ``dM/dP = 1``: the gradient passes as if there were no threshold.
+
+    Bengio, Léonard and Courville (2013), arXiv:1308.3432. There is no slope in it.
+    """
+
+    def relax(self, p: Tensor, u: Tensor) -> Tensor:
+        return (p > u).float() + (p - p.detach())  # the bracket is exactly 0: M stays binary
+
+
+class Concrete(ProbabilityMask):
+    """``M = sigmoid((logit P + logit U) / tau)``: binary concrete, or Gumbel-sigmoid.
+
+    Maddison, Mnih and Teh (2017), arXiv:1611.00712; Jang, Gu and Poole (2017), arXiv:1611.01144.
+    The temperature is ``tau = 1 / s``: raising the slope anneals it. As tau -> 0, M becomes a
+    draw that is 1 with probability P.
+    """
+
+    def relax(self, p: Tensor, u: Tensor) -> Tensor:
+        # Away from 0 and 1 by float32's resolution: the logits stay finite, and so do gradients.
+        eps = torch.finfo(torch.float32).eps
+        return torch.sigmoid(self.slope * (torch.logit(p, eps) + torch.logit(u, eps)))
+
+
+class TanhSurrogate(ProbabilityMask):
+    """``M = 1[P > U]``, ``dM/dP = k s (1 - tanh^2(s (P - U))) / 2`` with ``k = max(1, 1 / s)``.
+
+    The forward pass is hard; the backward pass is that of ``k tanh(s x) / 2``, close to the
+    identity for a small s and to a step for a large one, so that raising s approaches the
+    threshold by and by. So does PUERT's gradient estimation for undersampling masks (Xie et al.
+    2022, the paper's reference [12]); the rule for k, and s from 0.1 to 10, are those of Qin et
+    al. (2020), arXiv:1909.10909.
+    """
+
+    def relax(self, p: Tensor, u: Tensor) -> Tensor:
+        hard: Tensor = _HardTanh.apply(p - u, self.slope)
+        return hard
+
+
+class _HardTanh(torch.autograd.Function):
+    """Step forward, derivative of ``max(1, 1/s) tanh(s x) / 2`` backward."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope.clone())  # a schedule may raise it in place
+        return (x > 0).float()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        x, slope = ctx.saved_tensors  # type: ignore[attr-defined]
+        k = (1 / slope).clamp(min=1)
+        return gradient * k * slope * (1 - torch.tanh(slope * x).square()) / 2, None
+
+
+class TrainedSlope(ProbabilityMask):
+    """``M = sigmoid(s (P - U))`` with s itself trained: what the paper says cannot be done.
+
+    'The net would promote s = 0', where M is 1/2 everywhere and nothing is undersampled (section
+    II-A). The parameter is log s: s stays positive, and steps of Adam, which are of one size
+    whatever the gradient's, change s by a share of it. At a learning rate of 0.01 a parameter s
+    would move by 0.01 a step and never get from 200 to 0 in a training of ordinary length.
+
+    The buffer ``slope`` holds the s that the last masks were drawn with.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        acceleration: float,
+        slope: float = 200.0,
+        t: float = 5.0,
+        lines: bool = False,
+    ) -> None:
+        super().__init__(size, acceleration, slope, t, lines)
+        self.log_slope = nn.Parameter(torch.tensor(math.log(slope)))
+
+    def relax(self, p: Tensor, u: Tensor) -> Tensor:
+        slope = self.log_slope.exp()
+        self.slope.copy_(slope.detach())
+        return relax(p, u, slope)

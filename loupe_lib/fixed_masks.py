@@ -1,0 +1,155 @@
+"""Masks that nothing is learned of: which samples are measured is decided before training.
+
+Each has the exact budget, round(N*N/R) points or round(N/R) columns: those that rank highest by
+what the class says.
+"""
+
+import numpy as np
+import torch
+from scipy.stats.qmc import PoissonDisk
+from torch import Tensor
+
+from loupe_lib.mask import Mask, binarize
+
+CALIBRATION = 0.32  # of the budget, in the centre: fastMRI's share (0.08 of the lines at R = 4)
+
+
+class FixedMask(Mask):
+    """A mask that keeps the samples of the highest rank.
+
+    Args:
+        size: N, see :class:`~loupe_lib.mask.Mask`.
+        acceleration: R >= 1, exact up to rounding.
+        slope: of no effect.
+        lines: whole columns of k-space.
+        seed: of what is random in it.
+
+    Attributes:
+        kept: (N, N), or (N,) columns, the mask: a buffer, so that it travels with the weights.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    kept: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        acceleration: float,
+        slope: float = 200.0,
+        lines: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(size, acceleration, slope, lines)
+        self._rng = np.random.default_rng(seed)
+        self.register_buffer("kept", self._highest(self.rank()))
+
+    def rank(self) -> np.ndarray:
+        """(N, N), or (N,) for columns: the highest are kept."""
+        raise NotImplementedError
+
+    def _highest(self, rank: np.ndarray) -> Tensor:
+        return binarize(torch.from_numpy(rank), self.acceleration, "topk")
+
+    @property
+    def budget(self) -> int:
+        """How many points, or columns, are kept."""
+        return round(self.size ** (1 if self.lines else 2) / self.acceleration)
+
+    def _radius(self) -> np.ndarray:
+        """Distance of each point, or column, from the centre of k-space."""
+        x = np.arange(self.size) - self.size // 2
+        return np.abs(x).astype(float) if self.lines else np.hypot(x[:, None], x)
+
+    def probabilities(self) -> Tensor:
+        """(N, N) zeros and ones."""
+        return self._whole(self.kept)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """The same mask n times, (n, N, N); nothing is drawn."""
+        return self.probabilities().expand(n, -1, -1)
+
+    def binarize(self, method: str = "threshold") -> Tensor:
+        """(N, N): the mask is binary already, whatever the method."""
+        return self.probabilities()
+
+
+class DiscMask(FixedMask):
+    """The lowest frequencies: a disc in the centre, or the central columns."""
+
+    def rank(self) -> np.ndarray:
+        return -self._radius()
+
+
+class UniformMask(FixedMask):
+    """Points, or columns, chosen at random, all with the same chance."""
+
+    def rank(self) -> np.ndarray:
+        return self._rng.random(self._radius().shape)
+
+
+class GaussianMask(FixedMask):
+    """Variable density: drawn without replacement with weights ``exp(-r^2 / (2 (N/6)^2))``.
+
+    Three standard deviations reach the edge of k-space. Variable density is due to Lustig, Donoho
+    and Pauly (2007), doi 10.1002/mrm.21391. Ranking log weights plus Gumbel noise is drawing
+    without replacement (Efraimidis and Spirakis 2006).
+    """
+
+    def rank(self) -> np.ndarray:
+        radius = self._radius()
+        return -((radius / (self.size / 6)) ** 2) / 2 + self._rng.gumbel(size=radius.shape)
+
+
+class PoissonMask(FixedMask):
+    """A calibration disc in the centre, and around it random points that keep their distance.
+
+    The disc takes 32 % of the budget, the share that fastMRI's masks have in the centre; the rest
+    is Poisson-disc sampled at one density (Bridson 2007, as SciPy does it). Not of columns.
+    """
+
+    def rank(self) -> np.ndarray:
+        rank = -self._radius()
+        centre = np.zeros(rank.size, bool)
+        centre[np.argsort(-rank, axis=None, kind="stable")[: round(CALIBRATION * self.budget)]] = 1
+        wanted = self.budget - int(centre.sum())
+        # SciPy's sampler, with 10 candidates a point, puts about 0.54 / d^2 on a unit of area.
+        distance = np.sqrt(0.5 * (rank.size - centre.sum()) / max(wanted, 1))
+        points = np.empty(0, int)
+        while len(points) < wanted and distance > 1:
+            points = self._points(distance, centre)
+            distance *= 0.95
+        # Of a few points too many those at random are left out; where points would have to touch
+        # (R near 1), any others fill up the budget.
+        order = self._rng.random(rank.size)
+        order[points] += 1
+        order[centre] = 2
+        return order.reshape(rank.shape)
+
+    def _points(self, distance: float, centre: np.ndarray) -> np.ndarray:
+        """Indices of grid points outside the centre, at least about a distance apart."""
+        sampler = PoissonDisk(2, radius=distance / self.size, ncandidates=10, seed=self._rng)
+        row, column = (sampler.fill_space() * self.size).astype(int).T
+        index = np.unique(row * self.size + column)
+        return index[~centre[index]]
+
+
+class SpectrumMask(FixedMask):
+    """The frequencies with the largest mean magnitude over the training images.
+
+    Adapted to the data without training. Knoll et al. (2011), doi 10.1007/s10334-010-0234-7, draw
+    samples from the spectrum of reference images; the largest are the same idea without chance.
+    Before :meth:`prepare` it is the disc.
+    """
+
+    def rank(self) -> np.ndarray:
+        return -self._radius()
+
+    def prepare(self, images: Tensor) -> None:
+        """Rank by the (n, N, N) training images."""
+        total = torch.zeros(self.size, self.size, dtype=torch.float64, device=images.device)
+        for x in images.split(64):
+            total += torch.fft.fft2(x, norm="ortho").abs().sum(dim=0)
+        spectrum = torch.fft.fftshift(total).cpu().numpy()
+        self.kept.copy_(self._highest(spectrum.sum(axis=0) if self.lines else spectrum))
