@@ -1,4 +1,4 @@
-"""The command line: ``python -m loupe_lib data|train|sweep|bench|evaluate|export-mask``."""
+"""The command line: ``python -m loupe_lib data|train|sweep|bench|beyond|evaluate|export-mask``."""
 
 import sys
 from collections.abc import Callable
@@ -9,6 +9,8 @@ import typer
 
 from loupe_lib.bench import bench as run_bench
 from loupe_lib.bench import table
+from loupe_lib.beyond.experiment import experiment
+from loupe_lib.beyond.report import accuracy_table
 from loupe_lib.cli_data import app as data_app
 from loupe_lib.cli_shared import Data, ProfileName, stoppable
 from loupe_lib.config import RunConfig
@@ -145,6 +147,18 @@ def bench(
 ) -> None:
     """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
     print(table(run_bench(smoke, out)))
+
+
+@app.command()
+def beyond(
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few epochs of a few runs.")] = False,
+) -> None:
+    """Fixed slopes and 4S in layers beyond MRI: pixels of digits, filters of textures.
+
+    160 trainings of some seconds each, as many side by side as there are cores.
+    """
+    print(accuracy_table(experiment(out, smoke)))
 
 
 @app.command()

@@ -52,7 +52,7 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 COMMANDS = [
     *("data", "data heads", "data show", "data synthetic"),
-    *("train", "sweep", "bench", "evaluate", "export-mask"),
+    *("train", "sweep", "bench", "beyond", "evaluate", "export-mask"),
 ]
 
 

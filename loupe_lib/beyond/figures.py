@@ -1,0 +1,108 @@
+"""Pictures of what 4S does in other layers: results in, Figure out."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from loupe_lib.beyond.experiment import Outcome, Record
+from loupe_lib.beyond.tasks import TASKS
+from loupe_lib.figures import BLUE, GREY, WIDTH, YELLOW
+
+
+def accuracy_figure(record: Record) -> Figure:
+    """Test accuracy against slope, a panel a layer: fixed slopes blue, 4S yellow.
+
+    4S stands at the slopes that it returned. Small: each seed; large with bar: mean and standard
+    deviation over seeds. Hollow: the same models with the relaxed layer of training.
+    """
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    for ax, (task, what) in zip(figure.subplots(1, len(TASKS)), TASKS.items(), strict=True):
+        for slope in (*record.plan.slopes, None):
+            _points(ax, record.of(task, slope), BLUE if slope else YELLOW)
+        ax.set_xscale("log")
+        ax.set_xlabel("slope $s$")
+        ax.set_title(what.title.replace(": ", "\n"), fontsize=9)
+        ax.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("test accuracy (%)")
+    plain: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 8}
+    handles = [
+        *figure.axes[0].plot([], [], color=BLUE, label="fixed $s$", **plain),
+        *figure.axes[0].plot([], [], color=YELLOW, label="4S", **plain),
+        *figure.axes[0].plot([], [], color=GREY, mfc="none", label="relaxed layer", **plain),
+    ]
+    figure.legend(handles=handles, ncols=3, fontsize=9, loc="outside upper center")
+    return figure
+
+
+def _points(ax: Axes, runs: list[Outcome], colour: str) -> None:
+    slopes = np.array([run.kept_slope for run in runs])
+    accuracy = 100 * np.array([run.accuracy for run in runs])
+    relaxed = 100 * np.array([run.relaxed_accuracy for run in runs])
+    middle = float(np.exp(np.log(slopes).mean()))
+    style: dict[str, Any] = {"marker": "o", "color": colour, "linestyle": "none"}
+    ax.plot(middle * 1.15, relaxed.mean(), markersize=8, markerfacecolor="none", **style)
+    ax.plot(slopes, accuracy, markersize=3.5, alpha=0.55, **style)
+    if len(runs) > 1:
+        ax.errorbar(middle, accuracy.mean(), accuracy.std(ddof=1), capsize=3, **style)
+    ax.plot(middle, accuracy.mean(), markersize=9, markeredgecolor="black", **style)
+
+
+def pixels_figure(record: Record) -> Figure:
+    """Which pixels the masks keep: the share of seeds that keep each, by slope."""
+    cases = _shown(record, "pixels")
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+    axes = figure.subplots(1, len(cases))
+    for ax, (title, runs) in zip(axes, cases.items(), strict=True):
+        kept = np.mean([run.layer for run in runs], axis=0)
+        shape = TASKS["pixels"].layer_shape
+        picture = ax.imshow(kept.reshape(shape), vmin=0, vmax=1, cmap="gray")
+        ax.set_title(title, fontsize=9)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    figure.colorbar(picture, ax=list(axes), shrink=0.8, label="share of seeds")
+    return figure
+
+
+def filters_figure(record: Record) -> Figure:
+    """The binary filters of the first seed, by slope: -1 black, 0 grey, 1 white."""
+    cases = _shown(record, "filters")
+    shape = TASKS["filters"].layer_shape
+    figure = Figure(figsize=(WIDTH, 1.5 * len(cases) * WIDTH / 9), layout="constrained")
+    axes = figure.subplots(len(cases), shape[0])
+    for row, (title, runs) in zip(axes, cases.items(), strict=True):
+        for ax, weights in zip(row, np.reshape(runs[0].layer, shape), strict=True):
+            ax.imshow(weights, vmin=-1, vmax=1, cmap="gray")
+            ax.set_xticks([])
+            ax.set_yticks([])
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+    return figure
+
+
+def _shown(record: Record, task: str) -> dict[str, list[Outcome]]:
+    """The lowest, the best and the highest fixed slope, and 4S, each with its title."""
+    slopes = record.plan.slopes
+    fixed = dict.fromkeys((slopes[0], record.best_slope(task), slopes[-1]))
+    cases = {f"s = {slope:g}": record.of(task, slope) for slope in fixed}
+    return {**cases, "4S": record.of(task, None)}
+
+
+def digits_figure(x: Tensor, mask: Tensor) -> Figure:
+    """Digits, and below each what a classifier behind the mask has to go by.
+
+    Args:
+        x: (n, 64) digits in [0, 1].
+        mask: (64,) of zeros and ones.
+    """
+    figure = Figure(figsize=(WIDTH, 1.9), layout="constrained")
+    axes = figure.subplots(2, len(x), squeeze=False)
+    seen = np.ma.masked_where(mask.bool().logical_not().expand_as(x).numpy(), x.numpy())
+    for column, whole, part in zip(axes.T, x.numpy(), seen, strict=True):
+        for ax, values in zip(column, (whole, part), strict=True):
+            ax.imshow(values.reshape(8, 8), vmin=0, vmax=1, cmap="gray")
+            ax.set_facecolor("#9FC6E0")  # not looked at
+            ax.set_xticks([])
+            ax.set_yticks([])
+    return figure

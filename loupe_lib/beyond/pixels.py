@@ -1,0 +1,56 @@
+"""A layer that learns which k of n pixels to look at."""
+
+import torch
+from torch import Tensor, nn
+
+from loupe_lib.errors import InputError
+
+
+class PixelMask(nn.Module):
+    """Keep k of n pixels, and learn which (the mask of LOUPE, on pixels).
+
+    Each pixel has a probability, ``P = rescale(sigmoid(5 gamma))`` with mean k/n (paper, eq. 5).
+    In training each image is multiplied by a relaxed mask of its own, ``sigmoid(s (P - U))`` with
+    ``U ~ U[0, 1]`` (eq. 6); in ``eval()`` all by the binary one, which keeps the k most probable.
+
+    Args:
+        pixels: n, of an image.
+        k: how many to keep, 1 to n.
+        slope: s > 0, a buffer, for a schedule such as :class:`~loupe_lib.SelfShrinkingSlope`.
+
+    Raises:
+        InputError: if k or the slope is out of range.
+    """
+
+    slope: Tensor
+
+    def __init__(self, pixels: int, k: int, slope: float = 1.0) -> None:
+        super().__init__()
+        if not 1 <= k <= pixels:
+            raise InputError(f"k must be 1 to {pixels}, the number of pixels; got {k}")
+        if not 0 < slope < float("inf"):
+            raise InputError(f"slope must be a finite number above 0; got {slope}")
+        self.k = k
+        self.gamma = nn.Parameter(torch.logit(torch.empty(pixels).uniform_(0.01, 0.99)) / 5)
+        self.register_buffer("slope", torch.tensor(float(slope)))
+
+    def probabilities(self) -> Tensor:
+        """(n,) probabilities P in [0, 1] with mean k/n."""
+        s = torch.sigmoid(5 * self.gamma)
+        share = self.k / s.numel()
+        if s.mean() >= share:
+            return s * (share / s.mean())
+        return 1 - (1 - s) * ((1 - share) / (1 - s.mean()))
+
+    def binary(self) -> Tensor:
+        """(n,) mask of exactly k ones, zeros elsewhere."""
+        p = self.probabilities().detach()
+        kept = p.argsort(descending=True, stable=True)[: self.k]
+        return torch.zeros_like(p).index_fill(0, kept, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n) images -> (B, n), the pixels that are not looked at 0."""
+        if self.training:
+            u = torch.rand_like(x)
+            return x * torch.sigmoid(self.slope * (self.probabilities() - u))
+        return x * self.binary()

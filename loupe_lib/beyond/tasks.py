@@ -1,0 +1,128 @@
+"""What the two layers are put to: images that come with kept packages, and small classifiers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from skimage import data
+from torch import Tensor, nn
+
+from loupe_lib.beyond.local_binary import LocalBinaryConv2d
+from loupe_lib.beyond.pixels import PixelMask
+from loupe_lib.errors import InputError
+
+PIXELS = 10  # of the 64 of a digit
+DIGITS = (1000, 297, 500)  # train, validation, test; 1797 in all
+
+FILTERS = 4
+SIDE = 16  # of a patch, in pixels
+PATCHES = (200, 100, 200)  # of each texture, for training, validation and test
+TEXTURES = ("brick", "grass", "gravel")
+# Rows of the 512 that training, validation and test patches lie in: no two share a pixel.
+BANDS = ((0, 240), (256, 368), (384, 512))
+
+
+class Examples(NamedTuple):
+    """Images (n, ...) and their classes (n,)."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Splits(NamedTuple):
+    """What to train on, what to choose by, what to measure on."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+@dataclass(frozen=True)
+class Task:
+    """A binary layer with a task to do.
+
+    Attributes:
+        title: a few words.
+        layer_shape: of what the layer's ``binary()`` gives, as a picture.
+        draw: seed -> images; another seed, another split.
+        build: slope -> classifier whose first module is the binary layer.
+    """
+
+    title: str
+    layer_shape: tuple[int, ...]
+    draw: Callable[[int], Splits]
+    build: Callable[[float], nn.Sequential]
+
+
+def digits(seed: int) -> Splits:
+    """Scikit-learn's handwritten digits, 8 x 8 in [0, 1] as (n, 64), split at random.
+
+    Raises:
+        InputError: without scikit-learn.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise InputError(
+            "the digits come with scikit-learn, which is missing: pip install scikit-learn"
+        ) from None
+    found = load_digits()
+    x = torch.tensor(found.data, dtype=torch.float32) / 16
+    y = torch.tensor(found.target)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    return Splits(*(Examples(x[part], y[part]) for part in order.split(DIGITS)))
+
+
+def textures(seed: int) -> Splits:
+    """Patches of scikit-image's brick, grass and gravel, drawn at random, as (n, 1, 16, 16).
+
+    Each has mean 0 and standard deviation 1, so that brightness and contrast give nothing away.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images = [torch.from_numpy(getattr(data, name)()).float() for name in TEXTURES]
+    splits = []
+    for (top, bottom), count in zip(BANDS, PATCHES, strict=True):
+        patches = []
+        for image in images:
+            rows = torch.randint(top, bottom - SIDE + 1, (count,), generator=generator)
+            columns = torch.randint(0, image.shape[1] - SIDE + 1, (count,), generator=generator)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                patches.append(image[row : row + SIDE, column : column + SIDE])
+        x = torch.stack(patches)
+        x = x - x.mean((1, 2), keepdim=True)
+        x = x / x.std((1, 2), keepdim=True).clamp(min=1e-3)  # a flat patch stays flat
+        y = torch.arange(len(images)).repeat_interleave(count)
+        splits.append(Examples(x[:, None], y))
+    return Splits(*splits)
+
+
+def digit_classifier(slope: float) -> nn.Sequential:
+    """The pixels that the mask keeps, and a small perceptron."""
+    mask = PixelMask(64, PIXELS, slope)
+    return nn.Sequential(mask, nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+def texture_classifier(slope: float) -> nn.Sequential:
+    """Local binary convolution as its authors use it: rectified, then mixed by a 1 x 1 one.
+
+    Batch norm takes up the scale of the filters, whose weights cannot.
+    """
+    return nn.Sequential(
+        LocalBinaryConv2d(1, FILTERS, slope),
+        nn.BatchNorm2d(FILTERS),
+        nn.ReLU(),
+        nn.Conv2d(FILTERS, 8, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, len(TEXTURES)),
+    )
+
+
+TASKS = {
+    "pixels": Task("Pixel mask: which 10 of 64 pixels tell digits apart", (8, 8), digits,
+                   digit_classifier),
+    "filters": Task("Local binary convolution: which 4 filters tell textures apart", (4, 3, 3),
+                    textures, texture_classifier),
+}  # fmt: skip

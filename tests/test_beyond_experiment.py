@@ -1,0 +1,204 @@
+"""Fixed slopes against 4S beyond MRI: data, training, and the results file."""
+
+import dataclasses
+import itertools
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch.nn import functional
+
+from loupe_lib.beyond import experiment as beyond
+from loupe_lib.beyond.experiment import SMOKE, Outcome, fit, read_record, run, to_json
+from loupe_lib.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, digits, textures
+from loupe_lib.errors import InputError
+from tests.common import assert_one_line
+
+load_digits = pytest.importorskip("sklearn.datasets", reason="no scikit-learn").load_digits
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The record of a smoke run, and its file."""
+    out = tmp_path_factory.mktemp("beyond") / "new" / "beyond.json"
+    return beyond.experiment(out, smoke=True), out
+
+
+def test_each_digit_is_in_one_split():
+    splits = digits(3)
+    assert [len(split.x) for split in splits] == [1000, 297, 500]
+    x = torch.cat([split.x for split in splits])
+    assert x.shape == (1797, 64) and x.min() == 0 and x.max() == 1
+    whole = load_digits()
+    given = np.column_stack([16 * x, torch.cat([split.y for split in splits])])
+    wanted = np.column_stack([whole.data, whole.target])
+    np.testing.assert_array_equal(
+        given[np.lexsort(given.T)].astype(int), wanted[np.lexsort(wanted.T)].astype(int)
+    )
+
+
+def test_no_two_splits_of_textures_share_a_pixel():
+    assert all(above[1] <= below[0] for above, below in itertools.pairwise(BANDS))
+    for split, (top, bottom) in zip(textures(1), BANDS, strict=True):
+        for name, label in zip(TEXTURES, range(3), strict=True):
+            band = getattr(data, name)()[top:bottom].astype(np.float32)
+            windows = np.lib.stride_tricks.sliding_window_view(band, (SIDE, SIDE))
+            windows = windows.reshape(-1, SIDE * SIDE)
+            patch = split.x[split.y == label][7].flatten().numpy()
+            # A patch is a window less its mean over its deviation: their correlation is 1.
+            scores = windows @ patch / (windows.std(axis=1, ddof=1).clip(1e-3) * SIDE * SIDE)
+            assert scores.max() == pytest.approx(255 / 256, abs=1e-4)
+
+
+def test_patches_of_textures_give_nothing_away_by_brightness_or_contrast():
+    for split in textures(0):
+        assert split.y.bincount().unique().numel() == 1
+        assert split.x.shape[1:] == (1, SIDE, SIDE)
+        assert split.x.mean((1, 2, 3)).abs().max() < 1e-5
+        torch.testing.assert_close(split.x.std((1, 2, 3)), torch.ones(len(split.x)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_seed_draws_its_own_split_and_the_same_each_time(task):
+    first, again, other = (TASKS[task].draw(seed) for seed in (0, 0, 1))
+    for a, b, c in zip(first, again, other, strict=True):
+        assert torch.equal(a.x, b.x) and torch.equal(a.y, b.y)
+        assert not torch.equal(a.x, c.x)
+
+
+@pytest.mark.parametrize("shrinks", [False, True])
+def test_a_model_is_left_with_the_weights_of_the_lowest_loss(shrinks):
+    torch.manual_seed(0)
+    splits = digits(0)
+    model = TASKS["pixels"].build(2.0)
+    plan = dataclasses.replace(SMOKE, epochs=6)
+    epoch, loss = fit(model, splits.train, splits.validation, plan, shrinks)
+    assert 1 <= epoch <= 6 and not model.training
+    with torch.no_grad():
+        again = functional.cross_entropy(model(splits.validation.x), splits.validation.y)
+    assert float(again) == loss
+
+
+def test_4s_raises_the_slope_and_a_fixed_one_stays():
+    plan = dataclasses.replace(SMOKE, epochs=20)
+    fixed, shrunk = (run("filters", 1.0, shrinks, 0, plan) for shrinks in (False, True))
+    assert fixed.kept_slope == 1
+    raises = np.log(shrunk.kept_slope) / np.log(1.5)
+    assert raises == pytest.approx(round(raises), abs=1e-4) and raises >= 1
+
+
+def test_ten_learned_pixels_tell_digits_apart():
+    plan = dataclasses.replace(SMOKE, epochs=25, patience=3)
+    found = run("pixels", 16.0, False, 0, plan)
+    assert sum(found.layer) == 10
+    assert found.accuracy > 0.7  # by chance 0.1
+
+
+def test_every_case_is_trained_once_for_each_seed(trained):
+    record, _ = trained
+    cases = [(o.task, o.slope, o.shrinks, o.seed) for o in record.outcomes]
+    assert len(set(cases)) == len(cases) == 2 * 3 * 2
+    for task in TASKS:
+        for slope in (*SMOKE.slopes, None):
+            found = record.of(task, slope)
+            assert [o.seed for o in found] == [0, 1]
+            assert all(o.shrinks == (slope is None) for o in found)
+            assert all(o.slope == (slope or SMOKE.slopes[0]) for o in found)
+
+
+def test_the_best_slope_is_that_of_the_lowest_mean_validation_loss(trained):
+    record, _ = trained
+    for task in TASKS:
+        loss = {s: sum(o.validation_loss for o in record.of(task, s)) for s in SMOKE.slopes}
+        assert record.best_slope(task) == min(loss, key=loss.get)
+
+
+def test_equal_seeds_give_equal_results_in_any_process(trained):
+    record, _ = trained
+    for outcome in record.outcomes:
+        again = run(outcome.task, outcome.slope, outcome.shrinks, outcome.seed, SMOKE)
+        assert dataclasses.replace(again, seconds=outcome.seconds) == outcome
+
+
+def test_what_is_read_is_what_was_written_and_returned(trained):
+    record, out = trained
+    assert read_record(out) == record
+    assert out.read_text("utf-8") == to_json(record)
+    assert {path.name for path in out.parent.iterdir()} == {out.name}
+    assert {"torch", "scikit-image", "scikit-learn"} <= set(record.provenance["packages"])
+
+
+def refused(path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_record(path)
+    message = str(caught.value)
+    assert_one_line(message)
+    assert str(path) in message and len(message) < 500
+    return message
+
+
+def test_a_file_cut_short_anywhere_is_refused(trained, tmp_path):
+    content = trained[1].read_bytes()
+    path = tmp_path / "cut.json"
+    for length in range(0, len(content.rstrip()), 97):
+        path.write_bytes(content[:length])
+        refused(path)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Outcome)])
+def test_a_value_that_cannot_be_is_refused(trained, tmp_path, field):
+    path = tmp_path / "changed.json"
+    wrong = [None, -1, -0.5, "2", [2], [[]], {}, float("nan"), 1e999]
+    for value in wrong if field == "shrinks" else [*wrong, True]:
+        found = json.loads(trained[1].read_text("utf-8"))
+        found["runs"][3][field] = value
+        path.write_text(json.dumps(found))
+        refused(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"format": "loupe_lib beyond"}',
+     b'{"format": "loupe_lib beyond", "version": 2, "plan": {}, "runs": []}',
+     b'{"format": "loupe_lib beyond", "version": 1, "plan": {}, "runs": []}',
+     b'{"format": "loupe_lib beyond", "version": 1, "plan": 3, "runs": 3}'],
+    ids=lambda content: repr(content[:70]),
+)  # fmt: skip
+def test_foreign_files_are_refused(tmp_path, content):
+    path = tmp_path / "foreign.json"
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_layer_of_another_shape_or_task_is_refused(trained, tmp_path):
+    path = tmp_path / "changed.json"
+    for field, value in (("layer", [0] * 63), ("layer", [2] * 64), ("task", "words")):
+        found = json.loads(trained[1].read_text("utf-8"))
+        found["runs"][0][field] = value
+        path.write_text(json.dumps(found))
+        refused(path)
+
+
+def test_a_file_that_is_missing_or_huge_is_refused(tmp_path, monkeypatch):
+    assert "cannot read" in refused(tmp_path / "none.json")
+    monkeypatch.setattr(beyond, "LARGEST", 2**20)
+    (tmp_path / "huge.json").write_bytes(b" " * (2**20 + 1))
+    assert "larger than 1 MiB" in refused(tmp_path / "huge.json")
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(beyond, "_train", lambda plan: pytest.fail("trained"))
+    with pytest.raises(InputError, match=r"cannot write .*beyond\.json"):
+        beyond.experiment(tmp_path / "file" / "beyond.json", smoke=True)
+
+
+def test_without_scikit_learn_one_line_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(InputError, match="pip install scikit-learn") as caught:
+        beyond.experiment(tmp_path / "beyond.json")
+    assert_one_line(str(caught.value))
+    assert not list(tmp_path.iterdir())
