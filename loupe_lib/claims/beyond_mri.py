@@ -1,6 +1,8 @@
 """Claim 9: 4S is useful beyond MRI, for other binary layers."""
 
-from loupe_lib.claims.verdict import Claim
+from loupe_lib.beyond.experiment import Record
+from loupe_lib.beyond.tasks import TASKS
+from loupe_lib.claims.verdict import MIN_SEEDS, Claim, Finding, NotRun, compare
 
 MARGIN = 1.0  # points of accuracy
 
@@ -34,3 +36,48 @@ splits and trainings, not of other writers or materials.""",
     f"(points), margin -{MARGIN:g} point at the best",
     known=False,
 )
+
+
+def judge(record: Record) -> tuple[list[Finding], list[str]]:
+    """Put claim 9 to its test.
+
+    Args:
+        record: what ``python -m loupe_lib beyond`` measured.
+
+    Raises:
+        NotRun: if there are fewer than ``MIN_SEEDS`` seeds of any run.
+    """
+    findings, sentences = [], []
+    for task in TASKS:
+        shrunk = {outcome.seed: outcome for outcome in record.of(task, None)}
+        slopes = record.plan.slopes
+        for slope in slopes:
+            fixed = {outcome.seed for outcome in record.of(task, slope)}
+            if len(shrunk.keys() & fixed) < MIN_SEEDS:
+                many = f"{len(shrunk.keys() & fixed)} of at least {MIN_SEEDS} seeds"
+                raise NotRun(f"{task}, s = {slope:g} and 4S: {many}")
+        best = record.best_slope(task)
+        for name, slope, low in (
+            ("best by validation", best, -MARGIN),
+            ("lowest", slopes[0], 0.0),
+            ("highest", slopes[-1], 0.0),
+        ):
+            pairs = [
+                100 * (shrunk[outcome.seed].accuracy - outcome.accuracy)
+                for outcome in record.of(task, slope)
+                if outcome.seed in shrunk
+            ]
+            found = compare(
+                f"{task}: accuracy of 4S minus that of the fixed slope {name} (points)",
+                None,
+                pairs,
+                low=low,
+                detail=f"s = {slope:g}",
+            )
+            findings.append(found)
+            side = "above" if found.mean > 0 else "below"
+            sentences.append(
+                f"For the {task} 4S is {abs(found.mean):.1f} points {side} s = {slope:g}, the "
+                f"{name} of {len(slopes)} fixed slopes ({found.outcome})."
+            )
+    return findings, sentences
