@@ -10,7 +10,7 @@ def undersample(x: Tensor, mask: Tensor) -> Tensor:
     """``y = M * F(x)`` (paper, eq. 1) with the orthonormal 2-D FFT.
 
     Args:
-        x: (B, N, N) real images.
+        x: (B, N, N) real or complex images; complex ones give their measured k-space.
         mask: (N, N) or (B, N, N) masks in [0, 1], centred (DC at [N//2, N//2]).
 
     Returns:
@@ -18,7 +18,8 @@ def undersample(x: Tensor, mask: Tensor) -> Tensor:
         never is. Float32 arithmetic whatever autocast says.
     """
     shifted = torch.fft.ifftshift(mask.float(), dim=(-2, -1))
-    return shifted * torch.fft.fft2(x.float(), norm="ortho")
+    x = x.to(torch.complex64 if x.is_complex() else torch.float32)
+    return shifted * torch.fft.fft2(x, norm="ortho")
 
 
 class Encoder(nn.Module):
@@ -39,7 +40,7 @@ class Encoder(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, N) real images in [0, 1] -> (B, N, N) complex64 k-space."""
+        """(B, N, N) real images in [0, 1], or complex ones -> (B, N, N) complex64 k-space."""
         if self.training:
             return undersample(x, self.mask.sample(x.shape[0], self.generator))
         return undersample(x, self.mask.binarize())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
-from loupe_lib.images import Split
+from loupe_lib.images import Split, target
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import Mask
 from loupe_lib.metrics import psnr, volume_metrics
@@ -81,15 +81,16 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
         masks = model.mask.binarize(kind).expand(len(test.images), -1, -1)
     kept = float(masks.sum(dim=(-2, -1)).mean())
     found = {"achieved_acceleration": np.array(masks[0].numel() / kept if kept else np.inf)}
+    truth = target(test.images)
     reconstructors: dict[str, Callable[[Tensor], Tensor]] = {
         "": model.decoder,
         "zero_filled_": zero_filled,
     }
     for prefix, reconstruct in reconstructors.items():
         x_hat = reconstruct_all(reconstruct, test.images, masks)
-        found[f"{prefix}psnr"] = psnr(x_hat, test.images).numpy()
+        found[f"{prefix}psnr"] = psnr(x_hat, truth).numpy()
         volumes = [
-            volume_metrics(x_hat[test.volume == v], test.images[test.volume == v])
+            volume_metrics(x_hat[test.volume == v], truth[test.volume == v])
             for v in range(len(test.names))
         ]
         for name in volumes[0]:

@@ -15,7 +15,7 @@ from loupe_lib.config import RunConfig
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
 from loupe_lib.evaluation import DRAW_SEED
-from loupe_lib.images import Images
+from loupe_lib.images import Images, target
 from loupe_lib.mask import ProbabilityMask, binarize, relax
 from loupe_lib.results import RunResult
 
@@ -33,7 +33,7 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> F
 
     Args:
         mask: a mask, trained or not.
-        x: (N, N) image in [0, 1].
+        x: (N, N) image, real or complex.
         seed: of the draw U.
     """
     with torch.no_grad():
@@ -49,7 +49,7 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> F
         (r"$\langle\cdot\rangle=r$", f"$P$, mean {float(p.mean()):.3g}", p, True),
         (r"$-\,U$", r"$U$", u, True),
         (r"$\sigma_s$", f"$M$, $s={float(mask.slope):.0f}$", m, True),
-        ("", r"$x$", x, True),
+        ("", "$|x|$" if x.is_complex() else "$x$", target(x), True),
         (r"$\mathcal{F}$", r"$|\mathcal{F}(x)|$", _log(spectrum), False),
         (r"$\circ\,M$", "$|y|$", _log(y), False),
         (r"$|\mathcal{F}^{-1}|$", r"$|\mathcal{F}^{-1}(y)|$", zero_filled(y), True),
@@ -284,7 +284,7 @@ def cohort_figure(images: Images, columns: int = 6) -> Figure:
         for v, ax in enumerate(row):
             ax.set_axis_off()
             if v < len(split.names):
-                slices = split.images[split.volume == v].numpy()
+                slices = target(split.images[split.volume == v]).numpy()
                 ax.imshow(slices[len(slices) // 2], vmin=0, vmax=1, cmap="gray")
                 ax.set_title(split.names[v], fontsize=6.5)
     return figure

@@ -76,6 +76,21 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.require(array, kind, ["C", "W"]))
 
 
+def target(x: Tensor) -> Tensor:
+    """What the reconstruction of an image is compared with: its magnitude.
+
+    The decoder's output is real (eq. 2), and radiologists look at magnitudes; the phase of a
+    measured image is its scanner's.
+
+    Args:
+        x: (..., N, N) images as `check_images` returns them.
+
+    Returns:
+        (..., N, N) float32 in [0, 1]; real images, magnitudes already, are returned as they are.
+    """
+    return x.abs() if x.is_complex() else x
+
+
 def _size(shapes: Sequence[Sequence[int]]) -> str:
     return " and ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
 

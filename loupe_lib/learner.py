@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from loupe_lib.images import target
 from loupe_lib.loupe import Loupe
 
 State = dict[str, Tensor]
@@ -20,7 +21,7 @@ class Learner(Protocol):
 
     Args:
         models: models on one device, each with its encoder's generator set.
-        images: (n, N, N) training images, on that device.
+        images: (n, N, N) training images, real or complex, on that device.
         learning_rates: one a model.
     """
 
@@ -76,7 +77,7 @@ class PlainLearner:
         for model, optimizer, index in zip(self.models, self.optimizers, indices, strict=True):
             x = self.images[index]  # (B, N, N)
             optimizer.zero_grad(set_to_none=True)
-            loss = F.l1_loss(model.train()(x), x)
+            loss = F.l1_loss(model.train()(x), target(x))
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
@@ -86,7 +87,7 @@ class PlainLearner:
     def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         errors = torch.stack(
             [
-                torch.cat([model.eval()(x) - x for x in images.split(EVALUATION_BATCH)])
+                torch.cat([model.eval()(x) - target(x) for x in images.split(EVALUATION_BATCH)])
                 for model in self.models
             ]
         )  # (K, n, N, N)

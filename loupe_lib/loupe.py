@@ -34,5 +34,5 @@ class Loupe(nn.Module):
         return self.encoder.mask
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, N) images in [0, 1] -> (B, N, N) reconstructions, not clipped."""
+        """(B, N, N) images, real or complex -> (B, N, N) reconstructed magnitudes, not clipped."""
         return self.decoder(self.encoder(x))

@@ -5,7 +5,7 @@ import numpy as np
 from loupe_lib.config import RunConfig
 from loupe_lib.decoder import zero_filled
 from loupe_lib.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
-from loupe_lib.images import Split
+from loupe_lib.images import Split, target
 from loupe_lib.learner import Learner
 from loupe_lib.provenance import provenance
 from loupe_lib.results import RunResult
@@ -26,8 +26,8 @@ def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
     # The middle slice of the first and of the last volume.
     volumes = sorted({0, len(test.names) - 1})
     shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
-    truth = test.images[shown]
-    masks = model.mask.binarize().detach().expand(len(truth), -1, -1)
+    images = test.images[shown]
+    masks = model.mask.binarize().detach().expand(len(images), -1, -1)
     return RunResult(
         config=run.config,
         slope=float(model.mask.slope),
@@ -38,9 +38,9 @@ def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
         soft_share=statistics.soft_share,
         undecided_share=statistics.undecided_share,
         shown=shown,
-        truth=truth.numpy(),
-        reconstructions=reconstruct_all(model.decoder, truth, masks).numpy(),
-        zero_filled=reconstruct_all(zero_filled, truth, masks).numpy(),
+        truth=target(images).numpy(),
+        reconstructions=reconstruct_all(model.decoder, images, masks).numpy(),
+        zero_filled=reconstruct_all(zero_filled, images, masks).numpy(),
         provenance={
             **provenance(model.mask.slope.device),
             "learner": learner.__name__,

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from loupe_lib.config import RunConfig
+from loupe_lib.images import SPLITS, Images
 from loupe_lib.profiles import profile
+from loupe_lib.scanner import ifft2c, scan
 
 # The tensors of these tests are so small that threads cost more than they save.
 torch.set_num_threads(1)
@@ -51,6 +53,11 @@ def fixed(slope: float = 200.0, **changes: object) -> RunConfig:
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
     """Uniform numbers in [0, 1], float32."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def random_complex(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Complex numbers of magnitude at most 1, complex64: uniform magnitudes and phases."""
+    return torch.polar(random(*shape, seed=seed), 6.283 * random(*shape, seed=seed + 100))
 
 
 def dft2(x: np.ndarray) -> np.ndarray:
@@ -95,3 +102,17 @@ def cut(path: Path, share: float) -> None:
 def assert_one_line(message: str) -> None:
     """Assert that it reads as a single line."""
     assert message.strip() and "\n" not in message.strip()
+
+
+def measured(images: Images) -> Images:
+    """The same images as a scanner would measure them: with a smooth phase, different in each."""
+    rng = np.random.default_rng(0)
+    splits = {}
+    for name in SPLITS:
+        split = getattr(images, name)
+        size = images.size
+        shape = (len(split.images), size, size)
+        seen = scan(split.images.numpy(), 4, shape[1:], (0, size), noise=0.0, rng=rng)
+        x = ifft2c(np.stack([combined for _, combined in seen]))
+        splits[name] = dataclasses.replace(split, images=torch.from_numpy(x / np.abs(x).max()))
+    return Images(**splits, source="measured heads")

@@ -6,18 +6,22 @@ import torch
 
 from loupe_lib import Encoder, ProbabilityMask
 from loupe_lib.encoder import undersample
-from tests.common import dft2, idft2, on_each_device, random, uncentre
+from tests.common import dft2, idft2, on_each_device, random, random_complex, uncentre
 
 N = 32
 
 
+both_kinds = pytest.mark.parametrize("kind", [random, random_complex], ids=["real", "complex"])
+
+
 @on_each_device
+@both_kinds
 @pytest.mark.parametrize("shape", [(N, N), (3, N, N)], ids=["one mask", "a mask an image"])
-def test_undersample_is_eq_1(shape, device):
-    x, mask = random(3, N, N), random(*shape, seed=1)
+def test_undersample_is_eq_1(shape, kind, device):
+    x, mask = kind(3, N, N), random(*shape, seed=1)
     y = undersample(x.to(device), mask.to(device))
     assert y.dtype == torch.complex64
-    expected = uncentre(mask.double().numpy()) * dft2(x.double().numpy())
+    expected = uncentre(mask.double().numpy()) * dft2(x.numpy().astype(complex))
     np.testing.assert_allclose(y.cpu().numpy(), expected, atol=2e-5)
 
 
@@ -39,29 +43,40 @@ def test_a_wave_is_where_its_frequency_is():
 
 
 @on_each_device
-def test_a_full_mask_is_an_isometry(device):
-    x = random(2, N, N).to(device)
+@both_kinds
+def test_a_full_mask_is_an_isometry(kind, device):
+    x = kind(2, N, N).to(device)
     y = undersample(x, torch.ones(N, N, device=device))
-    assert y.abs().square().sum().item() == pytest.approx(x.square().sum().item(), rel=1e-5)
+    assert y.abs().square().sum().item() == pytest.approx(x.abs().square().sum().item(), rel=1e-5)
+
+
+def test_the_spectrum_of_real_images_is_hermitian_and_that_of_complex_ones_is_not():
+    for kind, hermitian in ((random, True), (random_complex, False)):
+        y = undersample(kind(1, N, N), torch.ones(N, N))
+        opposite = y.flip(-2, -1).roll((1, 1), (-2, -1)).conj()  # at -k
+        assert torch.allclose(y, opposite, atol=1e-4) == hermitian
 
 
 @on_each_device
-def test_the_adjoint_masks_and_transforms_back(device):
-    x, mask = random(2, N, N).to(device), random(2, N, N, seed=1).to(device)
+@both_kinds
+def test_the_adjoint_masks_and_transforms_back(kind, device):
+    x, mask = kind(2, N, N).to(device), random(2, N, N, seed=1).to(device)
     y = torch.complex(random(2, N, N, seed=2), random(2, N, N, seed=3) - 0.5).to(device)
     left = (undersample(x, mask) * y.conj()).sum().item()  # <F x, y>
     adjoint = idft2(uncentre(mask.cpu().double().numpy()) * y.cpu().numpy())  # F^H y
-    right = (x.cpu().double().numpy() * adjoint.conj()).sum()
+    right = (x.cpu().numpy() * adjoint.conj()).sum()
     assert abs(left - right) < 1e-5 * abs(right)
 
 
 @on_each_device
-def test_autograd_is_the_adjoint(device):
-    x, mask = random(2, N, N).to(device).requires_grad_(), random(N, N, seed=1).to(device)
+@both_kinds
+def test_autograd_is_the_adjoint(kind, device):
+    x, mask = kind(2, N, N).to(device).requires_grad_(), random(N, N, seed=1).to(device)
     y = torch.complex(random(2, N, N, seed=2), random(2, N, N, seed=3)).to(device)
     (undersample(x, mask) * y.conj()).real.sum().backward()
     adjoint = idft2(uncentre(mask.cpu().double().numpy()) * y.cpu().numpy())
-    np.testing.assert_allclose(x.grad.cpu().numpy(), adjoint.real, atol=2e-5)
+    expected = adjoint if x.is_complex() else adjoint.real
+    np.testing.assert_allclose(x.grad.cpu().numpy(), expected, atol=2e-5)
 
 
 def test_training_gives_each_image_a_relaxed_mask_of_its_own():
@@ -96,8 +111,9 @@ def test_draws_depend_on_the_generator_of_the_encoder_alone():
 
 
 @on_each_device
-def test_autocast_changes_nothing_in_the_encoder(device):
-    encoder, x = Encoder(ProbabilityMask(N, 4)).eval().to(device), random(2, N, N).to(device)
+@both_kinds
+def test_autocast_changes_nothing_in_the_encoder(kind, device):
+    encoder, x = Encoder(ProbabilityMask(N, 4)).eval().to(device), kind(2, N, N).to(device)
     expected = encoder(x)
     with torch.autocast(device, torch.bfloat16):
         y = encoder(x)

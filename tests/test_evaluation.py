@@ -8,7 +8,7 @@ from loupe_lib import Loupe
 from loupe_lib.decoder import zero_filled
 from loupe_lib.evaluation import evaluate, mask_statistics, reconstruct_all
 from loupe_lib.run import build_model
-from tests.common import dft2, idft2, on_each_device, random, smoke, uncentre
+from tests.common import dft2, idft2, measured, on_each_device, random, smoke, uncentre
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -65,6 +65,16 @@ def test_volumes_are_measured_as_a_whole(model, images):
         assert found[f"{prefix}psnr"].shape == (len(x),)
         for name in ("volume_psnr", "volume_ssim", "volume_nmse"):
             assert found[prefix + name].shape == (len(images.test.names),)
+
+
+def test_complex_images_are_compared_with_their_magnitudes(model, images):
+    test = measured(images).test
+    found = evaluate(model, test, "threshold")
+    x = test.images.numpy().astype(complex)
+    error = np.abs(idft2(uncentre(hard_mask(model, "threshold")) * dft2(x))) - np.abs(x)
+    expected = -10 * np.log10((error**2).mean((1, 2)))
+    np.testing.assert_allclose(found["zero_filled_psnr"], expected, rtol=1e-4)
+    assert np.isfinite(found["volume_ssim"]).all()
 
 
 def test_topk_keeps_exactly_the_budget(model, images):

@@ -10,7 +10,7 @@ from torch import Tensor
 from loupe_lib import Loupe
 from loupe_lib.learner import PlainLearner
 from loupe_lib.run import build_model
-from tests.common import on_each_device, random, smoke
+from tests.common import on_each_device, random, random_complex, smoke
 
 IMAGES = random(12, 32, 32)
 BATCHES = torch.tensor([[0, 3, 5, 7], [1, 2, 3, 4], [11, 10, 9, 8], [6, 0, 1, 2]])
@@ -62,6 +62,28 @@ def test_evaluation_is_that_of_the_inference_model(device):
         expected = np.abs(error).mean((1, 2)), (error**2).mean((1, 2))
         np.testing.assert_allclose(absolute[k].cpu().numpy(), expected[0], rtol=1e-4)
         np.testing.assert_allclose(square[k].cpu().numpy(), expected[1], rtol=1e-4)
+
+
+def test_the_target_of_complex_images_is_their_magnitude():
+    images = random_complex(12, 32, 32)
+    trained = PlainLearner(models(0), images, [0.01])
+    (model,) = models(0)
+    x = images[BATCHES[0]]
+    loss = (model.train()(x) - x.abs()).abs().mean()
+    (found,) = trained.step(BATCHES[:1])
+    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+    absolute, _ = trained.evaluate(images)
+    with torch.no_grad():
+        error = trained.models[0].eval()(images) - images.abs()
+    torch.testing.assert_close(absolute[0], error.abs().mean((1, 2)))
+
+
+def test_complex_images_without_phase_train_as_their_magnitudes():
+    real, same = learner(0), PlainLearner(models(0), IMAGES + 0j, [0.01])
+    for batch in BATCHES:
+        torch.testing.assert_close(
+            same.step(batch[None]), real.step(batch[None]), rtol=1e-3, atol=0
+        )
 
 
 def test_evaluation_changes_nothing():

@@ -1,10 +1,21 @@
 """From a finished run to its result; the whole of it is held in test_sweep and test_evaluation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from loupe_lib.evaluation import evaluate
+from loupe_lib.figures import cohort_figure, encoder_figure, spectrum_figure
+from loupe_lib.images import Images, read_images, write_images
 from loupe_lib.measure import collapse
-from tests.common import smoke
+from loupe_lib.results import RunResult
+from loupe_lib.run import read_weights
+from loupe_lib.sources import plan
+from loupe_lib.sweep import result_file, sweep
+from tests.common import measured, smoke
+
+pytest_plugins = ["tests.fixtures_runs"]
 
 
 @pytest.mark.parametrize(
@@ -15,3 +26,43 @@ def test_a_mask_off_by_more_than_a_factor_of_2_has_collapsed(achieved, collapsed
     found = collapse({"achieved_acceleration": np.array(achieved)}, smoke())
     assert bool(found) == collapsed
     assert all(f"R={achieved:.3g}, not 4" in warning for warning in found)
+
+
+@pytest.fixture(scope="module")
+def on_complex(images, tmp_path_factory) -> tuple[RunResult, Images, Path]:
+    """A 4S run on a file of complex images, those images, and its weights."""
+    folder = tmp_path_factory.mktemp("complex")
+    write_images(measured(images), folder / "complex.h5")
+    (config,) = plan("smoke", folder / "complex.h5", slopes=[]).configs()
+    (result,) = sweep([config], folder / "runs", folder / "complex.h5", "cpu", progress=False)
+    weights = result_file(folder / "runs", config).parent / "weights.safetensors"
+    return result, read_images(folder / "complex.h5"), weights
+
+
+def test_a_run_on_complex_images_is_measured_by_their_magnitudes(on_complex):
+    result, images, weights = on_complex
+    assert images.is_complex and result.truth.dtype == np.float32
+    truth = images.test.images[result.shown].abs().numpy()
+    np.testing.assert_array_equal(result.truth, truth.astype(np.float16))
+    assert np.isfinite(result.history["loss"]).all()
+    model, _ = read_weights(weights)
+    for kind, found in result.metrics.items():
+        again = evaluate(model, images.test, kind)
+        for name, values in again.items():
+            np.testing.assert_array_equal(found[name], values)
+    reconstructed = result.reconstructions[0] - result.truth[0]
+    psnr = -10 * np.log10((reconstructed**2).mean())
+    assert psnr == pytest.approx(result.metrics["threshold"]["psnr"][result.shown[0]], abs=0.05)
+
+
+def test_figures_of_complex_images_show_their_magnitudes(on_complex):
+    _, images, weights = on_complex
+    model, _ = read_weights(weights)
+    x = images.test.images[3]
+    axes = encoder_figure(model.mask, x).axes
+    (ax,) = [ax for ax in axes if ax.get_title() == "$|x|$"]
+    np.testing.assert_array_equal(ax.images[0].get_array(), x.abs().numpy())
+    shown = np.asarray(cohort_figure(images).axes[0].images[0].get_array())
+    first = images.train.images[images.train.volume == 0]
+    np.testing.assert_array_equal(shown, first[len(first) // 2].abs().numpy())
+    assert spectrum_figure(images).axes

@@ -15,6 +15,7 @@ from torch import Tensor
 from loupe_lib.fast import kernels
 from loupe_lib.fast.memory import PackedModels
 from loupe_lib.fast.network import Network, Store
+from loupe_lib.images import target
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import binarize
 
@@ -30,7 +31,7 @@ class FastLearner(PackedModels):
     Args:
         models: models of one size and width on the current CUDA device, each with its encoder's
             generator set; see :class:`PackedModels` for what becomes of them.
-        images: (n, N, N) float32 training images, there too.
+        images: (n, N, N) float32 or complex64 training images, there too.
         learning_rates: one a model.
         precision: of activations and convolutions.
     """
@@ -43,10 +44,11 @@ class FastLearner(PackedModels):
         precision: torch.dtype = torch.bfloat16,
     ) -> None:
         super().__init__(models, learning_rates)
-        self.images = images.contiguous()
+        self.targets = target(images).contiguous()
         self.kspace = torch.cat(
-            [torch.fft.fft2(x, norm="ortho") for x in self.images.split(EVALUATION_BATCH)]
+            [torch.fft.fft2(x, norm="ortho") for x in images.split(EVALUATION_BATCH)]
         )
+        self._some = images[:EVALUATION_BATCH].clone()  # to compile with
         self.half = torch.zeros_like(self.parameter, dtype=precision)
         halves = self.cut(self.half)
         size = self.parameter.shape[1]
@@ -67,9 +69,9 @@ class FastLearner(PackedModels):
 
     def _record(self, indices: Tensor) -> torch.cuda.CUDAGraph:
         """The graph of a step on batches of this size; changes nothing that lasts."""
-        size = self.images.shape[-1]
+        size = self.targets.shape[-1]
         self._indices = indices.clone()
-        self._u = self.images.new_zeros(*indices.shape, size, size)
+        self._u = self.targets.new_zeros(*indices.shape, size, size)
         lasting = [self.parameter, self.average, self.square, self.steps, *self.buffers.values()]
         before = [tensor.clone() for tensor in lasting]
         stream = torch.cuda.Stream()
@@ -77,7 +79,7 @@ class FastLearner(PackedModels):
         with torch.cuda.stream(stream):
             with kernels.compiling():
                 self._run()
-                self.evaluate(self.images[:EVALUATION_BATCH])
+                self.evaluate(self._some)
             self._run()  # loads what was compiled, which no recording may
         torch.cuda.current_stream().wait_stream(stream)
         for tensor, value in zip(lasting, before, strict=True):
@@ -99,7 +101,7 @@ class FastLearner(PackedModels):
         draw = (p.detach(), self._u, self.slopes, self.kspace, self._indices)
         z = torch.fft.ifft2(kernels.encode(*draw), norm="ortho")  # (K, B, N, N) complex64
         with _settled_cudnn():
-            losses, dz = self.network.loss_and_gradient(z, self.images, self._indices)
+            losses, dz = self.network.loss_and_gradient(z, self.targets, self._indices)
         dp = kernels.encode_gradient(*draw, torch.fft.fft2(dz, norm="ortho"))
         (dgamma,) = torch.autograd.grad(p, gamma, dp)
         self.gradients["encoder.mask.gamma"].copy_(dgamma)
@@ -120,7 +122,7 @@ class FastLearner(PackedModels):
         for x in images.split(EVALUATION_BATCH):
             z = torch.fft.ifft2(masks * torch.fft.fft2(x, norm="ortho"), norm="ortho")
             with _settled_cudnn():
-                error = self.network.infer(z) - x  # (K, B, N, N)
+                error = self.network.infer(z) - target(x)  # (K, B, N, N)
             both = error.abs().mean(dim=(-2, -1)), error.square().mean(dim=(-2, -1))
             found.append(torch.stack(both))
         absolute, square = torch.cat(found, dim=2).unbind()
