@@ -7,13 +7,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import h5py
 
 from loupe_lib.errors import InputError
 
 Member = TypeVar("Member", h5py.Group, h5py.Dataset)
+SEAL = b"SHA-256 of all after 512 bytes: "
+SEAL_SIZE = 512  # the smallest that HDF5 skips
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -77,6 +79,9 @@ def remove_unfinished(path: Path) -> None:
 def writing_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator[h5py.File]:
     """An HDF5 file of one of our formats, which appears whole or not at all; see :func:`writing`.
 
+    It is sealed: its first 512 bytes, which HDF5 leaves to the user, hold the SHA-256 of all
+    others, so that :func:`open_hdf5` notices any damage.
+
     Args:
         path: the file.
         kind: its attribute ``format``.
@@ -87,9 +92,12 @@ def writing_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Itera
     """
     with writing(path) as beside, _Disk(beside, "r+") as disk:
         try:
-            with h5py.File(disk, "w") as file:
+            with h5py.File(disk, "w", userblock_size=SEAL_SIZE) as file:
                 file.attrs.update(format=kind, version=version)
                 yield file
+            seal = SEAL + _sealed_digest(disk)
+            disk.seek(0)
+            disk.write(seal)
         finally:
             if disk.failure is not None:
                 raise disk.failure
@@ -117,31 +125,39 @@ class _Disk(io.FileIO):
             return 0
 
 
+def _sealed_digest(file: BinaryIO) -> bytes:
+    file.seek(SEAL_SIZE)
+    return _sha256(file).hexdigest().encode()
+
+
 @contextlib.contextmanager
-def open_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator[h5py.File]:
+def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterator[h5py.File]:
     """Open an HDF5 file of one of our formats for reading.
 
     Args:
         path: the file.
         kind: what its attribute ``format`` must say.
-        version: what its attribute ``version`` must say.
+        versions: one of them must be its attribute ``version``.
 
     Raises:
         InputError: also while the body runs, if the file is missing, no such file, of another
             version, cut short or damaged; the message names the file.
     """
     try:
-        with open(path, "rb"):  # a plain reason where the file is missing or not ours to read
-            pass
+        with open(path, "rb") as raw:
+            seal = raw.read(SEAL_SIZE).rstrip(b"\0")
+            damaged = seal.startswith(SEAL) and seal != SEAL + _sealed_digest(raw)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if damaged:
+        raise InputError(f"{path} is no whole file of format {kind}: its checksum is another")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != kind:
                 raise InputError(f"not a file of format {kind}")
-            if file.attrs.get("version") != version:
-                found = file.attrs.get("version")
-                raise InputError(f"format version {found}; this program reads {version}")
+            if file.attrs.get("version") not in versions:
+                found, known = file.attrs.get("version"), " and ".join(map(str, versions))
+                raise InputError(f"format version {found}; this program reads {known}")
             yield file
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -170,8 +186,13 @@ def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
 
 def digest(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    sha256 = hashlib.sha256()
     with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(block)
-    return sha256.hexdigest()
+        return _sha256(file).hexdigest()
+
+
+def _sha256(file: BinaryIO) -> "hashlib._Hash":
+    """Of all from where the file stands."""
+    sha256 = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        sha256.update(block)
+    return sha256

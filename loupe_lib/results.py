@@ -1,16 +1,27 @@
 """What a run found, and the HDF5 file that collects the runs of a sweep.
 
-Layout (format ``loupe-results`` version 1): a group for each run in ``runs``, named after its
-configuration's hash, with the attributes ``config`` (JSON), ``slope``, ``provenance`` (JSON) and
-``warnings`` (JSON), and the datasets of :class:`RunResult`; histories and metrics are groups with
-a dataset for each column.
+Layout (format ``loupe-results`` version 2): a group for each run in ``runs``, named after its
+configuration's hash, with the attributes ``config`` (JSON), ``slope``, ``soft_share``,
+``undecided_share``, ``histogram``, ``shown``, ``provenance`` (JSON) and ``warnings`` (JSON) and the
+datasets
+
+- ``probabilities`` (N, N);
+- ``pictures`` (3, m, N, N) float16: truth, reconstructions, zero-filled;
+- ``history`` and ``metrics``, one after the other the columns that the attribute ``columns`` lists
+  (JSON: name, NumPy type, shape).
+
+So few, because 10,000 runs are to be collected in seconds. Version 1, with a dataset for each
+column, is still read.
 """
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -21,7 +32,8 @@ from loupe_lib.errors import InputError
 from loupe_lib.files import member, open_hdf5, writing_hdf5
 
 FORMAT = "loupe-results"
-VERSION = 1
+VERSION = 2
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class RunResult:
         slope: s of the weights that were kept; for 4S the slope it returned.
         probabilities: (N, N) P of those weights, centred.
         history: columns of the training history, a value an epoch.
-        metrics: by mask (``threshold``, ``topk``, ``relaed``), what
+        metrics: by mask (``threshold``, ``topk``, ``relaxed``), what
             :func:`loupe_lib.evaluation.evaluate` returned.
         histogram: (50,) see :class:`loupe_lib.evaluation.MaskStatistics`.
         soft_share: likewise.
@@ -49,8 +61,8 @@ class RunResult:
     config: RunConfig
     slope: float
     probabilities: np.ndarray
-    history: dict[str, np.ndarray]
-    metrics: dict[str, dict[str, np.ndarray]]
+    history: Columns
+    metrics: dict[str, Columns]
     histogram: np.ndarray
     soft_share: float
     undecided_share: float
@@ -76,8 +88,8 @@ class RunResult:
 
 
 PICTURES = ("truth", "reconstructions", "zero_filled")  # kept to 16 bits
-ARRAYS = ("probabilities", "histogram", "shown", *PICTURES)
 NUMBERS = ("slope", "soft_share", "undecided_share")
+SMALL = ("histogram", "shown")
 
 
 def write_results(results: Iterable[RunResult], path: str | os.PathLike[str]) -> None:
@@ -92,60 +104,153 @@ def write_results(results: Iterable[RunResult], path: str | os.PathLike[str]) ->
             _write_run(runs.create_group(result.config.name), result)
 
 
+def collect_results(
+    sources: Iterable[Path], path: str | os.PathLike[str], pictures: bool = True
+) -> None:
+    """Bring the runs of other results files into one, which keeps those that it has.
+
+    Runs are copied as they are, one at a time: thousands take seconds and little memory.
+
+    Args:
+        sources: files of results.
+        path: the file to add to, or to make.
+        pictures: whether the runs that are added keep theirs.
+
+    Raises:
+        InputError: if a file is damaged, or the collected one cannot be written.
+    """
+    path = Path(path)
+    with writing_hdf5(path, FORMAT, VERSION) as file:
+        runs = file.create_group("runs")
+        if path.exists():
+            _copy_runs(path, runs, pictures=True)
+        for source in sources:
+            _copy_runs(source, runs, pictures)
+
+
+def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
+    with _open(source) as found:
+        for name in found:
+            if name in runs:
+                continue
+            if pictures and found.file.attrs["version"] == VERSION:
+                h5py.h5o.copy(found.id, name.encode(), runs.id, name.encode())
+            else:
+                result = _read_run(found, name)
+                _write_run(
+                    runs.create_group(name), result if pictures else result.without_pictures()
+                )
+
+
 def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
     """All runs of a file, in the order of their configurations' names.
 
     Raises:
         InputError: if it is missing, no such file, of another version, cut short or damaged.
     """
-    with open_hdf5(path, FORMAT, VERSION) as file:
-        runs = member(file, "runs", h5py.Group)
-        return [_read_run(member(runs, name, h5py.Group)) for name in runs]
+    with _open(path) as runs:
+        return [_read_run(runs, name) for name in runs]
+
+
+def collected_names(path: str | os.PathLike[str]) -> set[str]:
+    """The names of the runs that a file holds; none if there is no such file yet.
+
+    Raises:
+        InputError: as for :func:`read_results`.
+    """
+    if not Path(path).exists():
+        return set()
+    with _open(path) as runs:
+        return set(runs)
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[h5py.Group]:
+    with open_hdf5(path, FORMAT, 1, VERSION) as file:
+        yield member(file, "runs", h5py.Group)
 
 
 def _write_run(group: h5py.Group, result: RunResult) -> None:
     group.attrs["config"] = result.config.to_json()
     group.attrs["provenance"] = json.dumps(result.provenance, sort_keys=True)
     group.attrs["warnings"] = json.dumps(result.warnings)
-    for name in NUMBERS:
+    for name in (*NUMBERS, *SMALL):
         group.attrs[name] = getattr(result, name)
-    for name in ARRAYS:
-        value = getattr(result, name)
-        _put(group, name, value.astype(np.float16) if name in PICTURES else value)
-    for name, column in result.history.items():
-        _put(group, f"history/{name}", column)
-    for mask, found in result.metrics.items():
-        for name, value in found.items():
-            _put(group, f"metrics/{mask}/{name}", value)
+    _put(group, "probabilities", result.probabilities)
+    _put(group, "pictures", np.stack([getattr(result, n) for n in PICTURES]).astype(np.float16))
+    _put_columns(group, "history", result.history)
+    by_mask = result.metrics.items()
+    metrics = {f"{mask}/{name}": v for mask, found in by_mask for name, v in found.items()}
+    _put_columns(group, "metrics", metrics)
 
 
-def _put(group: h5py.Group, name: str, value: np.ndarray) -> None:
-    kept: dict[str, Any] = {"compression": "gzip", "shuffle": True, "fletcher32": True}
-    group.create_dataset(name, data=value, track_times=False, **(kept if value.ndim else {}))
+def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
+    packed = {"compression": "gzip", "shuffle": True} if value.size else {}
+    return group.create_dataset(name, data=value, track_times=False, **packed)
 
 
-def _read_run(group: h5py.Group) -> RunResult:
+def _put_columns(group: h5py.Group, name: str, columns: Columns) -> None:
+    values = np.concatenate([value.ravel().astype(np.float64) for value in columns.values()])
+    listed = [[name, value.dtype.str, value.shape] for name, value in columns.items()]
+    _put(group, name, values).attrs["columns"] = json.dumps(listed)
+
+
+def _read_run(runs: h5py.Group, name: str) -> RunResult:
+    group = member(runs, name, h5py.Group)
     config = RunConfig.from_json(str(group.attrs["config"]))
-    if config.name != group.name.rpartition("/")[2]:
+    if config.name != name:
         raise InputError(f"{group.name} holds the run {config.name}, of another configuration")
-    arrays = {name: member(group, name, h5py.Dataset)[()] for name in ARRAYS}
-    metrics = member(group, "metrics", h5py.Group)
+    numbers: dict[str, Any] = {name: float(group.attrs[name]) for name in NUMBERS}
+    arrays = _arrays_1 if group.file.attrs["version"] == 1 else _arrays
     return RunResult(
         config=config,
-        history=_columns(group, "history"),
-        metrics={mask: _columns(metrics, mask) for mask in metrics},
         provenance=json.loads(group.attrs["provenance"]),
         warnings=tuple(json.loads(group.attrs["warnings"])),
-        slope=float(group.attrs["slope"]),
-        soft_share=float(group.attrs["soft_share"]),
-        undecided_share=float(group.attrs["undecided_share"]),
-        **{
-            name: value.astype(np.float32) if name in PICTURES else value
-            for name, value in arrays.items()
-        },
+        **numbers,
+        **arrays(group),
     )
 
 
-def _columns(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
+def _arrays(group: h5py.Group) -> dict[str, Any]:
+    metrics: dict[str, Columns] = {}
+    for name, value in _columns(group, "metrics").items():
+        mask, _, column = name.partition("/")
+        metrics.setdefault(mask, {})[column] = value
+    pictures = member(group, "pictures", h5py.Dataset)[()].astype(np.float32)
+    return {
+        "probabilities": member(group, "probabilities", h5py.Dataset)[()],
+        "history": _columns(group, "history"),
+        "metrics": metrics,
+        **{name: np.asarray(group.attrs[name]) for name in SMALL},
+        **dict(zip(PICTURES, pictures, strict=True)),
+    }
+
+
+def _columns(group: h5py.Group, name: str) -> Columns:
+    dataset = member(group, name, h5py.Dataset)
+    listed = json.loads(dataset.attrs["columns"])
+    ends = np.cumsum([math.prod(shape) for _, _, shape in listed])
+    parts = np.split(dataset[()], ends)
+    if len(parts.pop()):
+        raise InputError(f"{dataset.name} holds more values than its columns")
+    return {
+        column: part.astype(kind).reshape(shape)
+        for (column, kind, shape), part in zip(listed, parts, strict=True)
+    }
+
+
+def _arrays_1(group: h5py.Group) -> dict[str, Any]:
+    names = ("probabilities", *SMALL, *PICTURES)
+    arrays = {name: member(group, name, h5py.Dataset)[()] for name in names}
+    metrics = member(group, "metrics", h5py.Group)
+    return {
+        **arrays,
+        **{name: arrays[name].astype(np.float32) for name in PICTURES},
+        "history": _columns_1(group, "history"),
+        "metrics": {mask: _columns_1(metrics, mask) for mask in metrics},
+    }
+
+
+def _columns_1(group: h5py.Group, name: str) -> Columns:
     columns = member(group, name, h5py.Group)
     return {column: np.asarray(member(columns, column, h5py.Dataset)[()]) for column in columns}

@@ -1,14 +1,18 @@
 """What several test files share: the smallest runs, devices, and damaged files."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from loupe_lib.config import RunConfig
+from loupe_lib.files import SEAL_SIZE
 from loupe_lib.images import SPLITS, Images
 from loupe_lib.profiles import profile
 from loupe_lib.scanner import ifft2c, scan
@@ -97,6 +101,15 @@ def cut(path: Path, share: float) -> None:
     """Lose the end of a file."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
+
+
+@contextlib.contextmanager
+def edited(path: Path) -> Iterator[h5py.File]:
+    """Change an HDF5 file as somebody would who knows the format: its seal is broken."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    with open(path, "r+b") as raw:
+        raw.write(b"edited".ljust(SEAL_SIZE, b"\0"))
 
 
 def assert_one_line(message: str) -> None:

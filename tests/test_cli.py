@@ -21,7 +21,7 @@ from loupe_lib.images import read_images, write_images
 from loupe_lib.results import read_results, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sweep import result_file
-from tests.common import assert_one_line, cut, files_in, fixed, smoke
+from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -222,15 +222,15 @@ def damaged(trained, tmp_path):
     for name in ("version", "cut"):
         write_results(trained.results[:1], folder / f"{name}.h5")
     cut(folder / "cut.h5", 0.5)
-    with h5py.File(folder / "version.h5", "r+") as file:
-        file.attrs["version"] = 2
+    with edited(folder / "version.h5") as file:
+        file.attrs["version"] = 3
     small = cohort(48, train=16, validation=4, test=4)
     for name in ("images", "size_40", "outside"):
         write_images(small, folder / f"{name}.h5")
-    with h5py.File(folder / "size_40.h5", "r+") as file:
+    with edited(folder / "size_40.h5") as file:
         del file["test/images"]
         file["test/images"] = np.zeros((4, 40, 40), np.uint16)
-    with h5py.File(folder / "outside.h5", "r+") as file:
+    with edited(folder / "outside.h5") as file:
         del file["test/images"]
         file["test/images"] = np.full((4, 48, 48), np.nan)
     return folder
@@ -264,7 +264,7 @@ MISTAKES = [
     (f"{SWEEP} --accelerations 4,0", "acceleration must be .* at least 1; got 0.0"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
     (f"{SWEEP} --seeds=", "seeds must be at least one; got none"),
-    (f"{SWEEP} --out damaged/version.h5", "format version 2; this program reads 1"),
+    (f"{SWEEP} --out damaged/version.h5", "format version 3; this program reads 1 and 2"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5 is no whole file of format loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
     ("evaluate damaged/cut.safetensors", "is no whole file of format loupe-weights 1"),

@@ -18,7 +18,7 @@ from loupe_lib.images import (
     write_images,
     writing_images,
 )
-from tests.common import random
+from tests.common import edited, random
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_file_of_another_kind_is_refused(tmp_path):
 
 
 def test_file_of_another_version_is_refused(path):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         file.attrs["version"] = 2
     assert refused(path) == f"{path}: format version 2; this program reads 1"
 
@@ -270,7 +270,7 @@ def test_damaged_pixels_are_refused(path):
 
 
 def test_pixels_never_written_are_refused(path):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file["test/images"]
         file["test"].create_dataset("images", (3, 32, 32), np.uint16, chunks=(1, 32, 32))
     assert refused(path) == f"{path}: test/images lacks 3 of its 3 chunks"
@@ -278,7 +278,7 @@ def test_pixels_never_written_are_refused(path):
 
 @pytest.mark.parametrize("name", ["validation", "train/images", "test/volume", "test/names"])
 def test_missing_part_is_refused(path, name):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file[name]
     assert refused(path) == f"{path}: /{name} is missing"
 
@@ -286,7 +286,7 @@ def test_missing_part_is_refused(path, name):
 @pytest.mark.parametrize("name", ["validation", "train/images"])
 def test_links_to_other_files_are_refused(path, tmp_path, name):
     path.with_name("other.h5").write_bytes(path.read_bytes())
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file[name]
         file[name] = h5py.ExternalLink("other.h5", name)
     assert "of the file itself" in refused(path)
@@ -294,13 +294,13 @@ def test_links_to_other_files_are_refused(path, tmp_path, name):
 
 def test_pixels_in_other_files_are_refused(path, tmp_path):
     (tmp_path / "raw").write_bytes(bytes(3 * 32 * 32 * 2))
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file["test/images"]
         file["test"].create_dataset(
             "images", (3, 32, 32), np.uint16, external=[(str(tmp_path / "raw"), 0, 6144)]
         )
     assert "/test/images must be in the file itself" in refused(path)
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file["test/images"]
         layout = h5py.VirtualLayout((3, 32, 32), np.uint16)
         layout[:] = h5py.VirtualSource(file["train/images"])[:3]
@@ -309,7 +309,7 @@ def test_pixels_in_other_files_are_refused(path, tmp_path):
 
 
 def test_sizes_that_disagree_are_refused(path):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         volume = file["train/volume"][:-1]
         del file["train/volume"]
         file["train/volume"] = volume
@@ -317,7 +317,7 @@ def test_sizes_that_disagree_are_refused(path):
 
 
 def test_other_pixels_are_refused(path):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file["train/images"]
         file["train/images"] = np.zeros((20, 32, 32), np.float32)
     assert (
@@ -327,7 +327,7 @@ def test_other_pixels_are_refused(path):
 
 
 def test_volume_in_two_splits_is_refused(path):
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         file["test/names"][0] = file["train/names"][0]
     assert refused(path) == f"{path}: a volume must be in one split; 'colin27-train-000' is in two"
 

@@ -11,8 +11,17 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.config import RunConfig
-from loupe_lib.results import ARRAYS, PICTURES, RunResult, read_results, write_results
-from tests.common import assert_one_line, cut
+from loupe_lib.files import SEAL_SIZE
+from loupe_lib.results import (
+    PICTURES,
+    RunResult,
+    collect_results,
+    collected_names,
+    read_results,
+    write_results,
+)
+from tests.common import assert_one_line, cut, edited
+from tests.conftest import ROOT
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -51,8 +60,7 @@ def test_pictures_are_kept_to_16_bits_and_all_else_in_full(trained, tmp_path):
     old = trained.results[0]
     changed = {
         name: rng.random(getattr(old, name).shape).astype(getattr(old, name).dtype)
-        for name in ARRAYS
-        if name != "shown"
+        for name in ("probabilities", "histogram", *PICTURES)
     }
     result = dataclasses.replace(old, **changed, slope=1 / 3, warnings=("a", "b|c"))
     write_results([result], tmp_path / "one.h5")
@@ -90,6 +98,47 @@ def test_the_same_results_make_the_same_file(trained, path, tmp_path):
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "and_again.h5").read_bytes()
 
 
+def test_runs_are_collected_as_they_are(trained, path, tmp_path):
+    for k, result in enumerate(trained.results):
+        write_results([result], tmp_path / f"{k}.h5")
+    collect_results((tmp_path / f"{k}.h5" for k in range(len(trained.results))), path)
+    assert collected_names(path) == {result.config.name for result in trained.results}
+    read = {result.config: result for result in read_results(path)}
+    for k, result in enumerate(trained.results):
+        assert_same(read[result.config], read_results(tmp_path / f"{k}.h5")[0])
+        assert_same(read[result.config], result)
+
+
+def test_a_file_keeps_the_runs_that_it_has(trained, path, tmp_path):
+    before = read_results(path)
+    result = before[0]
+    write_results([dataclasses.replace(result, slope=1.0)], tmp_path / "other.h5")
+    collect_results([tmp_path / "other.h5"], path)
+    for left, right in zip(before, read_results(path), strict=True):
+        assert_same(left, right)
+
+
+def test_files_of_version_1_are_read_and_collected(tmp_path):
+    first = ROOT / "results" / "reference.h5"
+    with h5py.File(first) as file:
+        assert file.attrs["version"] == 1
+    collect_results([first], tmp_path / "second.h5")
+    for left, right in zip(read_results(first), read_results(tmp_path / "second.h5"), strict=True):
+        assert_same(left, right)
+        assert {name: column.dtype for name, column in left.history.items()} == {
+            name: column.dtype for name, column in right.history.items()
+        }
+
+
+def test_a_damaged_source_is_named_and_the_collected_file_stays(path, tmp_path):
+    source = tmp_path / "damaged.h5"
+    source.write_bytes(path.read_bytes()[:-1])
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=f"{source} is no whole file"):
+        collect_results([source], path)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(path, share):
     cut(path, share)
@@ -97,10 +146,10 @@ def test_a_file_cut_short_is_refused(path, share):
 
 
 def test_other_formats_and_versions_are_refused(path):
-    with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 2
-    assert refused(path) == f"{path}: format version 2; this program reads 1"
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
+        file.attrs["version"] = 3
+    assert refused(path) == f"{path}: format version 3; this program reads 1 and 2"
+    with edited(path) as file:
         file.attrs["format"] = "loupe-images"
     assert refused(path) == f"{path}: not a file of format loupe-results"
 
@@ -112,42 +161,41 @@ def test_what_is_no_results_file_is_refused(tmp_path):
     assert "cannot read" in refused(tmp_path / "nowhere.h5")
 
 
-@pytest.mark.parametrize("name", ["probabilities", "truth", "history/loss", "metrics/topk/psnr"])
-def test_a_flipped_bit_is_noticed(path, name):
-    with h5py.File(path) as file:
-        run = next(iter(file["runs"].values()))
-        chunk = run[name].id.get_chunk_info(0)
-    content = bytearray(path.read_bytes())
-    content[chunk.byte_offset + chunk.size // 2] ^= 1
-    path.write_bytes(content)
-    assert "no whole file of format loupe-results" in refused(path)
+def test_a_flipped_bit_is_noticed_wherever_it_is(path):
+    content = path.read_bytes()
+    for place in range(SEAL_SIZE, len(content), len(content) // 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert refused(path).endswith("its checksum is another")
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "history", "metrics"])
+@pytest.mark.parametrize("name", ["probabilities", "pictures", "history", "metrics"])
 def test_a_missing_member_is_named(path, name):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del next(iter(file["runs"].values()))[name]
     assert f"{name} is missing" in refused(path)
 
 
-@pytest.mark.parametrize("name", ["config", "slope", "provenance", "warnings"])
+@pytest.mark.parametrize("name", ["config", "slope", "shown", "provenance", "warnings"])
 def test_a_missing_attribute_is_refused(path, name):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del next(iter(file["runs"].values())).attrs[name]
     refused(path)
 
 
 def test_a_link_to_another_file_is_refused(trained, path, tmp_path):
     write_results(trained.results[:1], tmp_path / "other.h5")
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         run = next(iter(file["runs"].values()))
-        del run["truth"]
-        run["truth"] = h5py.ExternalLink("other.h5", f"runs/{trained.results[0].config.name}/truth")
-    assert "truth must be a dataset of the file itself" in refused(path)
+        del run["pictures"]
+        name = f"runs/{trained.results[0].config.name}/pictures"
+        run["pictures"] = h5py.ExternalLink("other.h5", name)
+    assert "pictures must be a dataset of the file itself" in refused(path)
 
 
 def test_a_run_under_the_name_of_another_is_refused(path):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         run = next(iter(file["runs"].values()))
         config = json.loads(run.attrs["config"])
         run.attrs["config"] = RunConfig(**(config | {"seed": 9})).to_json()

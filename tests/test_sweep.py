@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 
-import h5py
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -21,7 +20,7 @@ from loupe_lib.profiles import profile
 from loupe_lib.results import RunResult, read_results, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sweep import result_file, results_of, sweep
-from tests.common import files_in, fixed, smoke
+from tests.common import edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -188,7 +187,7 @@ def test_without_a_name_the_collected_file_is_that_of_the_profile(trained, tmp_p
 def test_a_damaged_collected_file_is_refused(trained, tmp_path):
     path = tmp_path / "all.h5"
     write_results(trained.results, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file.attrs["version"] = 7
     with pytest.raises(InputError, match=r"all\.h5: format version 7"):
         results_of(trained.profile, trained.runs, path, progress=False)
