@@ -1,6 +1,7 @@
 """Where a number comes from: code, packages, device, date."""
 
 import hashlib
+import os
 import platform
 from datetime import datetime, timezone
 from functools import cache
@@ -29,6 +30,14 @@ def find_device(name: str | None = None) -> torch.device:
     if name not in here:
         raise InputError(f"device must be one of {', '.join(here)} on this machine; got {name!r}")
     return torch.device(name)
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
 
 
 def device_name(device: torch.device) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import groupby
@@ -19,7 +18,7 @@ from loupe_lib.files import write_file
 from loupe_lib.learner import Learner, PlainLearner
 from loupe_lib.measure import measure
 from loupe_lib.profiles import Profile
-from loupe_lib.provenance import find_device
+from loupe_lib.provenance import cores, find_device
 from loupe_lib.results import RunResult, read_results, write_results
 from loupe_lib.run import Run, write_weights
 from loupe_lib.sources import load_images
@@ -116,17 +115,10 @@ def plan_work(
 
 def _workers(where: torch.device) -> list[str]:
     if where.type == "cpu":
-        return ["cpu"] * _cores()
+        return ["cpu"] * cores()
     if str(where) == "cuda":
         return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     return [str(where)]
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))  # those that this process may use
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
@@ -237,7 +229,7 @@ def _train_claimed(
         learner = learner_for(device)
         train(progressing, images, checkpoints, learner, progress, row)
         # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
-        with ThreadPoolExecutor(_cores(), "", torch.set_num_threads, (1,)) as pool:
+        with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
             results = pool.map(lambda run: measure(run, images.test, learner), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):
             write_file(folder / "config.json", run.config.to_json().encode())

@@ -79,7 +79,7 @@ def test_a_second_training_of_a_configuration_does_nothing(trained):
 
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     configs = trained.profile.configs()[:2]
     together = sweep(configs, tmp_path, progress=False)
     for left, right in zip(together, trained.results, strict=False):

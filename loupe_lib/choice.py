@@ -1,0 +1,184 @@
+"""Which volumes are used, and in which split: chosen by a seed, or taken from a list."""
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loupe_lib.errors import InputError
+from loupe_lib.files import write_file
+from loupe_lib.images import SPLITS
+from loupe_lib.volumes import Volume
+
+LIST_HEADER = "split\tvolume\tslices\tsha256"
+MAX_LIST_BYTES = 64 << 20
+
+Choice = dict[str, list[Volume]]  # split -> its volumes, sorted by name
+
+
+def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> Choice:
+    """Choose whole patients for each split, as near the wanted slices as whole patients allow.
+
+    Patients are put in order by the SHA-256 of ``"SEED PATIENT"``: a shuffle that is the same
+    everywhere, and that files added later do not change. Test, validation and train, in that
+    order, each take from the patients that are left: of the shortest beginning of the order in
+    which some patients have exactly the wanted number of slices, those patients; where there is
+    no such beginning, those whose number of slices is nearest (subset sum, by dynamic
+    programming). Where there are fewer slices than wanted, the three numbers are scaled in
+    proportion; if all slices are wanted, train takes what the others leave.
+
+    Args:
+        volumes: to choose from.
+        split: slices wanted for train, validation and test; or their shares of all slices, if
+            they add up to 1 or less.
+        seed: of the order.
+
+    Returns:
+        The volumes of each split, each split with one patient at least.
+
+    Raises:
+        InputError: if a number is not above 0, or there are fewer patients than splits.
+    """
+    if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
+        found = ",".join(f"{n:g}" for n in split)
+        raise InputError(f"split must be three numbers above 0 (train, validation, test); {found}")
+    patients: dict[str, list[Volume]] = {}
+    for volume in sorted(volumes, key=lambda v: v.name):
+        patients.setdefault(volume.patient, []).append(volume)
+    if len(patients) < len(SPLITS):
+        raise InputError(
+            f"three splits need three patients, since none is in two; there are {len(patients)}"
+        )
+    total = sum(volume.slices for volume in volumes)
+    wanted = dict(zip(SPLITS, wanted_slices(total, split), strict=True))
+    rest = sorted(patients, key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
+    chosen: dict[str, list[str]] = {}
+    for left, name in ((2, "test"), (1, "validation"), (0, "train")):
+        free = rest[: len(rest) - left]  # one patient at least for each split to come
+        sizes = [sum(volume.slices for volume in patients[p]) for p in free]
+        all_left = name == "train" and sum(wanted.values()) > total - 0.5
+        chosen[name] = free if all_left else [free[i] for i in _nearest(sizes, wanted[name])]
+        rest = [p for p in rest if p not in chosen[name]]
+    return {
+        name: sorted((v for p in chosen[name] for v in patients[p]), key=lambda v: v.name)
+        for name in SPLITS
+    }
+
+
+def wanted_slices(total: int, split: Sequence[float]) -> list[float]:
+    """Slices of each split: as asked for, a share, or in proportion if there are too few."""
+    if sum(split) <= 1:
+        return [total * share for share in split]
+    return [n * min(1, total / sum(split)) for n in split]
+
+
+def _nearest(sizes: Sequence[int], wanted: float) -> list[int]:
+    """Indices of some sizes, at least one, whose sum is the nearest to what is wanted."""
+    # Bit n of the k-th number: whether some of the first k sizes add up to n.
+    reachable = [1]
+    mask = (1 << (math.ceil(wanted) + max(sizes) + 1)) - 1  # no larger sum is nearest
+    exact = round(wanted)
+    for size in sizes:
+        reachable.append((reachable[-1] | reachable[-1] << size) & mask)
+        if exact and reachable[-1] >> exact & 1:
+            break
+    sums = [n for n in range(1, reachable[-1].bit_length()) if reachable[-1] >> n & 1]
+    left = min(sums, key=lambda n: (abs(n - wanted), n))
+    taken = []
+    for k in range(len(reachable) - 1, 0, -1):
+        if not reachable[k - 1] >> left & 1:
+            taken.append(k - 1)
+            left -= sizes[k - 1]
+    return taken[::-1]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of a list of volumes."""
+
+    split: str
+    name: str
+    slices: int
+    sha256: str
+
+
+def list_text(listed: Sequence[Listed]) -> str:
+    """A list of volumes: tab-separated, one line a volume, after one of column names."""
+    lines = [f"{v.split}\t{v.name}\t{v.slices}\t{v.sha256}" for v in listed]
+    return "\n".join([LIST_HEADER, *lines, ""])
+
+
+def write_list(listed: Sequence[Listed], path: str | os.PathLike[str]) -> None:
+    """Write a list that `read_list` reads.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    write_file(path, list_text(listed).encode())
+
+
+def read_list(path: str | os.PathLike[str]) -> list[Listed]:
+    """Read a list of volumes.
+
+    Raises:
+        InputError: if it is no such list; the message names the file and the line.
+    """
+    try:
+        if Path(path).stat().st_size > MAX_LIST_BYTES:
+            raise InputError(f"{path}: a list of volumes has at most {MAX_LIST_BYTES} bytes")
+        lines = Path(path).read_text("utf-8").split("\n")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no list of volumes: {error}") from error
+    if lines[0] != LIST_HEADER:
+        raise InputError(f"{path} is no list of volumes: its first line must name the columns")
+    listed: dict[str, Listed] = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line:
+            continue
+        fields = line.split("\t")
+        good = (
+            len(fields) == 4
+            and fields[0] in SPLITS
+            and fields[1] not in listed
+            and fields[2].isdecimal()
+            and len(fields[2]) < 8
+            and len(fields[3]) == 64
+            and set(fields[3]) <= set("0123456789abcdef")
+        )
+        if not good:
+            raise InputError(
+                f"{path}, line {number}: must be a split ({', '.join(SPLITS)}), the name of a "
+                "volume that is not listed twice, its slices and its SHA-256, with tabs between"
+            )
+        listed[fields[1]] = Listed(fields[0], fields[1], int(fields[2]), fields[3])
+    return list(listed.values())
+
+
+def find_listed(volumes: Sequence[Volume], listed: Sequence[Listed], name: str) -> Choice:
+    """The volumes of a list.
+
+    Args:
+        volumes: all that there are.
+        listed: the list.
+        name: of the list, for messages.
+
+    Raises:
+        InputError: if a volume is missing, or a split is empty.
+    """
+    known = {volume.name: volume for volume in volumes}
+    missing = [v.name for v in listed if v.name not in known]
+    if missing:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise InputError(f"{name} lists {missing[0]}{more}, which cannot be found or read here")
+    choice = {
+        split: sorted((known[v.name] for v in listed if v.split == split), key=lambda v: v.name)
+        for split in SPLITS
+    }
+    for split in SPLITS:
+        if not choice[split]:
+            raise InputError(f"{name} lists no volume for {split}")
+    return choice

@@ -1,0 +1,114 @@
+"""From other people's files to an image file: the commands ``data fastmri`` and ``data import``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loupe_lib.choice import Listed, choose, find_listed, read_list, wanted_slices, write_list
+from loupe_lib.conversion import convert, parts_folder
+from loupe_lib.conversion_report import Report
+from loupe_lib.errors import InputError
+from loupe_lib.fastmri_folder import FastMRIFolder
+from loupe_lib.mask import check_size
+from loupe_lib.volumes import LeftOut, Source, Volume
+
+# The paper's: proton density without fat suppression, 2269 slices of 320 x 320.
+PAPER_ACQUISITION = "CORPD_FBK"
+PAPER_SPLIT = (1895, 188, 186)
+PAPER_SIZE = 320
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which volumes to take, and into which split.
+
+    Attributes:
+        split: slices, or shares, of train, validation and test; see
+            :func:`~loupe_lib.choice.choose`.
+        seed: of the choice.
+        from_list: a list of volumes, instead of a choice by split and seed.
+        list_to: file for the list of what was chosen.
+    """
+
+    split: tuple[float, ...]
+    seed: int = 0
+    from_list: Path | None = None
+    list_to: Path | None = None
+
+
+def import_fastmri(
+    root: Path,
+    out: Path,
+    selection: Selection = Selection(PAPER_SPLIT),
+    acquisitions: Sequence[str] = (PAPER_ACQUISITION,),
+    size: int = PAPER_SIZE,
+    is_complex: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Write volumes of a fastMRI folder to an image file.
+
+    Args:
+        root: the folder, with its sub-folders and archives.
+        out: the image file; it appears when it is complete.
+        selection: which volumes.
+        acquisitions: which to choose from; a list says for itself.
+        size: side of the images: a multiple of 16, at least 32.
+        is_complex: whether to keep the measured, complex images of single-coil data.
+        progress: show progress bars.
+
+    Raises:
+        InputError: if there is nothing to choose from, a volume cannot be read or is not the one
+            listed, or the file cannot be written.
+    """
+    source = FastMRIFolder(root, check_size(size), is_complex)
+    found, left_out = source.scan(parts_folder(out), progress)
+    candidates = [v for v in found if v.acquisition in acquisitions or selection.from_list]
+    if found and not candidates:
+        there = ", ".join(sorted({v.acquisition for v in found}))
+        raise InputError(f"acquisition must be one of {there} here; got {', '.join(acquisitions)}")
+    return _import(source, found, candidates, left_out, out, selection, progress)
+
+
+def _import(
+    source: Source,
+    found: Sequence[Volume],
+    candidates: Sequence[Volume],
+    left_out: Sequence[LeftOut],
+    out: Path,
+    selection: Selection,
+    progress: bool,
+) -> Report:
+    if not candidates:
+        why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
+        raise InputError(f"there is no volume that can be used{why}")
+    listed: list[Listed] = []
+    wanted: tuple[float, ...] = ()
+    scaled_from = 0
+    if selection.from_list:
+        listed = read_list(selection.from_list)
+        choice = find_listed(candidates, listed, str(selection.from_list))
+    else:
+        choice = choose(candidates, selection.split, selection.seed)
+        total = sum(volume.slices for volume in candidates)
+        wanted = tuple(wanted_slices(total, selection.split))
+        scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
+    converted = convert(source, choice, out, listed, progress)
+    if selection.list_to:
+        write_list([one.listed for one in converted], selection.list_to)
+    not_used = "not listed" if listed else "not needed"
+    used = {one.volume.name for one in converted}
+    reasons = [
+        LeftOut(v.name, not_used if v in candidates else f"acquisition {v.acquisition}")
+        for v in found
+        if v.name not in used
+    ]
+    return Report(
+        title=source.title,
+        size=source.size,
+        is_complex=source.is_complex,
+        found=tuple(found),
+        converted=tuple(converted),
+        wanted=wanted,
+        scaled_from=scaled_from,
+        left_out=(*left_out, *reasons),
+    )

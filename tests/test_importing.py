@@ -1,0 +1,246 @@
+"""A folder of fastMRI becomes an image file."""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from loupe_lib import InputError, conversion
+from loupe_lib.choice import read_list
+from loupe_lib.conversion import parts_folder
+from loupe_lib.files import digest
+from loupe_lib.images import SPLITS, read_images
+from loupe_lib.importing import Selection, import_fastmri
+from loupe_lib.synthetic_fastmri import write_fastmri
+from tests.common import files_in
+
+SELECTION = Selection((24, 6, 6))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Eight volumes for training, three for validation and one for the test; two acquisitions."""
+    folder = tmp_path_factory.mktemp("fastmri") / "data"
+    write_fastmri(folder, 8, 3, 1, size=48, slices=6)
+    return folder
+
+
+def bring(root: Path, out: Path, selection: Selection = SELECTION, **settings):
+    return import_fastmri(root, out, selection, **{"size": 48, "progress": False, **settings})
+
+
+@pytest.fixture(scope="module")
+def brought(root, tmp_path_factory):
+    """The image file, the list of its volumes, and the report."""
+    folder = tmp_path_factory.mktemp("brought")
+    selection = Selection(SELECTION.split, list_to=folder / "list.tsv")
+    report = bring(root, folder / "knee.h5", selection)
+    return folder / "knee.h5", folder / "list.tsv", report
+
+
+def stored(root: Path, name: str, dataset: str = "reconstruction_esc") -> np.ndarray:
+    with h5py.File(root / f"{name}.h5") as file:
+        return file[dataset][:]
+
+
+def test_images_are_the_stored_reconstructions_divided_by_the_maximum_of_their_volume(
+    root, brought
+):
+    images = read_images(brought[0])
+    for split in SPLITS:
+        found = getattr(images, split)
+        for number, name in enumerate(found.names):
+            wanted = stored(root, name)
+            wanted /= wanted.max()
+            np.testing.assert_allclose(found.images[found.volume == number], wanted, atol=1e-5)
+
+
+def test_only_the_folder_s_fully_sampled_volumes_of_the_acquisition_are_used(root, brought):
+    names = [name for s in SPLITS for name in getattr(read_images(brought[0]), s).names]
+    assert len(names) == 6
+    for name in names:
+        with h5py.File(root / f"{name}.h5") as file:
+            assert file.attrs["acquisition"] == "CORPD_FBK" and "mask" not in file
+
+
+def test_no_patient_is_in_two_splits(root, brought):
+    patients = []
+    for split in SPLITS:
+        names = getattr(read_images(brought[0]), split).names
+        found = set()
+        for name in names:
+            with h5py.File(root / f"{name}.h5") as file:
+                found.add(file.attrs["patient_id"])
+        patients += found
+    assert len(set(patients)) == len(patients) == 4
+
+
+def test_nothing_is_left_beside_the_file(brought):
+    assert sorted(files_in(brought[0].parent)) == ["knee.h5", "list.tsv"]
+
+
+def test_the_report_counts_what_was_used_and_what_was_not(brought):
+    report = brought[2]
+    images = read_images(brought[0])
+    for split in SPLITS:
+        assert report.slices(split) == len(getattr(images, split).images)
+        assert [one.volume.name for one in report.of(split)] == list(getattr(images, split).names)
+    reasons = [one.reason for one in report.left_out]
+    assert reasons.count("undersampled: a file of a test set") == 1
+    assert reasons.count("acquisition CORPDFS_FBK") == 5
+    text = report.to_markdown()
+    assert "| CORPDFS_FBK | 5       | 30     | 0            |" in text
+    assert "| 48 x 48                           | 6       |" in text
+
+
+def test_the_same_folder_gives_the_same_file(root, brought, tmp_path):
+    bring(root, tmp_path / "again.h5")
+    assert digest(tmp_path / "again.h5") == digest(brought[0])
+
+
+def test_another_seed_gives_other_splits(root, brought, tmp_path):
+    found = set()
+    for seed in range(4):
+        report = bring(root, tmp_path / "seed.h5", Selection(SELECTION.split, seed))
+        found.add(tuple(one.listed for one in report.converted))
+    assert len(found) > 1
+
+
+def test_a_list_repeats_a_choice_exactly(root, brought, tmp_path):
+    out, names, _ = brought
+    selection = Selection((1, 1, 1), seed=5, from_list=names, list_to=tmp_path / "again.tsv")
+    bring(root, tmp_path / "again.h5", selection)
+    assert digest(tmp_path / "again.h5") == digest(out)
+    assert (tmp_path / "again.tsv").read_bytes() == names.read_bytes()
+    for line in read_list(names):
+        assert digest(root / f"{line.name}.h5") == line.sha256
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_list_that_the_folder_does_not_match_is_refused(damage, root, brought, tmp_path):
+    listed = read_list(brought[1])
+    shutil.copytree(root, tmp_path / "copy")
+    file = tmp_path / "copy" / f"{listed[0].name}.h5"
+    if damage == "missing":
+        file.unlink()
+        message = f"lists {listed[0].name}, which cannot be found or read here"
+    else:
+        with h5py.File(file, "a") as volume:
+            volume.attrs["norm"] = 1.0
+        message = f"{listed[0].name}.h5 is not the one listed: its SHA-256 is {digest(file)}"
+    with pytest.raises(InputError, match=message):
+        bring(tmp_path / "copy", tmp_path / "out.h5", Selection((1, 1, 1), from_list=brought[1]))
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+def test_archives_give_the_same_file_as_the_folder(suffix, root, brought, tmp_path):
+    (tmp_path / "archives" / "below").mkdir(parents=True)
+    for number, folder in enumerate(["singlecoil_train", "singlecoil_val", "singlecoil_test"]):
+        place = tmp_path / "archives" / ("below" if number else "")
+        mode = {".tar": "w", ".tar.gz": "w:gz", ".tar.xz": "w:xz"}[suffix]
+        with tarfile.open(place / f"knee_{folder}{suffix}", mode) as tar:
+            tar.add(root / folder, folder)
+    before = files_in(tmp_path / "archives")
+    bring(tmp_path / "archives", tmp_path / "knee.h5")
+    assert digest(tmp_path / "knee.h5") == digest(brought[0])
+    assert files_in(tmp_path / "archives") == before  # nothing was unpacked
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archives", "knee.h5"]
+
+
+def test_where_there_are_fewer_slices_the_splits_are_scaled(root, tmp_path):
+    report = bring(root, tmp_path / "knee.h5", Selection((1895, 188, 186)))
+    assert report.scaled_from == 2269
+    assert sum(report.wanted) == pytest.approx(36)
+    assert sum(map(report.slices, SPLITS)) == 36
+    assert "fewer slices than the 2269 asked for" in report.to_markdown()
+
+
+def test_complex_images_are_the_fourier_transforms_of_the_measured_k_space(root, tmp_path):
+    report = bring(root, tmp_path / "complex.h5", is_complex=True)
+    images = read_images(tmp_path / "complex.h5")
+    assert images.is_complex
+    for number, one in enumerate(report.of("train")):
+        found = images.train.images[images.train.volume == number]
+        magnitudes = stored(root, one.volume.name)
+        assert one.maximum == pytest.approx(magnitudes.max(), rel=1e-6)
+        np.testing.assert_allclose(found.abs(), magnitudes / magnitudes.max(), atol=5e-5)
+        # Transformed back to the oversampled image, it is the measured k-space but for what the
+        # crop took away: the middle of the image that k-space itself gives.
+        k = torch.from_numpy(stored(root, one.volume.name, "kspace"))
+        x = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(k, (-2, -1))), (-2, -1))
+        top, left = (x.shape[-2] - 48) // 2, (x.shape[-1] - 48) // 2
+        x = x[:, top : top + 48, left : left + 48] * (k.shape[-2] * k.shape[-1]) ** 0.5
+        np.testing.assert_allclose(found, x / one.maximum, atol=5e-5)
+
+
+def test_multi_coil_files_give_their_stored_root_sum_of_squares(tmp_path):
+    write_fastmri(tmp_path / "data", 4, 2, 0, size=48, slices=2, coils=3)
+    bring(tmp_path / "data", tmp_path / "knee.h5", acquisitions=["CORPD_FBK", "CORPDFS_FBK"])
+    images = read_images(tmp_path / "knee.h5")
+    for number, name in enumerate(images.train.names):
+        wanted = stored(tmp_path / "data", name, "reconstruction_rss")
+        found = images.train.images[images.train.volume == number]
+        np.testing.assert_allclose(found, wanted / wanted.max(), atol=2e-5)
+    with pytest.raises(InputError, match="several coils, and complex images are those of one"):
+        bring(tmp_path / "data", tmp_path / "complex.h5", is_complex=True)
+
+
+def test_multi_coil_data_of_a_single_coil_volume_are_left_out(root, tmp_path):
+    shutil.copytree(root, tmp_path / "data")
+    write_fastmri(tmp_path / "multi", 8, 3, 1, size=48, slices=2, coils=2)
+    for folder in (tmp_path / "multi").iterdir():
+        folder.rename(tmp_path / "data" / folder.name)
+    report = bring(tmp_path / "data", tmp_path / "knee.h5")
+    assert all(one.volume.name.startswith("singlecoil") for one in report.converted)
+    reasons = [one.reason for one in report.left_out]
+    assert reasons.count("its single-coil data are here as well") == 11
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_other_sizes_are_cropped_or_get_zeros_around_them(size, root, brought, tmp_path):
+    bring(root, tmp_path / "knee.h5", size=size)
+    found = read_images(tmp_path / "knee.h5").train.images
+    wanted = read_images(brought[0]).train.images
+    if size == 64:
+        assert not found[:, :8].any() and not found[..., -8:].any()
+        np.testing.assert_allclose(found[:, 8:-8, 8:-8], wanted, atol=1e-5)
+    else:
+        middle = wanted[:6, 8:-8, 8:-8]
+        np.testing.assert_allclose(found[:6], middle / middle.max(), atol=5e-5)
+
+
+def test_stopped_it_goes_on(root, brought, tmp_path, monkeypatch):
+    """Ctrl-C after three volumes: the next call reads only the others."""
+    out = tmp_path / "knee.h5"
+    done: list[str] = []
+    convert = conversion._Conversion._convert
+
+    def stop_after_three(self, opened):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        convert(self, opened)
+        done.append(opened.volume.name)
+
+    monkeypatch.setattr(conversion, "cores", lambda: 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion._Conversion, "_convert", stop_after_three)
+        with pytest.raises(KeyboardInterrupt):
+            bring(root, out)
+    assert not out.exists()
+    assert len(list(parts_folder(out).glob("*.h5"))) == 3
+    read: list[str] = []
+
+    def note(self, opened):
+        read.append(opened.volume.name)
+        convert(self, opened)
+
+    monkeypatch.setattr(conversion._Conversion, "_convert", note)
+    bring(root, out)
+    assert len(read) == 3 and not set(read) & set(done)
+    assert digest(out) == digest(brought[0])
+    assert not parts_folder(out).exists()
