@@ -1,6 +1,8 @@
 """Claim 3: 4S is at least as good as the best fixed slope, without tuning (Fig. 3)."""
 
-from loupe_lib.claims.verdict import Claim
+from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, best, paired, validation_quality
+from loupe_lib.claims.verdict import Claim, Finding, NotRun, compare
+from loupe_lib.results import RunResult
 
 MARGIN = 0.5  # dB
 
@@ -22,4 +24,38 @@ thresholded mask.""",
     short="PSNR of 4S minus that of the slope with the best validation loss (dB), "
     f"margin -{MARGIN:g} dB",
     known=True,
+    arms=f"{FIXED_SLOPES}|4S",
 )
+
+
+def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+    """Put claim 3 to its test, and beside it the choice by test PSNR and the released reading."""
+    findings, sentences = [], []
+    for r in evidence.accelerations:
+        grid = evidence.grid(r)
+        slopes = {
+            "by validation": best(grid, validation_quality),
+            "by test": best(grid, RunResult.psnr),
+        }
+        readings = {"4S": evidence.runs(r, "4S")}
+        try:
+            readings["released 4S"] = evidence.runs(r, "4S released")
+        except NotRun:
+            sentences.append(f"At R = {r:g} the released reading was not run.")
+        for reading, runs in readings.items():
+            for choice, slope in slopes.items():
+                found = compare(
+                    f"{reading} minus best fixed s {choice} (dB)",
+                    r,
+                    paired(runs, grid[slope], RunResult.psnr),
+                    low=-MARGIN,
+                    decides=(reading, choice) == ("4S", "by validation"),
+                    detail=f"s = {slope:g}",
+                )
+                findings.append(found)
+                side = "above" if found.mean > 0 else "below"
+                sentences.append(
+                    f"At R = {r:g} {reading} is {abs(found.mean):.2f} dB {side} s = {slope:g}, the "
+                    f"best {choice}; that it is no worse than the margin is {found.outcome}."
+                )
+    return findings, sentences

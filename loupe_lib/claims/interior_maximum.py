@@ -1,6 +1,10 @@
 """Claim 2: both too low and too high a slope cost image quality (Fig. 3)."""
 
-from loupe_lib.claims.verdict import Claim
+import dataclasses
+
+from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, best, paired
+from loupe_lib.claims.verdict import REFUTED, Claim, Finding, compare
+from loupe_lib.results import RunResult
 
 CLAIM = Claim(
     number=2,
@@ -15,4 +19,28 @@ PSNR minus that of the lowest slope, and minus that of the highest, each paired 
 the best by the number that is then compared favours the claim a little.""",
     short="PSNR of the best fixed slope minus that of the lowest, and of the highest (dB)",
     known=True,
+    arms=FIXED_SLOPES,
 )
+
+
+def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+    """Put claim 2 to its test."""
+    findings, sentences = [], []
+    for r in evidence.accelerations:
+        grid = evidence.grid(r)
+        peak = best(grid, RunResult.psnr)
+        for name, end in (("lowest", min(grid)), ("highest", max(grid))):
+            gain = compare(
+                f"best minus {name} fixed s (dB)",
+                r,
+                paired(grid[peak], grid[end], RunResult.psnr),
+                low=0,
+                detail=f"s = {peak:g} minus s = {end:g}",
+            )
+            findings.append(gain if peak != end else dataclasses.replace(gain, outcome=REFUTED))
+        below, above = findings[-2:]
+        sentences.append(
+            f"At R = {r:g} the best fixed slope is s = {peak:g}: {below.mean:.2f} dB above the "
+            f"lowest ({below.outcome}), {above.mean:.2f} dB above the highest ({above.outcome})."
+        )
+    return findings, sentences

@@ -1,6 +1,10 @@
 """Claim 5: the slope that 4S returns depends on R."""
 
-from loupe_lib.claims.verdict import Claim
+import dataclasses
+import math
+
+from loupe_lib.claims.evidence import Evidence, paired
+from loupe_lib.claims.verdict import REFUTED, SHOWN, UNDECIDED, Claim, Finding, NotTestable, compare
 
 CLAIM = Claim(
     number=5,
@@ -14,4 +18,33 @@ $-\\ln m$ and $\\ln m$, so that R changes nothing of note. The sign is not teste
 gives no reason for it.""",
     short="ln of the slope at the lowest R minus ln of that at the highest",
     known=True,
+    arms="4S",
 )
+
+
+def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+    """Put claim 5 to its test."""
+    if len(evidence.accelerations) < 2:
+        raise NotTestable("it needs two accelerations")
+    low, *_, high = evidence.accelerations
+    runs = {r: evidence.runs(r, "4S") for r in (low, high)}
+    raise_ = math.log(next(iter(runs[low].values())).config.factor)
+    values = paired(runs[low], runs[high], lambda run: math.log(run.slope))
+    part = f"ln s at R = {low:g} minus ln s at R = {high:g}"
+    found = compare(part, None, values, low=-raise_, high=raise_)
+    # Here the region is that of no difference.
+    lowest, highest = found.interval
+    if lowest > 0 or highest < 0:
+        outcome = SHOWN
+    else:
+        outcome = REFUTED if found.outcome == SHOWN else UNDECIDED
+    slopes = {r: sorted(run.slope for run in runs[r].values()) for r in runs}
+    sentences = [
+        f"At R = {r:g} 4S returned s = {', '.join(f'{s:.0f}' for s in slopes[r])}." for r in runs
+    ]
+    sentences.append(
+        f"The ratio of the two, a geometric mean over seeds, is {math.exp(found.mean):.2g}; the "
+        f"interval reaches from {math.exp(lowest):.2g} to {math.exp(highest):.2g}. The paper's is "
+        f"{18800 / 1675:.1f}."
+    )
+    return [dataclasses.replace(found, outcome=outcome)], sentences

@@ -1,6 +1,9 @@
 """Claim 1: a low slope leaves soft masks, a high slope nearly binary ones (Fig. 2)."""
 
-from loupe_lib.claims.verdict import Claim
+import numpy as np
+
+from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, paired
+from loupe_lib.claims.verdict import Claim, Finding, compare
 
 MANY, FEW = 0.10, 0.01  # shares of the entries of M
 
@@ -24,4 +27,27 @@ The first is the paper's own figure, and says little: an entry of $M$ is soft wh
 second can come out either way: it is on $P$ that thresholding acts.""",
     short="soft share of M by slope; undecided share of P, lowest minus highest slope",
     known=True,
+    arms=FIXED_SLOPES,
 )
+
+
+def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+    """Put claim 1 to its test."""
+    findings, sentences = [], []
+    for r in evidence.accelerations:
+        grid = evidence.grid(r)
+        low, high = min(grid), max(grid)
+        soft = {s: [run.soft_share for run in grid[s].values()] for s in (low, high)}
+        undecided = {s: [run.undecided_share for run in grid[s].values()] for s in (low, high)}
+        difference = paired(grid[low], grid[high], lambda run: run.undecided_share)
+        findings += [
+            compare("(1) M soft at the lowest s", r, soft[low], low=MANY, detail=f"s = {low:g}"),
+            compare("(1) M soft at the highest s", r, soft[high], high=FEW, detail=f"s = {high:g}"),
+            compare("(2) P undecided, lowest minus highest s", r, difference, low=0),
+        ]
+        sentences.append(
+            f"At R = {r:g}, {np.mean(soft[low]):.1%} of the entries of M are soft at s = {low:g} "
+            f"and {np.mean(soft[high]):.2%} at s = {high:g}; of the probabilities "
+            f"{np.mean(undecided[low]):.1%} and {np.mean(undecided[high]):.1%} are undecided."
+        )
+    return findings, sentences

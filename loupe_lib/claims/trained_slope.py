@@ -2,7 +2,10 @@
 
 import math
 
-from loupe_lib.claims.verdict import Claim
+import numpy as np
+
+from loupe_lib.claims.evidence import Evidence
+from loupe_lib.claims.verdict import Claim, Finding, compare
 
 GONE = math.log(3)  # below, every entry of M lies between 1/4 and 3/4 whatever P and U are
 
@@ -23,4 +26,31 @@ entries of $M$ near 1/2 is shown for the weights that were kept, those of the lo
 thresholded mask, which may be from any epoch.""",
     short="s after the last epoch minus s after the first; s after the last epoch",
     known=False,
+    arms="trained-slope",
 )
+
+
+def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+    """Put claim 8 to its test."""
+    findings, sentences = [], []
+    for r in evidence.accelerations:
+        runs = evidence.runs(r, "trained-slope").values()
+        last = [float(run.history["slope"][-1]) for run in runs]
+        fall = [float(run.history["slope"][-1] - run.history["slope"][0]) for run in runs]
+        findings += [
+            compare("(1) s, last minus first epoch", r, fall, high=0),
+            compare("(2) s after the last epoch", r, last, high=GONE),
+        ]
+        near = np.mean([near_half(run.histogram) for run in runs])
+        sentences.append(
+            f"At R = {r:g} the trained slope went from {np.mean(last) - np.mean(fall):.3g} to "
+            f"{np.mean(last):.3g}; of the entries of M of the kept weights {near:.1%} lie within a "
+            "quarter of 1/2."
+        )
+    return findings, sentences
+
+
+def near_half(histogram: np.ndarray) -> float:
+    """Share of the entries of M in the bins that lie wholly between 1/4 and 3/4."""
+    edges = np.linspace(0, 1, len(histogram) + 1)
+    return float(histogram[(edges[:-1] >= 0.25) & (edges[1:] <= 0.75)].sum())

@@ -129,13 +129,13 @@ class Verdict:
     Attributes:
         claim: the claim.
         verdict: one of ``VERDICTS``.
-        sentence: what was found, in words.
+        sentences: what was found, in words.
         findings: the comparisons behind it; none where the test was not run.
     """
 
     claim: Claim
     verdict: str
-    sentence: str
+    sentences: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
 
 

@@ -1,0 +1,142 @@
+"""The claims in words: the tables and sentences of their page, in Markdown."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from loupe_lib.claims.baselines import ARMS, Baseline, baselines
+from loupe_lib.claims.evidence import Evidence
+from loupe_lib.claims.tuning_cost import tuning_costs
+from loupe_lib.claims.verdict import CONFIDENCE, SHOWN, Claim, Finding, NotRun, Verdict
+from loupe_lib.report import mean_and_spread
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> str:
+    """A row for each claim; where a test has several comparisons, a line for each."""
+    rows = [
+        "| | claim | test | seeds | | mean | spread | interval | verdict |",
+        "|--:|:--|:--|--:|:--|--:|--:|--:|:--|",
+    ]
+    for verdict in verdicts:
+        shown = [finding for finding in verdict.findings if finding.decides]
+        cells = (
+            str(verdict.claim.number),
+            verdict.claim.title,
+            verdict.claim.short,
+            _lines(shown, lambda f: str(f.seeds)),
+            _lines(shown, _place),
+            _lines(shown, lambda f: number(f.mean)),
+            _lines(shown, lambda f: number(f.deviation)),
+            _lines(shown, lambda f: _interval(f.interval)),
+            f"**{verdict.verdict}**",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def statement(claim: Claim) -> str:
+    """What the paper says, and the test, as they stood before any number."""
+    when = (
+        "written with some results of these runs known"
+        if claim.known
+        else "written before any of its numbers was known"
+    )
+    return f"**The paper says:** {claim.says}\n\n**Test**, {when}:\n\n{claim.test}"
+
+
+def outcome(verdict: Verdict) -> str:
+    """The comparisons of a test, its verdict and what was found."""
+    rows = [
+        f"| | R | | seeds | mean | spread | {CONFIDENCE:.0%} t interval | bootstrap | |",
+        "|:--|--:|:--|--:|--:|--:|--:|--:|:--|",
+    ]
+    for finding in verdict.findings:
+        cells = (
+            finding.part,
+            "" if finding.acceleration is None else f"{finding.acceleration:g}",
+            finding.detail,
+            str(finding.seeds),
+            number(finding.mean),
+            number(finding.deviation),
+            _interval(finding.interval),
+            _interval(finding.bootstrap),
+            finding.outcome if finding.decides else f"({finding.outcome})",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(rows) + "\n\n" if verdict.findings else ""
+    sentences = "\n".join(f"- {sentence}" for sentence in verdict.sentences)
+    return f"{table}**Verdict: {verdict.verdict}.**\n\n{sentences}"
+
+
+def baseline_table(evidence: Evidence) -> str:
+    """A row for each way to choose a mask, at each R, and below it what was not run."""
+    found, missing = baselines(evidence)
+    rows = [
+        "| R | samples | mask | PSNR (dB) | seeds | 4S minus it (dB) "
+        f"| {CONFIDENCE:.0%} interval | |",
+        "|--:|:--|:--|--:|--:|--:|--:|:--|",
+        *map(_baseline, found),
+    ]
+    table = "\n".join(rows) + "\n\n" if found else ""
+    if missing:
+        table += f"**Not run:** {', '.join(missing)}. {evidence.how(ARMS)}"
+    return table
+
+
+def _baseline(baseline: Baseline) -> str:
+    finding = baseline.finding
+    side = "4S is better" if finding.mean > 0 else "it is better"
+    cells = (
+        f"{finding.acceleration:g}",
+        "lines" if baseline.lines else "points",
+        baseline.name,
+        mean_and_spread(baseline.psnr),
+        str(finding.seeds),
+        number(finding.mean),
+        _interval(finding.interval),
+        side if finding.outcome == SHOWN else "no difference shown",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def cost_table(evidence: Evidence) -> str:
+    """What a search over fixed slopes and one run of 4S take, and what they reach."""
+    try:
+        costs = tuning_costs(evidence)
+    except NotRun as error:
+        return f"**Not run:** {error}."
+    rows = [
+        "| R | slope | trainings | epochs | seconds | PSNR (dB) |",
+        "|--:|:--|--:|--:|--:|--:|",
+        *(
+            f"| {c.acceleration:g} | {c.way} | {c.trainings} | {c.epochs} | {c.seconds:.0f} "
+            f"| {mean_and_spread(c.psnr)} |"
+            for c in costs
+        ),
+    ]
+    return "\n".join(rows)
+
+
+def number(value: float) -> str:
+    """Three digits; a hyphen for what does not exist."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    low, high = map(number, ends)
+    return low if np.isnan(ends).all() else f"{low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}"
+
+
+def _place(finding: Finding) -> str:
+    """R, or what is compared in its stead, and which part of the test; on one line."""
+    name, colon, _ = finding.part.partition(":")
+    part = finding.part[:3] if finding.part.startswith("(") else name * bool(colon)
+    r = "" if finding.acceleration is None else f"R = {finding.acceleration:g}"
+    return f"{r} {part}".strip().replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _lines(findings: Sequence[Finding], cell: Callable[[Finding], str]) -> str:
+    return "<br>".join(map(cell, findings))

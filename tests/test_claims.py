@@ -1,0 +1,506 @@
+"""Every claim's test, on results made so that each verdict must come out, and on real runs."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loupe_lib.claims import adapted_masks, settings, trained_slope
+from loupe_lib.claims.baselines import baselines
+from loupe_lib.claims.evidence import Evidence
+from loupe_lib.claims.judgement import judge
+from loupe_lib.claims.tuning_cost import tuning_costs
+from loupe_lib.claims.verdict import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    NOT_RUN,
+    NOT_TESTABLE,
+    REFUTED,
+    SHOWN,
+    UNDECIDED,
+    NotRun,
+    Verdict,
+)
+from loupe_lib.profiles import Profile, profile
+from loupe_lib.results import RunResult
+from tests.common import dft2, uncentre
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+SLOPES = (20, 200, 2000)
+
+
+class World:
+    """A result for every arm of the claims at R = 4 and 8, three seeds, all equal at first.
+
+    Made from one real run: a test changes what it is about, by arm, R and seed.
+    """
+
+    def __init__(self, template: RunResult) -> None:
+        self.profile: Profile = profile(
+            "claims-smoke", accelerations=[4, 8], slopes=SLOPES, seed=[0, 1, 2]
+        )
+        self.runs = {
+            (arm.name, r, seed): dataclasses.replace(
+                template, config=self.profile.config(arm, r, seed), warnings=()
+            )
+            for arm in self.profile.arms
+            for r in (4, 8)
+            for seed in (0, 1, 2)
+        }
+        self.put(psnr=lambda key: 30 + key[2], slope=lambda key: 200.0)
+
+    def put(self, pattern: str = ".*", r: int | None = None, **values: Any) -> "World":
+        """Change results. A value may be a function of (arm, R, seed), or one for each seed."""
+        for key, run in self.runs.items():
+            if re.fullmatch(pattern, key[0]) and r in (None, key[1]):
+                given = {name: _value(value, key) for name, value in values.items()}
+                self.runs[key] = _changed(run, **given)
+        return self
+
+    def drop(self, pattern: str, seeds: tuple[int, ...] = (0, 1, 2)) -> "World":
+        self.runs = {
+            key: run
+            for key, run in self.runs.items()
+            if not (re.fullmatch(pattern, key[0]) and key[2] in seeds)
+        }
+        return self
+
+    def evidence(self, images: Any = None) -> Evidence:
+        return Evidence(self.runs.values(), self.profile, images)
+
+    def verdict(self, number: int, images: Any = None) -> Verdict:
+        (found,) = (v for v in judge(self.evidence(images)) if v.claim.number == number)
+        return found
+
+
+def _value(value: Any, key: tuple[str, int, int]) -> Any:
+    if callable(value):
+        return value(key)
+    return value[key[2]] if isinstance(value, tuple) and len(value) == 3 else value
+
+
+def _changed(run: RunResult, **values: Any) -> RunResult:
+    """Fields of a result, or: psnr of all masks, topk, relaxed, kept (over budget), loss, path."""
+    metrics = {mask: dict(found) for mask, found in run.metrics.items()}
+    history = dict(run.history)
+    for name in ("psnr", "topk", "relaxed"):
+        if name in values:
+            for mask in metrics if name == "psnr" else [name]:
+                metrics[mask]["psnr"] = np.full(16, values[name])
+            del values[name]
+    if "kept" in values:
+        kept = values.pop("kept")
+        achieved = run.config.acceleration / kept if kept else np.inf
+        metrics["threshold"]["achieved_acceleration"] = np.array(achieved)
+    if "loss" in values:
+        history["loss"] = np.array([1.0, values.pop("loss"), 0.9])
+    if "path" in values:
+        history["slope"] = np.array(values.pop("path"))
+    return dataclasses.replace(run, metrics=metrics, history=history, **values)
+
+
+NOISE = (-5.0, 0.0, 5.0)  # an interval of 12.4 to either side
+
+
+@pytest.fixture
+def world(trained) -> World:
+    return World(trained.results[4])
+
+
+@pytest.fixture(scope="module")
+def shape(images) -> np.ndarray:
+    """(N, N) mean power spectrum of the training images, centred, by the definition of the DFT."""
+    return uncentre((np.abs(dft2(images.train.images.double().numpy())) ** 2).mean(0))
+
+
+def outcomes(verdict: Verdict, part: str = "") -> list[str]:
+    return [f.outcome for f in verdict.findings if f.part.startswith(part)]
+
+
+@pytest.mark.parametrize(
+    ("soft", "undecided", "verdict"),
+    [
+        ((0.2, 1e-4), (0.5, 0.1), HOLDS),
+        ((0.2, 1e-4), (0.1, 0.5), IN_PART),
+        ((0.05, 0.05), (0.1, 0.5), DOES_NOT_HOLD),
+        ((0.2, 0.05), (0.1, 0.5), IN_PART),
+    ],
+)
+def test_claim_1_asks_for_soft_masks_at_low_slopes_alone(world, soft, undecided, verdict):
+    for slope, m, p in zip(("s=20", "s=2000"), soft, undecided, strict=True):
+        world.put(slope, soft_share=m, undecided_share=p)
+    found = world.verdict(1)
+    assert found.verdict == verdict
+    assert outcomes(found, "(2)") == [SHOWN if undecided[0] > undecided[1] else REFUTED] * 2
+    assert f"{undecided[0]:.1%} and {undecided[1]:.1%} are undecided" in " ".join(found.sentences)
+
+
+@pytest.mark.parametrize(
+    ("psnr", "verdict", "words"),
+    [
+        ((30, 33, 25), HOLDS, "best fixed slope is s = 200: 3.00 dB above"),
+        ((33, 30, 25), IN_PART, "best fixed slope is s = 20: 0.00 dB above the lowest (refuted)"),
+        ((25, 30, 33), IN_PART, "s = 2000: 8.00 dB above the lowest (shown), 0.00 dB above"),
+        ((30, 30, 30), DOES_NOT_HOLD, "s = 20: 0.00 dB above the lowest (refuted)"),
+    ],
+)
+def test_claim_2_asks_for_a_maximum_inside(world, psnr, verdict, words):
+    for slope, value in zip(SLOPES, psnr, strict=True):
+        world.put(f"s={slope}", psnr=lambda key, value=value: value + key[2])
+    found = world.verdict(2)
+    assert found.verdict == verdict and words in " ".join(found.sentences)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ((0.0, 0.0, 0.0), HOLDS),
+        ((-0.4, -0.4, -0.4), HOLDS),  # within the margin
+        ((-0.6, -0.6, -0.6), DOES_NOT_HOLD),
+        (NOISE, NOT_TESTABLE),
+    ],
+)
+def test_claim_3_has_a_margin_of_half_a_decibel(world, gains, verdict):
+    world.put("4S", psnr=tuple(30 + seed + gain for seed, gain in enumerate(gains)))
+    assert world.verdict(3).verdict == verdict
+
+
+def test_claim_3_may_hold_at_one_acceleration_alone(world):
+    world.put("4S", r=8, psnr=20.0)
+    found = world.verdict(3)
+    assert found.verdict == IN_PART
+    assert outcomes(found, "4S minus best fixed s by validation") == [SHOWN, REFUTED]
+
+
+def test_claim_3_tunes_by_validation_and_shows_the_choice_by_test_beside(world):
+    world.put("s=20", loss=0.1, psnr=28.0).put("s=2000", loss=0.2, psnr=36.0)
+    world.put("4S", psnr=28.0)
+    found = world.verdict(3)
+    assert found.verdict == HOLDS
+    by_test = [f for f in found.findings if f.part == "4S minus best fixed s by test (dB)"]
+    assert [f.detail for f in by_test] == ["s = 2000"] * 2
+    assert [f.mean for f in by_test] == [-8, -8] and not any(f.decides for f in by_test)
+
+
+def test_claim_3_pairs_by_seed(world):
+    for arm in ("4S", "s=.*"):
+        world.put(arm, psnr=(10.0, 30.0, 50.0))
+    (first, *_) = world.verdict(3).findings
+    assert first.values == (0, 0, 0) and first.interval == (0, 0)
+
+
+def test_claim_3_shows_the_released_reading_without_a_vote(world):
+    world.put("4S released", psnr=10.0)
+    found = world.verdict(3)
+    assert found.verdict == HOLDS
+    released = [f for f in found.findings if f.part.startswith("released")]
+    assert [f.outcome for f in released] == [REFUTED] * 4 and not any(f.decides for f in released)
+    world.drop("4S released", seeds=(1,))
+    assert world.verdict(3).verdict == HOLDS
+    assert "the released reading was not run" in " ".join(world.verdict(3).sentences)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """From 0 for the lowest to 1 for the highest."""
+    return np.argsort(np.argsort(values, axis=None)).reshape(values.shape) / (values.size - 1)
+
+
+def top(values: np.ndarray, r: int) -> np.ndarray:
+    """The mask of the largest N*N/R values."""
+    order = np.argsort(-values, axis=None, kind="stable")[: round(values.size / r)]
+    mask = np.zeros(values.size, np.float32)
+    mask[order] = 1
+    return mask.reshape(values.shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "verdict", "parts"),
+    [
+        (top, HOLDS, (SHOWN, SHOWN, SHOWN)),
+        (lambda shape, r: top(-shape, r), IN_PART, (SHOWN, REFUTED, REFUTED)),
+        # Its order is that of the spectrum, but nothing is decided.
+        (lambda shape, r: 1 / r + 1e-3 * (ranks(shape) - 0.5), IN_PART, (REFUTED, SHOWN, SHOWN)),
+    ],
+)
+def test_claim_4_asks_for_binary_and_adapted_masks(world, images, shape, make, verdict, parts):
+    rng = np.random.default_rng(0)
+    for key in world.runs:
+        r = key[1]
+        if key[0] == "s=2000":
+            world.runs[key] = _changed(
+                world.runs[key], probabilities=rng.random(shape.shape, np.float32)
+            )
+        elif key[0] == "4S":
+            world.runs[key] = _changed(
+                world.runs[key], probabilities=make(shape, r).astype(np.float32)
+            )
+    found = world.verdict(4, images)
+    assert found.verdict == verdict
+    assert tuple(outcomes(found)) == parts * 2
+
+
+def test_energy_and_correlation_are_those_of_the_definitions(world, images, shape):
+    run = world.runs["4S", 4, 0]
+    np.testing.assert_allclose(adapted_masks.mean_power(images.train.images), shape, rtol=1e-3)
+    p = run.probabilities
+    taken = top(p, 4).astype(bool)
+    assert adapted_masks.energy_share(run, shape) == pytest.approx(shape[taken].sum() / shape.sum())
+    expected = np.corrcoef(ranks(p).ravel(), ranks(shape).ravel())[0, 1]
+    assert adapted_masks.spectrum_correlation(shape)(run) == pytest.approx(expected, abs=1e-4)
+    flat = np.ones_like(shape)
+    assert adapted_masks.random_share(run, flat) == pytest.approx(0.25)
+    binary = np.where(p > 0.5, 1, 0)
+    assert adapted_masks.distance_from_binary(run) == pytest.approx(4 * np.mean(abs(p - binary)))
+
+
+def test_claim_4_needs_the_images(world):
+    found = world.verdict(4)
+    assert found.verdict == NOT_TESTABLE and "images" in found.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "verdict"),
+    [
+        ((1000.0, 1100.0, 1200.0), HOLDS),
+        ((200.0, 200.0, 200.0), DOES_NOT_HOLD),  # the same slope at both
+        ((210.0, 190.0, 200.0), DOES_NOT_HOLD),  # less than one raise apart
+        ((20.0, 200.0, 2000.0), NOT_TESTABLE),
+    ],
+)
+def test_claim_5_compares_the_slopes_that_were_returned(world, slopes, verdict):
+    world.put("4S", r=4, slope=slopes)
+    found = world.verdict(5)
+    assert found.verdict == verdict
+    geometric = math.exp(np.mean(np.log(slopes))) / 200
+    assert f"geometric mean over seeds, is {geometric:.2g};" in found.sentences[-1]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "shrunk", "kept", "verdict"),
+    [
+        (33.0, 30.0, 1.0, HOLDS),
+        (33.0, 29.0, 1.05, HOLDS),  # thresholding may also gain
+        (30.5, 30.0, 1.0, IN_PART),
+        (30.5, 31.0, 0.0, DOES_NOT_HOLD),  # an empty mask
+        (33.0, 31.0, 1.2, IN_PART),
+    ],
+)
+def test_claim_6_asks_what_thresholding_costs(world, lowest, shrunk, kept, verdict):
+    world.put(psnr=30.0).put("s=20", relaxed=lowest).put("4S", relaxed=shrunk, kept=kept)
+    found = world.verdict(6)
+    assert found.verdict == verdict
+    assert [f.mean for f in found.findings][:3] == pytest.approx([lowest - 30, shrunk - 30, kept])
+
+
+def test_claim_7_sets_the_spread_over_settings_against_that_over_seeds(world):
+    assert world.verdict(7).verdict == HOLDS  # settings change nothing, seeds do
+    world.put("4S m=.*", psnr=lambda key: {"1.2": 10, "2": 20, "3": 40}[key[0][5:]] + 0.1 * key[2])
+    found = world.verdict(7)
+    assert found.verdict == IN_PART
+    assert outcomes(found, "spread over m ") == [REFUTED] * 2
+    assert outcomes(found, "spread over p ") == [SHOWN] * 2
+    for pattern in ("4S p=.*", "4S s0=.*"):
+        world.put(pattern, psnr=lambda key: 20 * len(key[0]) + float(key[0][-1]))
+    assert world.verdict(7).verdict == DOES_NOT_HOLD
+
+
+def test_claim_7_is_undecided_where_chance_could_do_it(world):
+    # Settings a little further apart than seeds, in another order with each seed.
+    noise = {"4S": (30, 28, 29), "4S p=4": (28, 30, 29), "4S p=16": (32, 30, 31)}
+    noise["4S p=40"] = (30, 32, 31)
+    for arm, psnr in noise.items():
+        world.put(re.escape(arm), psnr=tuple(map(float, psnr)))
+    ratio, probability = settings.spread(np.array(list(noise.values()), float))
+    assert ratio == pytest.approx(math.sqrt(4 / 3)) and probability > settings.LEVEL
+    assert outcomes(world.verdict(7), "spread over p ") == [UNDECIDED] * 2
+
+
+def test_the_f_test_compares_two_linear_models():
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(4, 3)) + np.arange(4)[:, None]
+    setting, seed = (index.ravel() for index in np.indices(values.shape))
+
+    def residual(*factors: np.ndarray) -> float:
+        columns = [np.eye(factor.max() + 1)[factor] for factor in factors]
+        design = np.hstack([np.ones((12, 1)), *columns])
+        fit = design @ np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+        return float(np.square(values.ravel() - fit).sum())
+
+    both, seeds_alone = residual(setting, seed), residual(seed)
+    f = ((seeds_alone - both) / 3) / (both / 6)
+    # The tail of F by drawing it, as ratios of mean squares of normal numbers.
+    draws = rng.normal(size=(9, 400_000))
+    drawn = np.square(draws[:3]).mean(0) / np.square(draws[3:]).mean(0)
+    ratio, probability = settings.spread(values)
+    assert probability == pytest.approx((drawn > f).mean(), abs=2e-3)
+    within = np.sqrt(np.mean([np.var(row, ddof=1) for row in values]))
+    assert ratio == pytest.approx(np.std(values.mean(1), ddof=1) / within)
+
+
+def test_settings_that_agree_to_the_last_digit_do_not_divide_by_nothing():
+    assert settings.spread(np.array([[1.0, 2.0, 3.0]] * 4)) == (0, 1)
+    assert settings.spread(np.array([[1.0] * 3, [2.0] * 3])) == (math.inf, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        ([200.0, 50.0, 0.4], HOLDS),
+        ([200.0, 150.0, 100.0], IN_PART),
+        ([200.0, 200.0, 200.0], DOES_NOT_HOLD),
+        ([200.0, 210.0, 230.0], DOES_NOT_HOLD),
+    ],
+)
+def test_claim_8_asks_whether_a_trained_slope_falls_to_nothing(world, path, verdict):
+    world.put("trained-slope", path=path)
+    assert world.verdict(8).verdict == verdict
+
+
+def test_below_ln_3_every_entry_of_m_is_near_one_half():
+    p, u = np.meshgrid(np.linspace(0, 1, 101), np.linspace(0, 1, 101))
+    m = 1 / (1 + np.exp(-trained_slope.GONE * (p - u)))
+    assert m.min() == pytest.approx(0.25) and m.max() == pytest.approx(0.75)
+
+
+def test_near_half_counts_the_bins_between_a_quarter_and_three_quarters():
+    histogram = np.arange(50.0)
+    # 50 bins of 0.02: those from 0.26 to 0.74
+    assert trained_slope.near_half(histogram) == sum(range(13, 37))
+
+
+REFERENCE_CLAIMS = (1, 2, 3, 5, 6)
+
+
+@pytest.mark.parametrize("number", [*REFERENCE_CLAIMS, 4, 7, 8])
+def test_fewer_than_three_seeds_are_no_test(world, images, number):
+    arms = {v.claim.number: v.claim.arms for v in judge(world.evidence(images))}
+    world.drop(arms[number], seeds=(2,))
+    found = world.verdict(number, images)
+    assert found.verdict == NOT_RUN and not found.findings
+    assert "2 of 3 seeds" in found.sentences[0]
+
+
+def test_what_was_not_run_comes_with_the_command_that_runs_it(world):
+    world.drop("4S m=2|4S m=3|trained-slope")
+    sentences = world.verdict(7).sentences
+    assert "4S m=2 at R = 4 has 0 of 3 seeds" in sentences[0]
+    assert (
+        '`python -m loupe_lib sweep --profile claims-smoke --arms "4S m=2,4S m=3" '
+        "--seeds 0,1,2 --out results/claims-smoke.h5`" in sentences[1]
+    )
+    assert '--arms "trained-slope"' in world.verdict(8).sentences[1]
+
+
+def test_a_profile_without_the_arms_says_so(world):
+    evidence = Evidence(world.runs.values(), profile("smoke", accelerations=[4, 8], slopes=SLOPES))
+    found = {verdict.claim.number: verdict for verdict in judge(evidence)}
+    assert found[3].verdict == HOLDS
+    assert found[7].verdict == found[8].verdict == NOT_RUN
+    assert found[8].sentences[1] == "The profile 'smoke' has no such runs."
+
+
+def test_nothing_at_all_is_not_run():
+    evidence = Evidence([], profile("claims"))
+    for verdict in judge(evidence):
+        assert verdict.verdict == NOT_RUN and not verdict.findings
+
+
+def test_one_slope_or_one_acceleration_is_not_enough(world):
+    single = profile("claims-smoke", accelerations=[4], slopes=[20], seed=[0, 1, 2])
+    found = {v.claim.number: v for v in judge(Evidence(world.runs.values(), single))}
+    assert found[2].verdict == NOT_RUN and "fixed slopes: 1" in found[2].sentences[0]
+    assert found[5].verdict == NOT_TESTABLE
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_number_that_is_none_leaves_the_claim_untested(world, number):
+    world.put("s=200", r=4, psnr=(math.nan, 33.0, 34.0), loss=0.01)
+    world.put("s=200", r=8, psnr=(35.0, 33.0, 34.0), loss=0.01)
+    found = world.verdict(number)
+    if number == 3:  # by validation it is the best
+        assert found.verdict == NOT_TESTABLE and "no finite number" in found.sentences[0]
+    else:  # it cannot be the best
+        assert "At R = 4 the best fixed slope is s = 20:" in " ".join(found.sentences)
+
+
+def test_runs_with_a_warning_count_and_both_verdicts_are_given(world):
+    """A collapse at the highest slope bears claim 2 out; without it too few seeds are left."""
+    world.put("s=20", psnr=30.0).put("s=200", psnr=33.0).put("s=2000", psnr=(10.0, 29.0, 29.0))
+    world.put("s=2000", r=4, warnings=lambda key: ("collapsed mask",) * (key[2] == 0))
+    with_all = world.verdict(2)
+    assert with_all.verdict == IN_PART
+    assert with_all.sentences[-1] == (
+        "Of its runs 1 carry a warning (R=4 s=2000 seed 0); without them: too few seeds are left."
+    )
+
+
+def test_without_its_warned_seeds_a_claim_is_judged_again(world):
+    world.profile = dataclasses.replace(world.profile, seeds=(0, 1, 2, 3))
+    for key, run in list(world.runs.items()):
+        if key[2] == 2:
+            arm = next(arm for arm in world.profile.arms if arm.name == key[0])
+            config = world.profile.config(arm, key[1], 3)
+            world.runs[key[0], key[1], 3] = dataclasses.replace(run, config=config)
+    for r in (4, 8):
+        collapsed = _changed(world.runs["4S", r, 3], psnr=10.0, warnings=("collapsed mask",))
+        world.runs["4S", r, 3] = collapsed
+    found = world.verdict(3)
+    assert found.verdict == NOT_TESTABLE  # one seed 22 dB below
+    assert found.sentences[-1].endswith("without them: *holds*.")
+    assert found.findings[0].seeds == 4
+
+
+def test_runs_of_other_sizes_are_left_out(world):
+    foreign = [
+        dataclasses.replace(run, config=dataclasses.replace(run.config, size=48))
+        for run in world.runs.values()
+    ]
+    assert judge(Evidence(foreign, world.profile))[2].verdict == NOT_RUN
+
+
+def test_baselines_are_compared_at_the_exact_budget_seed_by_seed(world):
+    world.put("4S", topk=(31.0, 33.0, 35.0), psnr=50.0)
+    world.put("4S", topk=(31.0, 33.0, 35.0))
+    world.put("disc", topk=(30.0, 31.0, 32.0))
+    world.put("4S lines", topk=25.0).put("disc lines", topk=(27.0, 27.0, 27.0))
+    found, missing = baselines(world.evidence())
+    assert missing == []
+    disc = [b for b in found if b.name == "disc"]
+    assert [b.finding.acceleration for b in disc] == [4, 8]
+    assert disc[0].finding.values == (1, 2, 3) and disc[0].psnr == (30, 31, 32)
+    assert disc[0].finding.outcome == UNDECIDED  # -0.48 to 4.48
+    lines = next(b for b in found if b.name == "disc lines")
+    assert lines.lines and lines.finding.mean == -2 and lines.finding.outcome == SHOWN
+    assert not any(b.finding.decides for b in found)
+
+
+def test_the_grid_among_the_baselines_is_tuned_by_validation(world):
+    world.put("s=2000", loss=0.001, topk=20.0).put("s=20 lines", loss=0.001, topk=21.0)
+    found, _ = baselines(world.evidence())
+    assert {b.psnr for b in found if b.name == "s fixed by a grid"} == {(20, 20, 20)}
+    assert {b.psnr for b in found if b.name == "s fixed by a grid lines"} == {(21, 21, 21)}
+
+
+def test_a_baseline_that_was_not_run_is_named(world):
+    world.drop("tanh").drop("4S lines", seeds=(0,))
+    found, missing = baselines(world.evidence())
+    assert missing == ["tanh", "s fixed by a grid lines"] + [
+        f"{name} lines" for name in ("spectrum", "gaussian", "disc", "uniform")
+    ]
+    assert not any(b.lines or b.name == "tanh" for b in found)
+
+
+def test_tuning_costs_every_training_of_the_grid(world):
+    world.put("s=200", loss=0.01, psnr=35.0).put("4S", loss=0.5, psnr=36.0)
+    epochs = len(world.runs["4S", 4, 0].history["loss"])
+    grid, shrunk, *_ = tuning_costs(world.evidence())
+    assert (grid.trainings, grid.epochs, grid.psnr) == (3, 3 * epochs, (35, 35, 35))
+    assert (shrunk.trainings, shrunk.epochs, shrunk.psnr) == (1, epochs, (36, 36, 36))
+    assert grid.seconds == pytest.approx(3 * shrunk.seconds)
+    with pytest.raises(NotRun):
+        tuning_costs(world.drop("s=20").evidence())
