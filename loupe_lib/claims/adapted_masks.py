@@ -73,13 +73,13 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
 
 
 def mean_power(images: Tensor) -> np.ndarray:
-    """(N, N) mean of |F x|^2 over (n, N, N) images, centred."""
+    """(N, N) mean power ``|F x|^2`` over (n, N, N) images, centred."""
     k = torch.fft.fft2(images, norm="ortho")
     return torch.fft.fftshift(k.abs().square().mean(0)).numpy()
 
 
 def distance_from_binary(run: RunResult) -> float:
-    """Mean of |P - [P > 0.5]|, as a share of the budget 1/R."""
+    """Mean of ``|P - [P > 0.5]|``, as a share of the budget 1/R."""
     p = run.probabilities
     return float(np.abs(p - (p > 0.5)).mean() * run.config.acceleration)
 
