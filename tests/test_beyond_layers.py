@@ -133,13 +133,13 @@ def test_the_slope_is_a_buffer_that_4s_raises(layer):
     [
         *((lambda k=k: PixelMask(64, k), f"k must be 1 to 64.*{k}") for k in (0, 65, -1)),
         *(
-            (lambda s=s, kind=kind: kind(s), f"slope must be a finite number above 0; got {s}")
+            (lambda s=s, kind=kind: kind(s), f"slope must be finite and above 0; got {s}")
             for s in (0, -1, float("nan"), float("inf"))
             for kind in (lambda s: PixelMask(64, 10, s), lambda s: LocalBinaryConv2d(1, 4, s))
         ),
-        (lambda: LocalBinaryConv2d(0, 4), "in_channels.*at least 1"),
-        (lambda: LocalBinaryConv2d(1, 0), "filters.*at least 1"),
-        (lambda: LocalBinaryConv2d(1, 4, side=0), "side.*at least 1"),
+        (lambda: LocalBinaryConv2d(0, 4), r"positive; got \(4, 0, 3, 3\)"),
+        (lambda: LocalBinaryConv2d(1, 0), r"positive; got \(0, 1, 3, 3\)"),
+        (lambda: LocalBinaryConv2d(1, 4, side=0), r"positive; got \(4, 1, 0, 0\)"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, said):

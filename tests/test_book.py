@@ -15,13 +15,13 @@ from tests.conftest import ROOT, Book
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
 
-from tools.build_book import BuildError, render  # noqa: E402
+from tools.build_book import FROM_KEPT, BuildError, render  # noqa: E402
 from tools.preamble import repository_url  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 PROSE = ("intro", "method", "reproduce", "differences", "versions", "api", "bibliography")
-NOTEBOOKS = ("data", "fig1", "fig2", "fig3", "fig4")
+NOTEBOOKS = ("beyond", "data", "fig1", "fig2", "fig3", "fig4")
 PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in NOTEBOOKS)]
 BROWSERS = (
     "chromium",
@@ -89,7 +89,8 @@ def test_versions_page_has_versions_device_and_times(book: Book) -> None:
     text = re.sub(r"<[^>]+>", " ", _read(book, "book/versions"))
     assert torch.__version__ in text
     for name in NOTEBOOKS:
-        assert re.search(rf"{name}, own smoke\s+\d+\.\d s", text), name
+        label = "kept" if name in FROM_KEPT else "own smoke"
+        assert re.search(rf"{name}, {label}\s+\d+\.\d s", text), name
 
 
 def test_a_fault_in_a_page_fails_the_build(book: Book, tmp_path: Path) -> None:

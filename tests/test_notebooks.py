@@ -15,6 +15,7 @@ from tests.conftest import ROOT, Book
 nbformat = pytest.importorskip("nbformat", reason="the book's tools are not installed")
 pytest.importorskip("papermill", reason="the book's tools are not installed")
 
+from tools.build_book import FROM_KEPT  # noqa: E402
 from tools.notebooks import NotebookError, execute, page  # noqa: E402
 from tools.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
 
@@ -22,8 +23,8 @@ SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMES = [path.stem for path in SOURCES]
 
 
-def test_every_figure_has_its_notebook() -> None:
-    assert NAMES == ["data", "fig1", "fig2", "fig3", "fig4"]
+def test_every_page_has_its_notebook() -> None:
+    assert NAMES == ["beyond", "data", "fig1", "fig2", "fig3", "fig4"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
@@ -39,10 +40,13 @@ def test_notebook_in_git_is_clean_and_knows_the_repository(source: Path) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_executed_notebook_passes_nbval(book: Book, tmp_path: Path, name: str) -> None:
     # nbval cannot set parameters: it runs what papermill executed with those of `smoke`.
-    executed = shutil.copy(book.output / "executed" / f"{name}.own smoke.ipynb", tmp_path)
+    label = "kept" if name in FROM_KEPT else "own smoke"
+    executed = shutil.copy(book.output / "executed" / f"{name}.{label}.ipynb", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     # Where the smoke runs are: nothing is trained a second time.
     (tmp_path / "runs").symlink_to(book.output.parent / "runs")
+    if name in FROM_KEPT:
+        (tmp_path / "results").symlink_to(ROOT / "results")
     done = subprocess.run(
         [
             sys.executable,

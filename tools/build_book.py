@@ -30,6 +30,8 @@ from tools.preamble import ROOT
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 # Drawn from results alone; the others need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
+# These know no profile: they read kept files, where they are, and are shown once.
+FROM_KEPT = {"beyond": (ROOT / "results" / "beyond.json",)}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 REFERENCE = ROOT / "results" / "reference.h5"
 
@@ -84,6 +86,11 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
         return notebook
 
     for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if source.stem in FROM_KEPT:
+            files = filter(Path.exists, FROM_KEPT[source.stem])
+            shown = for_readers(run(source, "kept", {}, ROOT, *files))
+            nbformat.write(shown, stage / "notebooks" / source.name)
+            continue
         parameters = {"profile": profile, **images}
         shown = run(source, f"own {profile}", parameters, own_folder, *([data] if data else []))
         if source.stem in FROM_RESULTS:

@@ -53,7 +53,7 @@ def _points(ax: Axes, runs: list[Outcome], colour: str) -> None:
 def pixels_figure(record: Record) -> Figure:
     """Which pixels the masks keep: the share of seeds that keep each, by slope."""
     cases = _shown(record, "pixels")
-    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.1), layout="constrained")
     axes = figure.subplots(1, len(cases))
     for ax, (title, runs) in zip(axes, cases.items(), strict=True):
         kept = np.mean([run.layer for run in runs], axis=0)
@@ -105,4 +105,22 @@ def digits_figure(x: Tensor, mask: Tensor) -> Figure:
             ax.set_facecolor("#9FC6E0")  # not looked at
             ax.set_xticks([])
             ax.set_yticks([])
+    return figure
+
+
+def history_figure(losses: list[float], slopes: list[float]) -> Figure:
+    """One training, epoch by epoch: loss of the binary layer, and slope. Dot: what is kept."""
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    left = figure.subplots()
+    epochs = np.arange(1, len(losses) + 1)
+    left.plot(epochs, losses, color=BLUE, linewidth=1)
+    best = int(np.argmin(losses))
+    left.plot(epochs[best], losses[best], "o", color="black", markersize=5)
+    left.set_yscale("log")
+    left.set_xlabel("epoch")
+    left.set_ylabel("validation loss (blue)")
+    right = left.twinx()
+    right.plot(epochs, slopes, color=YELLOW, drawstyle="steps-mid")
+    right.set_yscale("log")
+    right.set_ylabel("slope $s$ (yellow)")
     return figure

@@ -1,5 +1,7 @@
 """A convolution with weights -1, 0 and 1 that are learned."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,17 +14,19 @@ DEAD = 0.5  # thresholds at -DEAD and DEAD; half of the weights start as 0
 class LocalBinaryConv2d(nn.Module):
     """Convolve with sparse binary filters, and learn them.
 
-    Local binary convolution (Juefei-Xu et al., CVPR 2017) draws filters of -1, 0 and 1 at random
-    and never changes them; the layers behind learn to make do. Here each weight is a pair of
-    thresholds of a trainable number. In training, with ``sigma_s(p) = 1 / (1 + exp(-s p))``,
-    ``w = sigma_s(theta - 1/2) - sigma_s(-theta - 1/2)``; in ``eval()`` its limit for large s,
-    ``w = [theta > 1/2] - [theta < -1/2]``. At large s the gradient vanishes, the filters stay as
-    they were drawn, and what is left is their layer.
+    Local binary convolution (Juefei-Xu et al., CVPR 2017) draws filters of -1, 0
+    and 1 at random and never changes them; the layers behind learn to make do.
+    Here each weight is a pair of thresholds of a trainable number. In training,
+    with ``sigma_s(p) = 1 / (1 + exp(-s p))``,
+    ``w = sigma_s(theta - 1/2) - sigma_s(-theta - 1/2)``; in ``eval()`` its limit
+    for large s, ``w = [theta > 1/2] - [theta < -1/2]``. At large s the gradient
+    vanishes, the filters stay as they were drawn, and this is their layer.
 
     Args:
         in_channels: of the images.
         filters: how many, the channels of the output.
-        slope: s > 0, a buffer, for a schedule such as :class:`~loupe_lib.SelfShrinkingSlope`.
+        slope: s > 0, a buffer, for a schedule such as
+            :class:`~loupe_lib.SelfShrinkingSlope`.
         side: of a filter, in pixels.
 
     Raises:
@@ -31,14 +35,20 @@ class LocalBinaryConv2d(nn.Module):
 
     slope: Tensor
 
-    def __init__(self, in_channels: int, filters: int, slope: float = 1.0, side: int = 3) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        filters: int,
+        slope: float = 1.0,
+        side: int = 3,
+    ) -> None:
         super().__init__()
-        if min(in_channels, filters, side) < 1:
-            sizes = in_channels, filters, side
-            raise InputError(f"in_channels, filters and side must be at least 1; got {sizes}")
-        if not 0 < slope < float("inf"):
-            raise InputError(f"slope must be a finite number above 0; got {slope}")
-        self.theta = nn.Parameter(torch.empty(filters, in_channels, side, side).uniform_(-1, 1))
+        shape = filters, in_channels, side, side
+        if min(shape) < 1:
+            raise InputError(f"shape of filters must be positive; got {shape}")
+        if not 0 < slope < math.inf:
+            raise InputError(f"slope must be finite and above 0; got {slope}")
+        self.theta = nn.Parameter(torch.empty(shape).uniform_(-1, 1))
         self.register_buffer("slope", torch.tensor(float(slope)))
 
     def binary(self) -> Tensor:
@@ -54,4 +64,5 @@ class LocalBinaryConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, filters, H - side + 1, W - side + 1)."""
-        return functional.conv2d(x, self.relaxed() if self.training else self.binary())
+        weights = self.relaxed() if self.training else self.binary()
+        return functional.conv2d(x, weights)

@@ -1,5 +1,7 @@
 """A layer that learns which k of n pixels to look at."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,14 +11,16 @@ from loupe_lib.errors import InputError
 class PixelMask(nn.Module):
     """Keep k of n pixels, and learn which (the mask of LOUPE, on pixels).
 
-    Each pixel has a probability, ``P = rescale(sigmoid(5 gamma))`` with mean k/n (paper, eq. 5).
-    In training each image is multiplied by a relaxed mask of its own, ``sigmoid(s (P - U))`` with
-    ``U ~ U[0, 1]`` (eq. 6); in ``eval()`` all by the binary one, which keeps the k most probable.
+    Each pixel has a probability, ``P = rescale(sigmoid(5 gamma))`` with mean
+    k/n (paper, eq. 5). In training each image is multiplied by a relaxed mask of
+    its own, ``sigmoid(s (P - U))`` with ``U ~ U[0, 1]`` (eq. 6); in ``eval()``
+    all by the binary one, which keeps the k most probable.
 
     Args:
         pixels: n, of an image.
         k: how many to keep, 1 to n.
-        slope: s > 0, a buffer, for a schedule such as :class:`~loupe_lib.SelfShrinkingSlope`.
+        slope: s > 0, a buffer, for a schedule such as
+            :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
         InputError: if k or the slope is out of range.
@@ -27,11 +31,12 @@ class PixelMask(nn.Module):
     def __init__(self, pixels: int, k: int, slope: float = 1.0) -> None:
         super().__init__()
         if not 1 <= k <= pixels:
-            raise InputError(f"k must be 1 to {pixels}, the number of pixels; got {k}")
-        if not 0 < slope < float("inf"):
-            raise InputError(f"slope must be a finite number above 0; got {slope}")
+            raise InputError(f"k must be 1 to {pixels}, all pixels; got {k}")
+        if not 0 < slope < math.inf:
+            raise InputError(f"slope must be finite and above 0; got {slope}")
         self.k = k
-        self.gamma = nn.Parameter(torch.logit(torch.empty(pixels).uniform_(0.01, 0.99)) / 5)
+        u = torch.empty(pixels).uniform_(0.01, 0.99)
+        self.gamma = nn.Parameter(torch.logit(u) / 5)  # sigmoid(5 gamma) = u
         self.register_buffer("slope", torch.tensor(float(slope)))
 
     def probabilities(self) -> Tensor:

@@ -34,7 +34,7 @@ def accuracy_table(record: Record) -> str:
             cells = (
                 task,
                 _slope(runs) + (" (best by validation)" if slope == best else ""),
-                _spread((run.validation_loss for run in runs), 3),
+                _spread((run.validation_loss for run in runs), 2),
                 _spread((100 * run.accuracy for run in runs), 1),
                 _spread((100 * run.relaxed_accuracy for run in runs), 1),
                 f"{statistics.median(run.kept_epoch for run in runs):.0f}",

@@ -2,7 +2,7 @@
 
 from loupe_lib.beyond.experiment import Record
 from loupe_lib.beyond.tasks import TASKS
-from loupe_lib.claims.verdict import MIN_SEEDS, Claim, Finding, NotRun, compare
+from loupe_lib.claims.verdict import CONFIDENCE, MIN_SEEDS, Claim, Finding, NotRun, compare
 
 MARGIN = 1.0  # points of accuracy
 
@@ -47,7 +47,8 @@ def judge(record: Record) -> tuple[list[Finding], list[str]]:
     Raises:
         NotRun: if there are fewer than ``MIN_SEEDS`` seeds of any run.
     """
-    findings, sentences = [], []
+    findings: list[Finding] = []
+    sentences = []
     for task in TASKS:
         shrunk = {outcome.seed: outcome for outcome in record.of(task, None)}
         slopes = record.plan.slopes
@@ -58,9 +59,9 @@ def judge(record: Record) -> tuple[list[Finding], list[str]]:
                 raise NotRun(f"{task}, s = {slope:g} and 4S: {many}")
         best = record.best_slope(task)
         for name, slope, low in (
-            ("best by validation", best, -MARGIN),
-            ("lowest", slopes[0], 0.0),
-            ("highest", slopes[-1], 0.0),
+            ("the best by validation", best, -MARGIN),
+            ("the lowest", slopes[0], 0.0),
+            ("the highest", slopes[-1], 0.0),
         ):
             pairs = [
                 100 * (shrunk[outcome.seed].accuracy - outcome.accuracy)
@@ -68,7 +69,8 @@ def judge(record: Record) -> tuple[list[Finding], list[str]]:
                 if outcome.seed in shrunk
             ]
             found = compare(
-                f"{task}: accuracy of 4S minus that of the fixed slope {name} (points)",
+                f"({len(findings) + 1}) {task}: accuracy of 4S minus that of the fixed slope "
+                f"that is {name} (points)",
                 None,
                 pairs,
                 low=low,
@@ -76,8 +78,10 @@ def judge(record: Record) -> tuple[list[Finding], list[str]]:
             )
             findings.append(found)
             side = "above" if found.mean > 0 else "below"
+            lowest, highest = found.interval
             sentences.append(
-                f"For the {task} 4S is {abs(found.mean):.1f} points {side} s = {slope:g}, the "
-                f"{name} of {len(slopes)} fixed slopes ({found.outcome})."
+                f"For the {task} 4S is {abs(found.mean):.1f} points {side} s = {slope:g}, {name} "
+                f"of {len(slopes)} fixed slopes ({CONFIDENCE:.0%} interval {lowest:.1f} to "
+                f"{highest:.1f}: {found.outcome})."
             )
     return findings, sentences
