@@ -69,7 +69,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:
     """Slices of each split: as asked for, a share, or in proportion if there are too few."""
-    if sum(split) <= 1:
+    if sum(split) <= 1 + 1e-9:  # shares
         return [total * share for share in split]
     return [n * min(1, total / sum(split)) for n in split]
 

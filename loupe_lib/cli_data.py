@@ -14,8 +14,10 @@ from loupe_lib.importing import (
     PAPER_ACQUISITION,
     PAPER_SIZE,
     PAPER_SPLIT,
+    SHARES,
     Selection,
     import_fastmri,
+    import_files,
 )
 from loupe_lib.profiles import profile
 from loupe_lib.synthetic_fastmri import write_fastmri
@@ -118,6 +120,48 @@ def fastmri(
         keep_complex,
     )
     print(report.to_markdown())
+    print(f"\n{out}")
+
+
+@app.command("import")
+@stoppable()
+def import_images(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help=".nii, .nii.gz, .npy, .h5 or .dcm files, or folders of DICOM."),
+    ],
+    out: Out,
+    axis: Annotated[
+        str | None,
+        typer.Option(
+            help="Along which slices lie: axial, coronal or sagittal for NIfTI (axial by default) "
+            "and DICOM (as acquired by default); 0, 1 or 2 for arrays (0 by default)."
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the stack in HDF5 files.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images; holds every slice by default.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Shares, or slices, of train, validation and test.")
+    ] = ",".join(map(str, SHARES)),
+    seed: Seed = 0,
+    list_to: ListTo = None,
+    from_list: FromList = None,
+) -> None:
+    """Write your own volumes as an image file: NIfTI, DICOM, .npy or HDF5.
+
+    Each file is one volume, and so is a folder, which holds one DICOM series. Slices are cropped
+    at the centre to SIZE, or get zeros around them, and are divided by the maximum of their
+    volume; a volume with pixels below 0 is refused.
+
+    No patient is in two splits. A patient is whom a DICOM file names, or what sub-... at the
+    beginning of a file's name says (BIDS); else each file is of another patient.
+
+    NIfTI needs nibabel, DICOM pydicom. Stopped, the same command goes on.
+    """
+    selection = Selection(tuple(_numbers("split", split)), seed, from_list, list_to)
+    print(import_files(files, out, selection, axis, dataset, size).to_markdown())
     print(f"\n{out}")
 
 

@@ -158,9 +158,13 @@ class _Conversion:
         stack: np.ndarray = np.zeros((volume.slices, size, size), kind)
         maximum = np.float32(0)
         with contextlib.closing(opened.slices):
-            for fitted, image in zip(stack, opened.slices, strict=True):
+            for number, (fitted, image) in enumerate(zip(stack, opened.slices, strict=True)):
                 if self.stop.is_set():
                     return
+                if not np.isfinite(image).all() or (not is_complex and image.min() < 0):
+                    raise InputError(
+                        f"{volume.origin}: slice {number} has pixels below 0, infinite or undefined"
+                    )
                 fitted[:] = fit(image, size)
                 maximum = max(maximum, np.abs(fitted).max())
                 self.bar.update()

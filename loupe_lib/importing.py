@@ -9,6 +9,7 @@ from loupe_lib.conversion import convert, parts_folder
 from loupe_lib.conversion_report import Report
 from loupe_lib.errors import InputError
 from loupe_lib.fastmri_folder import FastMRIFolder
+from loupe_lib.image_files import ImageFiles
 from loupe_lib.mask import check_size
 from loupe_lib.volumes import LeftOut, Source, Volume
 
@@ -16,6 +17,7 @@ from loupe_lib.volumes import LeftOut, Source, Volume
 PAPER_ACQUISITION = "CORPD_FBK"
 PAPER_SPLIT = (1895, 188, 186)
 PAPER_SIZE = 320
+SHARES = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,39 @@ def import_fastmri(
         there = ", ".join(sorted({v.acquisition for v in found}))
         raise InputError(f"acquisition must be one of {there} here; got {', '.join(acquisitions)}")
     return _import(source, found, candidates, left_out, out, selection, progress)
+
+
+def import_files(
+    paths: Sequence[Path],
+    out: Path,
+    selection: Selection = Selection(SHARES),
+    axis: str | None = None,
+    dataset: str | None = None,
+    size: int | None = None,
+    progress: bool = True,
+) -> Report:
+    """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
+
+    Args:
+        paths: files, each one volume; a folder is one DICOM series. A patient is who a DICOM
+            file says, what ``sub-...`` in the name of a file says (BIDS), or else the file.
+        out: the image file; it appears when it is complete.
+        selection: which volumes.
+        axis: along which the slices lie: axial, coronal or sagittal where the file says how the
+            patient lay; 0, 1 or 2 for arrays. By default axial for NIfTI, as acquired for DICOM,
+            and 0.
+        dataset: name of the stack in HDF5 files.
+        size: side of the images: a multiple of 16, at least 32; the smallest that holds every
+            slice, without it.
+        progress: show progress bars.
+
+    Raises:
+        InputError: if a file cannot be read, has pixels below 0, or is not the one listed; or the
+            image file cannot be written.
+    """
+    source = ImageFiles(paths, axis, dataset, None if size is None else check_size(size))
+    volumes = source.volumes
+    return _import(source, volumes, volumes, [], out, selection, progress)
 
 
 def _import(
