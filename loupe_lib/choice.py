@@ -41,9 +41,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
     Raises:
         InputError: if a number is not above 0, or there are fewer patients than splits.
     """
-    if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
-        found = ",".join(f"{n:g}" for n in split)
-        raise InputError(f"split must be three numbers above 0 (train, validation, test); {found}")
+    check_split(split)
     patients: dict[str, list[Volume]] = {}
     for volume in sorted(volumes, key=lambda v: v.name):
         patients.setdefault(volume.patient, []).append(volume)
@@ -56,15 +54,33 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
     rest = sorted(patients, key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
     chosen: dict[str, list[str]] = {}
     for left, name in ((2, "test"), (1, "validation"), (0, "train")):
-        free = rest[: len(rest) - left]  # one patient at least for each split to come
-        sizes = [sum(volume.slices for volume in patients[p]) for p in free]
-        all_left = name == "train" and sum(wanted.values()) > total - 0.5
-        chosen[name] = free if all_left else [free[i] for i in _nearest(sizes, wanted[name])]
+        sizes = [sum(volume.slices for volume in patients[p]) for p in rest]
+        if name == "train" and sum(wanted.values()) > total - 0.5:
+            taken = list(range(len(rest)))
+        else:
+            taken = _nearest(sizes, wanted[name])
+            most = len(rest) - left  # one patient at least for each split to come
+            if len(taken) > most:
+                taken = _nearest(sizes[:most], wanted[name])
+        chosen[name] = [rest[i] for i in taken]
         rest = [p for p in rest if p not in chosen[name]]
     return {
         name: sorted((v for p in chosen[name] for v in patients[p]), key=lambda v: v.name)
         for name in SPLITS
     }
+
+
+def check_split(split: Sequence[float]) -> None:
+    """Refuse what is not three numbers above 0.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
+        found = ",".join(f"{n:g}" for n in split)
+        raise InputError(
+            f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}"
+        )
 
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:

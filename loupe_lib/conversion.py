@@ -79,7 +79,7 @@ def convert(
         choice: the volumes of each split.
         out: the file; replaced, when all is written, if it is there.
         expected: what the SHA-256 of the volumes must be.
-        progress: show a progress bar.
+        progress: show a progress bar, on a terminal.
 
     Returns:
         What became of each volume, in the order of the file.
@@ -104,7 +104,7 @@ def convert(
             desc="slices",
             total=sum(volume.slices for volume in volumes),
             initial=done,
-            disable=not progress,
+            disable=None if progress else True,  # None: unless on a terminal
         ) as bar:
             _Conversion(source, part, bar).run(todo)
         converted = [_converted(v, s, part[v.name]) for s in SPLITS for v in choice[s]]

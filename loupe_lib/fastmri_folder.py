@@ -53,7 +53,7 @@ class FastMRIFolder:
         Args:
             cache: folder that keeps what was found in compressed archives: reading them takes
                 as long as decompressing them.
-            progress: show a progress bar.
+            progress: show a progress bar, on a terminal.
 
         Returns:
             The volumes sorted by name, which is that of their folder and file; and what cannot
@@ -64,7 +64,8 @@ class FastMRIFolder:
         """
         paths = list(_files(self.root))
         total = sum(path.stat().st_size for path in paths)
-        bar = tqdm(desc="headers", total=total, unit="B", unit_scale=True, disable=not progress)
+        hide = None if progress else True  # None: unless on a terminal
+        bar = tqdm(desc="headers", total=total, unit="B", unit_scale=True, disable=hide)
         with bar, ThreadPoolExecutor(cores()) as pool:
             try:
                 found = list(pool.map(lambda path: self._scan(path, cache, bar.update), paths))

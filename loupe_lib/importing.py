@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loupe_lib.choice import Listed, choose, find_listed, read_list, wanted_slices, write_list
+from loupe_lib.choice import (
+    Listed,
+    check_split,
+    choose,
+    find_listed,
+    read_list,
+    wanted_slices,
+    write_list,
+)
 from loupe_lib.conversion import convert, parts_folder
 from loupe_lib.conversion_report import Report
 from loupe_lib.errors import InputError
@@ -30,12 +38,21 @@ class Selection:
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
         list_to: file for the list of what was chosen.
+
+    Raises:
+        InputError: at construction, for a split that is none, or a file that is no list.
     """
 
     split: tuple[float, ...]
     seed: int = 0
     from_list: Path | None = None
     list_to: Path | None = None
+
+    def __post_init__(self) -> None:
+        # Before any header is read, which may take long.
+        check_split(self.split)
+        if self.from_list:
+            read_list(self.from_list)
 
 
 def import_fastmri(

@@ -15,12 +15,13 @@ from matplotlib import image
 from safetensors.torch import load_file, safe_open, save_file
 
 from loupe_lib import cli
-from loupe_lib.cohort import cohort
+from loupe_lib.cohort import cohort, heads
 from loupe_lib.files import digest
 from loupe_lib.images import read_images, write_images
 from loupe_lib.results import read_results, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sweep import result_file
+from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -51,7 +52,7 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 
 COMMANDS = [
-    *("data", "data heads", "data show", "data synthetic"),
+    *("data", "data heads", "data show", "data synthetic", "data fastmri", "data import"),
     *("train", "sweep", "bench", "beyond", "evaluate", "export-mask"),
 ]
 
@@ -72,6 +73,63 @@ def test_help_lists_the_commands(loupe):
     assert ran.status == 0
     for command in {command.split()[0] for command in COMMANDS}:
         assert re.search(rf"^  {command} +[A-Z]", ran.out, re.MULTILINE)
+
+
+def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
+    write_fastmri(tmp_path / "data", 6, 2, 1, size=32, slices=4)
+    options = ["--size", 32, "--split", "8,4,4", "--list", "list.tsv"]
+    ran = loupe("data", "fastmri", "data", "--out", "knee.h5", *options)
+    assert ran.status == 0, ran.err
+    assert ran.out.startswith("fastMRI: magnitude images, 32 x 32\n")
+    assert re.search(r"^\| train +\| 8 +\| 8 +\| 2 ", ran.out, re.MULTILINE)
+    assert "undersampled: a file of a test set" in ran.out
+    assert ran.out.splitlines()[-1] == "knee.h5"
+    assert len(read_images("knee.h5").train.images) == 8
+    options[-2:] = ["--from-list", "list.tsv"]
+    ran = loupe("data", "fastmri", "data", "--out", "again.h5", *options)
+    assert ran.status == 0 and digest("again.h5") == digest("knee.h5")
+    ran = loupe("data", "fastmri", "data", "--out", "complex.h5", *options, "--complex")
+    assert ran.status == 0 and "32 x 32, complex" in loupe("data", "show", "complex.h5").out
+
+
+def test_other_volumes_become_an_image_file(loupe, tmp_path):
+    for name, head in heads().items():
+        np.save(f"{name}.npy", head.volume[20:24])
+    files = [f"{name}.npy" for name in heads()]
+    ran = loupe("data", "import", *files, "--out", "heads.h5", "--size", 64)
+    assert ran.status == 0, ran.err
+    assert ran.out.startswith("images: magnitude images, 64 x 64\n")
+    assert read_images("heads.h5").size == 64
+
+
+FASTMRI = "data fastmri damaged --out out.h5"
+DATA_MISTAKES = [
+    ("data fastmri nowhere --out out.h5", "cannot read nowhere: No such file or directory"),
+    ("data fastmri damaged/text.h5 --out out.h5", "no volume that can be used; .*text: no whole"),
+    (f"{FASTMRI} --split 10,10", "split must be three numbers above 0 .*; got 10,10"),
+    (f"{FASTMRI} --split 1,a,b", "split must be numbers separated by commas; got '1,a,b'"),
+    (f"{FASTMRI} --split 10,0,10", "split must be three numbers above 0 .*; got 10,0,10"),
+    (f"{FASTMRI} --split 10,nan,10", "split must be three numbers above 0 .*; got 10,nan,10"),
+    (f"{FASTMRI} --size 40", "size must be a multiple of 16, at least 32; got 40"),
+    (f"{FASTMRI} --acquisition AXT2", "acquisition must be one of CORPD_FBK here; got AXT2"),
+    (f"{FASTMRI} --from-list none.tsv", "cannot read none.tsv: No such file or directory"),
+    (f"{FASTMRI} --from-list damaged/text.h5", "damaged/text.h5 is no list of volumes"),
+    ("data import damaged/text.h5 --out out.h5", "damaged/text.h5 cannot be read as HDF5"),
+    ("data import damaged/text --out out.h5", "cannot read damaged/text: No such file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), DATA_MISTAKES, ids=[command for command, _ in DATA_MISTAKES]
+)
+def test_a_mistake_with_data_is_one_line_and_nothing_is_written(command, reason, loupe, tmp_path):
+    write_fastmri(tmp_path / "damaged", 3, 0, 0, size=32, slices=1, acquisitions=["CORPD_FBK"])
+    (tmp_path / "damaged" / "text.h5").write_text("text")
+    before = files_in(tmp_path)
+    ran = loupe(*command.split())
+    assert ran.status == 2, ran
+    assert re.fullmatch(f"error: .*{reason}.*\n", ran.err)
+    assert files_in(tmp_path) == before
 
 
 def test_a_synthetic_fastmri_folder_is_written_once(loupe):

@@ -1,0 +1,161 @@
+"""Which volumes are used, and where."""
+
+import hashlib
+import itertools
+import random
+
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.choice import (
+    LIST_HEADER,
+    Listed,
+    choose,
+    find_listed,
+    read_list,
+    wanted_slices,
+    write_list,
+)
+from loupe_lib.images import SPLITS
+from loupe_lib.volumes import Volume
+
+PAPER = (1895, 188, 186)
+
+
+def volume(name: str, patient: str, slices: int) -> Volume:
+    return Volume(name, patient, "CORPD_FBK", slices, (320, 320), 1, f"/{name}.h5", (1, 1))
+
+
+def cohort(patients: int, seed: int = 0) -> list[Volume]:
+    """As fastMRI's knees: volumes of 28 to 45 slices, one or two of a patient."""
+    rng = random.Random(seed)
+    return [
+        volume(f"file{p:04d}{v}", f"patient {p}", rng.randint(28, 45))
+        for p in range(patients)
+        for v in range(rng.choice([1, 1, 2]))
+    ]
+
+
+def slices(choice) -> tuple[int, ...]:
+    return tuple(sum(v.slices for v in choice[split]) for split in SPLITS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_paper_s_numbers_are_met_exactly_where_there_is_enough_to_choose_from(seed):
+    assert slices(choose(cohort(480), PAPER, seed)) == PAPER
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("patients", [3, 4, 7, 480])
+def test_patients_are_whole_and_in_one_split(patients, seed):
+    volumes = cohort(patients, seed)
+    choice = choose(volumes, PAPER, seed)
+    home = {}
+    for split in SPLITS:
+        assert choice[split] == sorted(choice[split], key=lambda v: v.name)
+        for v in choice[split]:
+            assert home.setdefault(v.patient, split) == split
+    used = [v for split in SPLITS for v in choice[split]]
+    assert len(set(used)) == len(used)
+    assert {v for v in volumes if v.patient in home} == set(used)
+    assert all(choice.values())
+
+
+def test_numbers_that_whole_patients_cannot_meet_are_met_as_near_as_possible():
+    """Against all ways to choose one patient or more for the test."""
+    for seed in range(20):
+        volumes = [volume(f"v{i}", f"p{i}", s) for i, s in enumerate([31, 34, 37, 37, 40, 41, 46])]
+        found = slices(choose(volumes, (100, 50, 60), seed))[2]
+        sums = [
+            sum(v.slices for v in some)
+            for n in range(1, 6)
+            for some in itertools.combinations(volumes, n)
+        ]
+        assert abs(found - 60) == min(abs(s - 60) for s in sums)
+
+
+def test_the_choice_depends_on_the_seed_and_not_on_the_order_of_the_files():
+    volumes = cohort(480)
+    shuffled = random.Random(1).sample(volumes, len(volumes))
+    assert choose(volumes, PAPER) == choose(shuffled, PAPER)
+    assert choose(volumes, PAPER) != choose(volumes, PAPER, seed=1)
+
+
+def test_the_choice_is_known():
+    """By the definition in the docstring: no change of a library may change it."""
+    choice = choose([volume(f"v{i}", f"p{i}", 10) for i in range(8)], (30, 10, 10))
+    names = {split: [v.name for v in choice[split]] for split in SPLITS}
+    order = sorted(range(8), key=lambda i: hashlib.sha256(f"0 p{i}".encode()).digest())
+    assert names["test"] == [f"v{order[0]}"] and names["validation"] == [f"v{order[1]}"]
+    assert names["train"] == sorted(f"v{i}" for i in order[2:5])
+
+
+def test_too_few_slices_are_shared_in_proportion():
+    volumes = cohort(60)
+    total = sum(v.slices for v in volumes)
+    choice = choose(volumes, [20 * n for n in PAPER])
+    assert sum(slices(choice)) == total  # nothing is left
+    for found, n in zip(slices(choice), PAPER, strict=True):
+        assert abs(found - total * n / sum(PAPER)) < 3
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.7, 0.2, 0.1), (0.6, 0.3, 0.1)])
+def test_shares_use_all(shares):
+    volumes = cohort(60)
+    total = sum(v.slices for v in volumes)
+    choice = choose(volumes, shares)
+    assert sum(slices(choice)) == total
+    assert wanted_slices(total, shares) == [total * share for share in shares]
+    assert wanted_slices(10_000, PAPER) == list(PAPER)
+
+
+def test_fewer_patients_than_splits_are_refused():
+    volumes = [volume(f"v{i}", f"p{i % 2}", 10) for i in range(8)]
+    with pytest.raises(InputError, match=r"three splits need three patients.*; there are 2"):
+        choose(volumes, PAPER)
+
+
+LISTED = [Listed(split, f"folder/{split}é", 36, 64 * "a") for split in SPLITS]
+
+
+def test_a_list_comes_back(tmp_path):
+    write_list(LISTED, tmp_path / "list.tsv")
+    assert read_list(tmp_path / "list.tsv") == LISTED
+    volumes = [volume(v.name, v.name, 36) for v in LISTED]
+    choice = find_listed([*volumes, volume("other", "other", 1)], LISTED, "list")
+    assert {split: [v.name for v in choice[split]] for split in SPLITS} == {
+        v.split: [v.name] for v in LISTED
+    }
+
+
+LINE = f"train\tfile\t36\t{64 * 'a'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "its first line must name the columns"),
+        ("split,volume,slices,sha256", "its first line must name the columns"),
+        (f"{LIST_HEADER}\n{LINE}\n{LINE}", "line 3: must be a split"),
+        (f"{LIST_HEADER}\n{LINE}\tmore", "line 2: must be a split"),
+        (f"{LIST_HEADER}\n{LINE.replace('train', 'all')}", "line 2: must be a split"),
+        (f"{LIST_HEADER}\n{LINE.replace('36', '-1')}", "line 2: must be a split"),
+        (f"{LIST_HEADER}\n{LINE[:-1]}", "line 2: must be a split"),
+        (f"{LIST_HEADER}\n{LINE[:-1]}g", "line 2: must be a split"),
+        (b"\xff\xfe", "is no list of volumes"),
+    ],
+)
+def test_other_lists_are_refused(text, reason, tmp_path):
+    path = tmp_path / "list.tsv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=reason) as caught:
+        read_list(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_list_of_one_split_is_refused():
+    volumes = [volume(v.name, v.name, 36) for v in LISTED]
+    with pytest.raises(InputError, match="list lists no volume for test"):
+        find_listed(volumes, LISTED[:2], "list")
+    with pytest.raises(InputError, match="list lists folder/validationé and 1 more"):
+        find_listed(volumes[:1], LISTED, "list")
