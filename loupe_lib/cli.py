@@ -1,4 +1,4 @@
-"""The command line: ``python -m loupe_lib data|train|sweep|bench|beyond|evaluate|export-mask``."""
+"""The command line: ``python -m loupe_lib``, a command for each stage."""
 
 import sys
 from collections.abc import Callable

@@ -14,13 +14,13 @@ DEAD = 0.5  # thresholds at -DEAD and DEAD; half of the weights start as 0
 class LocalBinaryConv2d(nn.Module):
     """Convolve with sparse binary filters, and learn them.
 
-    Local binary convolution (Juefei-Xu et al., CVPR 2017) draws filters of -1, 0
-    and 1 at random and never changes them; the layers behind learn to make do.
-    Here each weight is a pair of thresholds of a trainable number. In training,
-    with ``sigma_s(p) = 1 / (1 + exp(-s p))``,
-    ``w = sigma_s(theta - 1/2) - sigma_s(-theta - 1/2)``; in ``eval()`` its limit
-    for large s, ``w = [theta > 1/2] - [theta < -1/2]``. At large s the gradient
-    vanishes, the filters stay as they were drawn, and this is their layer.
+    Local binary convolution (Juefei-Xu et al., CVPR 2017) draws filters of
+    -1, 0 and 1 at random and never changes them; the layers behind learn to
+    make do. Here each weight is a pair of thresholds of a trainable number. In
+    training, with ``sigma_s(p) = 1 / (1 + exp(-s p))``,
+    ``w = sigma_s(theta - 1/2) - sigma_s(-theta - 1/2)``; in ``eval()`` its
+    limit for large s, ``w = [theta > 1/2] - [theta < -1/2]``. At large s the
+    gradient vanishes, the filters stay as drawn, and this is their layer.
 
     Args:
         in_channels: of the images.
@@ -63,6 +63,6 @@ class LocalBinaryConv2d(nn.Module):
         return above - below
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, filters, H - side + 1, W - side + 1)."""
+        """(B, in_channels, H, W) -> (B, filters, H', W'), H' = H - side + 1."""
         weights = self.relaxed() if self.training else self.binary()
         return functional.conv2d(x, weights)

@@ -12,9 +12,9 @@ class PixelMask(nn.Module):
     """Keep k of n pixels, and learn which (the mask of LOUPE, on pixels).
 
     Each pixel has a probability, ``P = rescale(sigmoid(5 gamma))`` with mean
-    k/n (paper, eq. 5). In training each image is multiplied by a relaxed mask of
-    its own, ``sigmoid(s (P - U))`` with ``U ~ U[0, 1]`` (eq. 6); in ``eval()``
-    all by the binary one, which keeps the k most probable.
+    k/n (paper, eq. 5). In training each image is multiplied by a relaxed mask
+    of its own, ``sigmoid(s (P - U))`` with ``U ~ U[0, 1]`` (eq. 6); in
+    ``eval()`` all by the binary one, which keeps the k most probable.
 
     Args:
         pixels: n, of an image.
