@@ -70,11 +70,18 @@ def test_conda_environment_takes_its_versions_from_the_lock() -> None:
 def test_library_imports_only_what_it_declares() -> None:
     declared = {requirements.Requirement(d).name for d in PROJECT["dependencies"]}
     modules = {name.replace("scikit-image", "skimage") for name in declared} | {"loupe_lib"}
-    for path in sorted((ROOT / "loupe_lib").glob("*.py")):
+    for path in sorted((ROOT / "loupe_lib").rglob("*.py")):
         # Every build of torch that can use a GPU brings triton; only there are these imported.
-        extra = {"triton"} if path.name.startswith("fast_") else set()
+        extra = {"triton"} if path.parent.name == "fast" else set()
         for name in _imported(path) - extra:
             assert name in modules or name in sys.stdlib_module_names, f"{path.name}: {name}"
+
+
+def test_every_folder_of_the_library_is_installed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    folders = {path.parent for path in (ROOT / "loupe_lib").rglob("*.py")}
+    names = {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders}
+    assert set(settings["packages"]) == names
 
 
 def _imported(path: Path) -> set[str]:

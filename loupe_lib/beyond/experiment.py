@@ -22,7 +22,7 @@ from tqdm import tqdm
 from loupe_lib.beyond.tasks import TASKS, Examples, digits
 from loupe_lib.errors import InputError
 from loupe_lib.files import writing
-from loupe_lib.provenance import provenance
+from loupe_lib.provenance import cores, provenance
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 
 FORMAT, VERSION = "loupe_lib beyond", 1
@@ -183,7 +183,7 @@ def _train(plan: Plan) -> tuple[Outcome, ...]:
         for task, case, seed in itertools.product(TASKS, cases, plan.seeds)
     ]
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(os.cpu_count(), context, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(cores(), context, torch.set_num_threads, (1,)) as pool:
         found = pool.map(run, *zip(*jobs, strict=True))
         return tuple(tqdm(found, "trainings", len(jobs)))
 
