@@ -21,10 +21,10 @@ from loupe_lib.export import KINDS, ORDERS
 from loupe_lib.export import export_mask as write_mask
 from loupe_lib.images import read_images
 from loupe_lib.provenance import find_device
-from loupe_lib.results import RunResult, write_results
+from loupe_lib.results import RunResult, collected_names, read_results
 from loupe_lib.run import read_weights
 from loupe_lib.sources import load_images, plan
-from loupe_lib.sweep import collected_results, result_file, results_of, shared_results
+from loupe_lib.sweep import collect, result_file, shared_results, stored_runs
 from loupe_lib.sweep import sweep as run_sweep
 
 app = typer.Typer(
@@ -127,17 +127,22 @@ def sweep(
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
-    shared = {r.config for r in shared_results(chosen)}
-    known = {r.config for r in collected_results(path)} | shared
-    print(estimate([c for c in chosen.configs() if c not in known], runs, device))
-    results = results_of(chosen, runs, path, data, device)
-    others = [r for r in collected_results(path) if r.config not in chosen.configs()]
-    mine = [r for r in results if r.config not in shared]
-    write_results(
-        [*others, *(mine if chosen.pictures else (r.without_pictures() for r in mine))], path
-    )
+    shared = {r.config.name: r for r in shared_results(chosen)}
+    mine = [config for config in chosen.configs() if config.name not in shared]
+    held = collected_names(path)
+    print(estimate([config for config in mine if config.name not in held], runs, device))
+    collect(mine, runs, path, chosen.pictures, data, device)
+    found = shared | {r.config.name: r for r in read_results(path, {c.name for c in mine})}
+    results = [found[config.name] for config in chosen.configs()]
     _print_results(results, chosen.label)
     print(path)
+
+
+@app.command("runs")
+def list_runs(runs: Runs = Path("runs")) -> None:
+    """List what the run store holds."""
+    for config, finished in stored_runs(runs):
+        print(f"{config.name}  {'finished' if finished else 'begun   '}  {config.label}")
 
 
 @app.command()

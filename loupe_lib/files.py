@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writing, and reading without trust."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import os
@@ -16,6 +17,7 @@ from loupe_lib.errors import InputError
 Member = TypeVar("Member", h5py.Group, h5py.Dataset)
 SEAL = b"SHA-256 of all after 512 bytes: "
 SEAL_SIZE = 512  # the smallest that HDF5 skips
+LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -71,7 +73,7 @@ def _flush(path: Path, flags: int) -> None:
 
 def remove_unfinished(path: Path) -> None:
     """Remove what a killed writer left beside a file; for the holder of that file's lock."""
-    for left in path.parent.glob(f".{path.name}.*"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         left.unlink(missing_ok=True)
 
 
@@ -92,7 +94,7 @@ def writing_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Itera
     """
     with writing(path) as beside, _Disk(beside, "r+") as disk:
         try:
-            with h5py.File(disk, "w", userblock_size=SEAL_SIZE) as file:
+            with h5py.File(disk, "w", libver=LAYOUT, userblock_size=SEAL_SIZE) as file:
                 file.attrs.update(format=kind, version=version)
                 yield file
             seal = SEAL + _sealed_digest(disk)

@@ -19,7 +19,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,11 @@ def collect_results(
 
 def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
     with _open(source) as found:
+        as_they_are = pictures and found.file.attrs["version"] == VERSION
         for name in found:
             if name in runs:
                 continue
-            if pictures and found.file.attrs["version"] == VERSION:
+            if as_they_are:
                 h5py.h5o.copy(found.id, name.encode(), runs.id, name.encode())
             else:
                 result = _read_run(found, name)
@@ -142,14 +143,20 @@ def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
                 )
 
 
-def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
-    """All runs of a file, in the order of their configurations' names.
+def read_results(
+    path: str | os.PathLike[str], names: Container[str] | None = None
+) -> list[RunResult]:
+    """Runs of a file, in the order of their configurations' names.
+
+    Args:
+        path: the file.
+        names: of the runs to read; all without it.
 
     Raises:
         InputError: if it is missing, no such file, of another version, cut short or damaged.
     """
     with _open(path) as runs:
-        return [_read_run(runs, name) for name in runs]
+        return [_read_run(runs, name) for name in runs if names is None or name in names]
 
 
 def collected_names(path: str | os.PathLike[str]) -> set[str]:

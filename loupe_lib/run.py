@@ -1,7 +1,11 @@
 """One training in progress: model, schedule and history, and the checkpoint that carries them."""
 
+import contextlib
+import hashlib
 import json
 import math
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,17 +15,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from tqdm import tqdm
 
 from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
+from loupe_lib.files import write_file, writing
 from loupe_lib.learner import Learner, State
 from loupe_lib.loupe import Loupe
 from loupe_lib.masks import build_mask
 from loupe_lib.schedule import Schedule
+from loupe_lib.unet import UNet
 
-CHECKPOINT_FORMAT = "loupe-checkpoint 1"
-WEIGHTS_FORMAT = "loupe-weights 1"
+CHECKPOINT_FORMAT = "loupe-checkpoint 2"
+WEIGHTS_FORMAT = "loupe-weights 2"
+UNSEALED = "loupe-weights 1"  # the same without a checksum
 # Masks are drawn with other seeds than initial weights: with one seed, the first U on the CPU
 # would be the very numbers that the initial gamma was made of.
 MASK_SEED = 1_000_000
@@ -66,6 +73,7 @@ class Run:
         self.best: State | None = None
         self.warnings: list[str] = []
         self._resume: State | None = None
+        self._checkpoint_is_good = False
 
     @property
     def finished(self) -> bool:
@@ -129,7 +137,10 @@ class Run:
         learner.load(k, {f"model.{name}": value for name, value in self.best.items()})
 
     def save(self, path: Path, learner: Learner, k: int) -> None:
-        """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU."""
+        """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU.
+
+        The one before is kept, see :func:`checkpoint_files`.
+        """
         assert self.best is not None
         tensors = learner.state(k) | {f"best.{name}": v for name, v in self.best.items()}
         progress = {
@@ -137,14 +148,38 @@ class Run:
             "history": self.history,
             "warnings": self.warnings,
         }
-        _write(path, tensors, CHECKPOINT_FORMAT, self.config, progress)
+        with writing(path) as beside:
+            beside.write_bytes(_pack(tensors, CHECKPOINT_FORMAT, self.config, progress))
+            if self._checkpoint_is_good:  # or it would take the place of a good one
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(path, checkpoint_files(path)[1])
+        self._checkpoint_is_good = True
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Go on from the last good checkpoint, if there is one.
 
         Raises:
-            InputError: if the file is cut short, of another format or of another run.
+            InputError: if there are checkpoints, but all are cut short, damaged, of another
+                format or of another run.
         """
+        damaged: list[InputError] = []
+        for file in checkpoint_files(path):
+            if not file.exists():
+                continue
+            try:
+                self._load(file)
+            except InputError as error:
+                damaged.append(error)
+                continue
+            self._checkpoint_is_good = file == path
+            if damaged:
+                tqdm.write(f"passed over: {damaged[0]}; going on from {file}", sys.stderr)
+            return
+        if damaged:
+            reasons = "; ".join(map(str, damaged))
+            raise InputError(f"{reasons} (to train this run from its start, delete that file)")
+
+    def _load(self, path: Path) -> None:
         tensors, config, progress = _read(path, CHECKPOINT_FORMAT)
         if config != self.config:
             raise InputError(f"{path} is the checkpoint of another run, {config.label}")
@@ -164,9 +199,14 @@ class Run:
         }
 
 
+def checkpoint_files(path: Path) -> tuple[Path, Path]:
+    """The checkpoint of a run, and the one before, which counts if the disk spoils the first."""
+    return path, path.with_stem(f"{path.stem}.previous")
+
+
 def write_weights(path: Path, model: Loupe, config: RunConfig) -> None:
     """Write a trained model as safetensors, its configuration beside the weights."""
-    _write(path, model.state_dict(), WEIGHTS_FORMAT, config, {})
+    write_file(path, _pack(model.state_dict(), WEIGHTS_FORMAT, config, {}))
 
 
 def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
@@ -175,35 +215,57 @@ def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
     Raises:
         InputError: if the file is missing, cut short, or no such file.
     """
-    tensors, config, _ = _read(path, WEIGHTS_FORMAT)
-    model = build_model(config)
+    tensors, config, _ = _read(path, WEIGHTS_FORMAT, UNSEALED)
     try:
+        _check_sizes(tensors, config)
+        model = build_model(config)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} holds other weights than its configuration asks for") from error
     return model.eval(), config
 
 
-def _write(
-    path: Path, tensors: State, kind: str, config: RunConfig, progress: dict[str, Any]
-) -> None:
+def _check_sizes(tensors: State, config: RunConfig) -> None:
+    """Before memory is given to a model: a file may ask for any size."""
+    with torch.device("meta"):
+        wanted = UNet(2, 1, config.width).state_dict()
+    names = {f"decoder.unet.{name}": value.shape for name, value in wanted.items()}
+    shapes = {name: value.shape for name, value in tensors.items()}
+    in_mask = [shape for name, shape in shapes.items() if name.startswith("encoder.mask.")]
+    if names.items() - shapes.items() or not any(config.size in shape for shape in in_mask):
+        raise ValueError("other shapes")
+
+
+def _pack(tensors: State, kind: str, config: RunConfig, progress: dict[str, Any]) -> bytes:
     content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"format": kind, "config": config.to_json(), "progress": json.dumps(progress)}
-    write_file(path, save(content, metadata=metadata))
+    texts = {"format": kind, "config": config.to_json(), "progress": json.dumps(progress)}
+    return save(content, metadata={**texts, "sha256": _checksum(content, texts)})
 
 
-def _read(path: Path, kind: str) -> tuple[State, RunConfig, dict[str, Any]]:
+def _checksum(tensors: State, texts: dict[str, str]) -> str:
+    """The SHA-256 of all that a file holds; safetensors has none of its own."""
+    kinds = [[name, str(tensors[name].dtype), tensors[name].shape] for name in sorted(tensors)]
+    sha256 = hashlib.sha256(json.dumps([texts, kinds], sort_keys=True).encode())
+    for name in sorted(tensors):
+        sha256.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
+
+
+def _read(path: Path, *kinds: str) -> tuple[State, RunConfig, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != kind:
+            if metadata.get("format") not in kinds:
                 raise InputError(f"it says {metadata.get('format')!r}")
             names: Iterable[str] = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-        progress: dict[str, Any] = json.loads(metadata["progress"])
-        return tensors, RunConfig.from_json(metadata["config"]), progress
+        texts = {name: metadata[name] for name in ("format", "config", "progress")}
+        if texts["format"] != UNSEALED and metadata["sha256"] != _checksum(tensors, texts):
+            raise InputError("its checksum is another")
+        progress: dict[str, Any] = json.loads(texts["progress"])
+        return tensors, RunConfig.from_json(texts["config"]), progress
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: no such file") from None
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError, InputError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no whole file of format {kind}: {reason}") from error
+        raise InputError(f"{path} is no whole file of format {kinds[0]}: {reason}") from error

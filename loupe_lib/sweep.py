@@ -14,19 +14,28 @@ from tqdm import tqdm
 
 from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
+from loupe_lib.files import remove_unfinished, write_file
 from loupe_lib.learner import Learner, PlainLearner
 from loupe_lib.measure import measure
 from loupe_lib.profiles import Profile
 from loupe_lib.provenance import cores, find_device
-from loupe_lib.results import RunResult, read_results, write_results
-from loupe_lib.run import Run, write_weights
+from loupe_lib.results import (
+    RunResult,
+    collect_results,
+    collected_names,
+    read_results,
+    write_results,
+)
+from loupe_lib.run import Run, checkpoint_files, write_weights
 from loupe_lib.sources import load_images
 from loupe_lib.training import train
 
 # Activations at the finest level of all models of a pack: a sweep of 14 runs with three seeds at
 # N = 128, width 16 and batch 16 fits; at N = 320 and width 64 one run fills the card by itself.
 PACK_PIXELS = 42 * 128**2 * 16 * 16
+# What the store keeps of a run. The result comes last: where it is, the run is finished.
+CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
+WEIGHTS, RESULT = "weights.safetensors", "result.h5"
 
 
 def results_of(
@@ -89,19 +98,82 @@ def sweep(
     Raises:
         InputError: if the store cannot be written, or the images are not those of the runs.
     """
-    todo = [config for config in configs if not result_file(runs, config).exists()]
+    train_missing(configs, runs, data, device, progress)
+    return [read_results(result_file(runs, config))[0] for config in configs]
+
+
+def collect(
+    configs: Sequence[RunConfig],
+    runs: Path,
+    path: Path,
+    pictures: bool = True,
+    data: Path | str | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> None:
+    """Bring the results of runs into a file, training those that neither it nor the store has.
+
+    Results that the file holds of other runs stay in it. Two processes may collect from one store
+    into one file: one waits for the other.
+
+    Raises:
+        InputError: as for :func:`sweep`, and if the file is damaged or cannot be written.
+    """
+    held = collected_names(path)
+    missing = [config for config in configs if config.name not in held]
+    if not missing:
+        return
+    train_missing(missing, runs, data, device, progress)
+    with contextlib.ExitStack() as locks:
+        _lock(locks, runs / f"{path.name}.lock", wait=True)
+        remove_unfinished(path)
+        collect_results([result_file(runs, config) for config in missing], path, pictures)
+
+
+def train_missing(
+    configs: Sequence[RunConfig],
+    runs: Path,
+    data: Path | str | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> None:
+    """Train what the store does not have yet; see :func:`sweep`."""
+    todo = []
+    for config in configs:
+        if result_file(runs, config).exists():
+            _remove_checkpoints(runs, config)  # which a kill may have left beside it
+        else:
+            todo.append(config)
     packs, workers = plan_work(todo, find_device(device))
     if len(workers) == 1:
         for pack in packs:
             _train_pack(pack, runs, data, workers[0], progress)
     elif workers:
         _in_processes(packs, runs, data, workers, progress)
-    return [read_results(result_file(runs, config))[0] for config in configs]
+
+
+def stored_runs(runs: Path) -> list[tuple[RunConfig, bool]]:
+    """The runs of a store, each with whether it is finished, in the order of their names.
+
+    Raises:
+        InputError: if the store or the configuration of a run cannot be read.
+    """
+    found = []
+    try:
+        for folder in sorted(runs.iterdir()):
+            if (folder / CONFIG).is_file():
+                config = RunConfig.from_json((folder / CONFIG).read_text("utf-8"))
+                found.append((config, result_file(runs, config).exists()))
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{folder / CONFIG}: {error}") from error
+    return found
 
 
 def result_file(runs: Path, config: RunConfig) -> Path:
     """Where the store keeps the result of a run; weights and checkpoint are beside it."""
-    return runs / config.name / "result.h5"
+    return runs / config.name / RESULT
 
 
 def plan_work(
@@ -200,15 +272,23 @@ def _train_pack(
 
 def _claim(locks: contextlib.ExitStack, runs: Path, config: RunConfig, wait: bool) -> bool:
     """Take the lock of a run; the operating system frees it if this process dies."""
-    folder = result_file(runs, config).parent
+    return _lock(locks, result_file(runs, config).parent / "lock", wait)
+
+
+def _lock(locks: contextlib.ExitStack, file: Path, wait: bool) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        locks.enter_context(FileLock(folder / "lock", timeout=-1 if wait else 0))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        locks.enter_context(FileLock(file, timeout=-1 if wait else 0))
     except Timeout:
         return False
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise InputError(f"cannot write {file.parent}: {error.strerror or error}") from error
     return True
+
+
+def _remove_checkpoints(runs: Path, config: RunConfig) -> None:
+    for file in checkpoint_files(result_file(runs, config).with_name(CHECKPOINT)):
+        file.unlink(missing_ok=True)
 
 
 def _train_claimed(
@@ -223,19 +303,22 @@ def _train_claimed(
         torch.cuda.set_device(device)  # where Triton launches its kernels
     images = load_images(configs[0], data)
     folders = [result_file(runs, config).parent for config in configs]
+    for config, folder in zip(configs, folders, strict=True):
+        for name in (CONFIG, WEIGHTS, RESULT, *map(str, checkpoint_files(Path(CHECKPOINT)))):
+            remove_unfinished(folder / name)
+        write_file(folder / CONFIG, config.to_json().encode())
     with one_thread(device):
         progressing = [Run(config, device) for config in configs]
-        checkpoints = [folder / "checkpoint.safetensors" for folder in folders]
+        checkpoints = [folder / CHECKPOINT for folder in folders]
         learner = learner_for(device)
         train(progressing, images, checkpoints, learner, progress, row)
         # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
             results = pool.map(lambda run: measure(run, images.test, learner), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):
-            write_file(folder / "config.json", run.config.to_json().encode())
-            write_weights(folder / "weights.safetensors", run.model, run.config)
-            write_results([result], folder / "result.h5")
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            write_weights(folder / WEIGHTS, run.model, run.config)
+            write_results([result], folder / RESULT)
+            _remove_checkpoints(runs, run.config)
 
 
 def learner_for(device: torch.device) -> type[Learner]:

@@ -29,7 +29,7 @@ def train(
     progress: bool = True,
     row: int = 0,
 ) -> None:
-    """Train runs of one shape to their end, each from its checkpoint if there is one.
+    """Train runs of one shape to their end, each from its last checkpoint if there is one.
 
     Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; the next
     call goes on from there. A second Ctrl-C stops at once.
@@ -43,8 +43,7 @@ def train(
         row: on which line of the terminal, where several processes show theirs.
     """
     for run, path in zip(runs, checkpoints, strict=True):
-        if path.exists():
-            run.resume(path)
+        run.resume(path)
     device = runs[0].model.mask.slope.device
     validation = images.validation.images.to(device)
     for run in runs:

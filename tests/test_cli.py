@@ -273,7 +273,7 @@ def damaged(trained, tmp_path):
         (folder / f"{name}.safetensors").write_bytes(weights)
     cut(folder / "cut.safetensors", 0.5)
     with safe_open(folder / "version.safetensors", "pt") as file:
-        metadata = file.metadata() | {"format": "loupe-weights 2"}
+        metadata = file.metadata() | {"format": "loupe-weights 3"}
     tensors = load_file(folder / "version.safetensors")
     save_file(tensors, folder / "version.safetensors", metadata)
     (folder / "text.h5").write_text("neither images nor results")
@@ -325,8 +325,8 @@ MISTAKES = [
     (f"{SWEEP} --out damaged/version.h5", "format version 3; this program reads 1 and 2"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5 is no whole file of format loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
-    ("evaluate damaged/cut.safetensors", "is no whole file of format loupe-weights 1"),
-    ("evaluate damaged/version.safetensors", "loupe-weights 1: it says 'loupe-weights 2'"),
+    ("evaluate damaged/cut.safetensors", "is no whole file of format loupe-weights 2"),
+    ("evaluate damaged/version.safetensors", "loupe-weights 2: it says 'loupe-weights 3'"),
     ("evaluate damaged/mask.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
     ("evaluate damaged/mask.safetensors --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (

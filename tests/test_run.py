@@ -10,7 +10,14 @@ from safetensors.torch import load_file, safe_open, save_file
 
 from loupe_lib import InputError
 from loupe_lib.learner import PlainLearner
-from loupe_lib.run import Run, build_model, read_weights, write_weights
+from loupe_lib.run import (
+    UNSEALED,
+    Run,
+    build_model,
+    checkpoint_files,
+    read_weights,
+    write_weights,
+)
 from tests.common import assert_one_line, cut, fixed, on_each_device, random, smoke
 
 IMAGES = random(64, 32, 32)
@@ -158,6 +165,50 @@ def test_the_checkpoint_of_another_run_is_refused(checkpoint):
         Run(smoke(seed=1), "cpu").resume(path)
 
 
+def test_the_checkpoint_before_is_used_where_the_last_is_damaged(checkpoint, capsys):
+    run, learner, path = checkpoint
+    before = json.dumps(run.history)
+    learner.step(run.batches()[:1])
+    run.end_epoch(learner, 0, 1.0, 0.2, 20.0, 0.5)
+    run.save(path, learner, 0)
+    previous = checkpoint_files(path)[1]
+    good = path.read_bytes()
+    flip(path, len(good) // 2)
+    resumed = Run(smoke(), "cpu")
+    resumed.resume(path)
+    assert json.dumps(resumed.history) == before
+    assert f"passed over: {path} is no whole file" in (told := capsys.readouterr().err)
+    assert f"its checksum is another; going on from {previous}" in told
+    # The damaged one does not take the place of the good one.
+    other = PlainLearner([resumed.model], IMAGES, [1.0])
+    resumed.start(other, 0)
+    resumed.save(path, other, 0)
+    last = Run(smoke(), "cpu")
+    last.resume(previous)
+    assert json.dumps(last.history) == before
+    path.unlink()
+    last = Run(smoke(), "cpu")
+    last.resume(path)
+    assert json.dumps(last.history) == before
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(checkpoint):
+    run, learner, path = checkpoint
+    run.save(path, learner, 0)
+    for file in checkpoint_files(path):
+        cut(file, 0.5)
+    with pytest.raises(InputError, match=r"to train this run from its start, delete") as caught:
+        Run(smoke(), "cpu").resume(path)
+    assert all(str(file) in str(caught.value) for file in checkpoint_files(path))
+    assert_one_line(str(caught.value))
+
+
+def flip(path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "weights.safetensors"
@@ -198,23 +249,40 @@ def test_weights_cut_short_are_refused(weights, share):
     assert "no whole file" in refused(path)
 
 
+def test_a_flipped_bit_of_weights_is_noticed_wherever_it_is(weights):
+    _, path = weights
+    content = path.read_bytes()
+    header = int.from_bytes(content[:8], "little") + 8
+    for place in [*range(0, header, 11), *range(header, len(content), len(content) // 100)]:
+        flip(path, place)
+        refused(path)
+        path.write_bytes(content)
+
+
+def test_weights_without_a_checksum_are_read(weights):
+    model, path = weights
+    rewrite(path, format=UNSEALED)
+    assert same(read_weights(path)[0].state_dict(), model.state_dict())
+
+
 def test_weights_of_another_version_are_refused(weights):
     _, path = weights
-    rewrite(path, format="loupe-weights 2")
-    assert "format loupe-weights 1: it says 'loupe-weights 2'" in refused(path)
+    rewrite(path, format="loupe-weights 3")
+    assert "format loupe-weights 2: it says 'loupe-weights 3'" in refused(path)
 
 
 def test_a_checkpoint_is_no_file_of_weights_and_the_reverse(checkpoint, weights):
-    assert "format loupe-weights 1: it says" in refused(checkpoint[2])
-    with pytest.raises(InputError, match="format loupe-checkpoint 1: it says"):
+    assert "format loupe-weights 2: it says" in refused(checkpoint[2])
+    with pytest.raises(InputError, match="format loupe-checkpoint 2: it says"):
         Run(smoke(seed=3), "cpu").resume(weights[1])
 
 
 def test_weights_that_do_not_fit_their_configuration_are_refused(weights):
     _, path = weights
-    rewrite(path, config=smoke(width=2).to_json())
-    assert "other weights than its configuration" in refused(path)
-    rewrite(path, {"a": torch.zeros(1)}, config=smoke().to_json())
+    for wrong in (smoke(width=2), smoke(width=10**7), smoke(size=16 * 10**6), smoke(seed=2**70)):
+        rewrite(path, format=UNSEALED, config=wrong.to_json())
+        assert "other weights than its configuration" in refused(path)
+    rewrite(path, {"a": torch.zeros(1)}, format=UNSEALED, config=smoke().to_json())
     assert "other weights than its configuration" in refused(path)
 
 
@@ -223,7 +291,7 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(weights):
 )
 def test_weights_with_a_configuration_that_is_none_are_refused(weights, config):
     _, path = weights
-    rewrite(path, config=config)
+    rewrite(path, format=UNSEALED, config=config)
     refused(path)
 
 

@@ -122,10 +122,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint(name, status, trained, tmp_pat
         assert "stopped; the same command goes on from here" in stopped.stderr
     config = smoke(seed=1)
     folder = result_file(tmp_path, config).parent
-    assert {path.name for path in folder.iterdir()} - {"lock"} == {"checkpoint.safetensors"}
+    left = {path.name for path in folder.iterdir()} - {"lock", "checkpoint.previous.safetensors"}
+    assert left == {"config.json", "checkpoint.safetensors"}
     (resumed,) = sweep([config], tmp_path, progress=False)
     assert_same(resumed, next(r for r in trained.results if r.config == config))
-    assert not (folder / "checkpoint.safetensors").exists()
+    assert not list(folder.glob("checkpoint*"))
 
 
 def test_a_run_in_other_hands_is_waited_for_and_not_trained(trained, tmp_path):
