@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,91 +24,13 @@ from loupe_lib.claims.verdict import (
     NotRun,
     Verdict,
 )
-from loupe_lib.profiles import Profile, profile
-from loupe_lib.results import RunResult
+from loupe_lib.profiles import profile
+from tests.claims_world import SLOPES, changed
 from tests.common import dft2, uncentre
 
-pytest_plugins = ["tests.fixtures_runs"]
-
-SLOPES = (20, 200, 2000)
-
-
-class World:
-    """A result for every arm of the claims at R = 4 and 8, three seeds, all equal at first.
-
-    Made from one real run: a test changes what it is about, by arm, R and seed.
-    """
-
-    def __init__(self, template: RunResult) -> None:
-        self.profile: Profile = profile(
-            "claims-smoke", accelerations=[4, 8], slopes=SLOPES, seed=[0, 1, 2]
-        )
-        self.runs = {
-            (arm.name, r, seed): dataclasses.replace(
-                template, config=self.profile.config(arm, r, seed), warnings=()
-            )
-            for arm in self.profile.arms
-            for r in (4, 8)
-            for seed in (0, 1, 2)
-        }
-        self.put(psnr=lambda key: 30 + key[2], slope=lambda key: 200.0)
-
-    def put(self, pattern: str = ".*", r: int | None = None, **values: Any) -> "World":
-        """Change results. A value may be a function of (arm, R, seed), or one for each seed."""
-        for key, run in self.runs.items():
-            if re.fullmatch(pattern, key[0]) and r in (None, key[1]):
-                given = {name: _value(value, key) for name, value in values.items()}
-                self.runs[key] = _changed(run, **given)
-        return self
-
-    def drop(self, pattern: str, seeds: tuple[int, ...] = (0, 1, 2)) -> "World":
-        self.runs = {
-            key: run
-            for key, run in self.runs.items()
-            if not (re.fullmatch(pattern, key[0]) and key[2] in seeds)
-        }
-        return self
-
-    def evidence(self, images: Any = None) -> Evidence:
-        return Evidence(self.runs.values(), self.profile, images)
-
-    def verdict(self, number: int, images: Any = None) -> Verdict:
-        (found,) = (v for v in judge(self.evidence(images)) if v.claim.number == number)
-        return found
-
-
-def _value(value: Any, key: tuple[str, int, int]) -> Any:
-    if callable(value):
-        return value(key)
-    return value[key[2]] if isinstance(value, tuple) and len(value) == 3 else value
-
-
-def _changed(run: RunResult, **values: Any) -> RunResult:
-    """Fields of a result, or: psnr of all masks, topk, relaxed, kept (over budget), loss, path."""
-    metrics = {mask: dict(found) for mask, found in run.metrics.items()}
-    history = dict(run.history)
-    for name in ("psnr", "topk", "relaxed"):
-        if name in values:
-            for mask in metrics if name == "psnr" else [name]:
-                metrics[mask]["psnr"] = np.full(16, values[name])
-            del values[name]
-    if "kept" in values:
-        kept = values.pop("kept")
-        achieved = run.config.acceleration / kept if kept else np.inf
-        metrics["threshold"]["achieved_acceleration"] = np.array(achieved)
-    if "loss" in values:
-        history["loss"] = np.array([1.0, values.pop("loss"), 0.9])
-    if "path" in values:
-        history["slope"] = np.array(values.pop("path"))
-    return dataclasses.replace(run, metrics=metrics, history=history, **values)
-
+pytest_plugins = ["tests.fixtures_claims"]
 
 NOISE = (-5.0, 0.0, 5.0)  # an interval of 12.4 to either side
-
-
-@pytest.fixture
-def world(trained) -> World:
-    return World(trained.results[4])
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +58,8 @@ def test_claim_1_asks_for_soft_masks_at_low_slopes_alone(world, soft, undecided,
     found = world.verdict(1)
     assert found.verdict == verdict
     assert outcomes(found, "(2)") == [SHOWN if undecided[0] > undecided[1] else REFUTED] * 2
-    assert f"{undecided[0]:.1%} and {undecided[1]:.1%} are undecided" in " ".join(found.sentences)
+    low, high = (f"{100 * share:.1f} %" for share in undecided)
+    assert f"{low} and {high} are undecided" in " ".join(found.sentences)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +90,16 @@ def test_claim_2_asks_for_a_maximum_inside(world, psnr, verdict, words):
 def test_claim_3_has_a_margin_of_half_a_decibel(world, gains, verdict):
     world.put("4S", psnr=tuple(30 + seed + gain for seed, gain in enumerate(gains)))
     assert world.verdict(3).verdict == verdict
+
+
+def test_what_is_undecided_says_which_way_it_leans(world):
+    gains = (-10.0, -5.0, 0.0)
+    world.put("4S", psnr=tuple(30 + seed + gain for seed, gain in enumerate(gains)))
+    lean = "Comparisons that decide: 2 undecided (the mean of 2 speaks against the claim)."
+    assert world.verdict(3).sentences[0] == lean
+    world.put("4S", r=4, psnr=tuple(30 + seed - gain for seed, gain in enumerate(gains)))
+    assert "2 undecided (the mean of 1 speaks against" in world.verdict(3).sentences[0]
+    assert world.verdict(2).sentences[0] == "Comparisons that decide: 4 refuted."
 
 
 def test_claim_3_may_hold_at_one_acceleration_alone(world):
@@ -232,11 +164,11 @@ def test_claim_4_asks_for_binary_and_adapted_masks(world, images, shape, make, v
     for key in world.runs:
         r = key[1]
         if key[0] == "s=2000":
-            world.runs[key] = _changed(
+            world.runs[key] = changed(
                 world.runs[key], probabilities=rng.random(shape.shape, np.float32)
             )
         elif key[0] == "4S":
-            world.runs[key] = _changed(
+            world.runs[key] = changed(
                 world.runs[key], probabilities=make(shape, r).astype(np.float32)
             )
     found = world.verdict(4, images)
@@ -447,7 +379,7 @@ def test_without_its_warned_seeds_a_claim_is_judged_again(world):
             config = world.profile.config(arm, key[1], 3)
             world.runs[key[0], key[1], 3] = dataclasses.replace(run, config=config)
     for r in (4, 8):
-        collapsed = _changed(world.runs["4S", r, 3], psnr=10.0, warnings=("collapsed mask",))
+        collapsed = changed(world.runs["4S", r, 3], psnr=10.0, warnings=("collapsed mask",))
         world.runs["4S", r, 3] = collapsed
     found = world.verdict(3)
     assert found.verdict == NOT_TESTABLE  # one seed 22 dB below

@@ -31,7 +31,8 @@ FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 # Drawn from results alone; the others need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
 # These know no profile: they read kept files, where they are, and are shown once.
-FROM_KEPT = {"beyond": (ROOT / "results" / "beyond.json",)}
+KEPT = [ROOT / "results" / name for name in ("reference.h5", "claims.h5", "beyond.json")]
+FROM_KEPT = {"beyond": KEPT[-1:], "claims": KEPT}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 REFERENCE = ROOT / "results" / "reference.h5"
 

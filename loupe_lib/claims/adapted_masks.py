@@ -50,23 +50,25 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     findings, sentences = [], []
     for r, (shrunk, grid) in found.items():
         highest, runs = max(grid), shrunk.values()
-        distance = [distance_from_binary(run) for run in runs]
-        captured = [energy_share(run, tested) for run in runs]
-        at_random = [random_share(run, tested) for run in runs]
+        distance = [100 * distance_from_binary(run) for run in runs]
+        captured = [100 * energy_share(run, tested) for run in runs]
+        at_random = [100 * random_share(run, tested) for run in runs]
         gain = [mine - theirs for mine, theirs in zip(captured, at_random, strict=True)]
         shape = paired(shrunk, grid[highest], correlation)
         findings += [
-            compare("(1) distance of P from binary, share of 1/R", r, distance, high=NEARLY_BINARY),
-            compare("(2) energy in the mask, above random masks", r, gain, low=0),
+            compare(
+                "(1) distance of P from binary, % of 1/R", r, distance, high=100 * NEARLY_BINARY
+            ),
+            compare("(2) energy in the mask, above random masks (points)", r, gain, low=0),
             compare("(3) rank correlation with the spectrum, above the highest s", r, shape, low=0),
         ]
         correlations = [
             np.mean([correlation(run) for run in some]) for some in (runs, grid[highest].values())
         ]
         sentences.append(
-            f"At R = {r:g} the probabilities are {np.mean(distance):.1%} of the budget away from "
-            f"binary; the masks take {np.mean(captured):.1%} of the energy outside DC, random ones "
-            f"{np.mean(at_random):.1%}; the rank correlation with the spectrum is "
+            f"At R = {r:g} the probabilities are {np.mean(distance):.1f} % of the budget away "
+            f"from binary; the masks take {np.mean(captured):.1f} % of the energy outside DC, "
+            f"random ones {np.mean(at_random):.1f} %; the rank correlation with the spectrum is "
             f"{correlations[0]:.2f}, at s = {highest:g} it is {correlations[1]:.2f}."
         )
     return findings, sentences

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from loupe_lib.claims.baselines import baselines
 from loupe_lib.claims.evidence import Evidence
+from loupe_lib.claims.returned_slope import EVERYWHERE
 from loupe_lib.claims.settings import FIELDS, SETTINGS
 from loupe_lib.claims.verdict import Finding, NotRun, Verdict
 from loupe_lib.figures import BLUE, GREY, MARKERS, WIDTH, YELLOW
@@ -178,7 +179,7 @@ def _intervals(ax: Axes, findings: Sequence[Finding], rows: Sequence[str]) -> No
     """A row for each finding, the first on top: its seeds small, its mean large, its interval."""
     for y, finding in enumerate(findings):
         low, high = finding.interval
-        face = BLUE if finding.decides or finding.region == (-math.inf, math.inf) else "white"
+        face = BLUE if finding.decides or finding.region == EVERYWHERE else "white"
         ax.plot((low, high), (y, y), color=BLUE, linewidth=1.5)
         ax.plot(finding.values, [y] * len(finding.values), "o", color=GREY, markersize=3.5)
         ax.plot(finding.mean, y, "o", color=BLUE, markersize=7, markerfacecolor=face)

@@ -29,9 +29,9 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     for r in evidence.accelerations:
         grid = evidence.grid(r)
         peak = best(grid, RunResult.psnr)
-        for name, end in (("lowest", min(grid)), ("highest", max(grid))):
+        for part, name, end in (("a", "lowest", min(grid)), ("b", "highest", max(grid))):
             gain = compare(
-                f"best minus {name} fixed s (dB)",
+                f"({part}) best minus {name} fixed s (dB)",
                 r,
                 paired(grid[peak], grid[end], RunResult.psnr),
                 low=0,

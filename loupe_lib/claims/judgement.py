@@ -1,7 +1,7 @@
 """Every claim put to its test, and the verdicts."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loupe_lib.beyond.experiment import read_record
@@ -21,6 +21,7 @@ from loupe_lib.claims.verdict import (
     NOT_RUN,
     NOT_TESTABLE,
     OUTCOMES,
+    UNDECIDED,
     Claim,
     Finding,
     NotRun,
@@ -91,6 +92,19 @@ def _verdict(
     except NotTestable as error:
         return Verdict(claim, NOT_TESTABLE, (f"{error}.",))
     outcomes = [finding.outcome for finding in findings if finding.decides]
-    counts = ", ".join(f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes)
-    tally = f"Of {len(outcomes)} comparisons that decide: {counts}."
-    return Verdict(claim, overall(outcomes), (tally, *sentences), tuple(findings))
+    return Verdict(claim, overall(outcomes), (_tally(findings), *sentences), tuple(findings))
+
+
+def _tally(findings: Sequence[Finding]) -> str:
+    """How many comparisons came out how; of those undecided, how many lean against the claim."""
+    decisive = [finding for finding in findings if finding.decides]
+    counts = []
+    for outcome in OUTCOMES:
+        some = [finding for finding in decisive if finding.outcome == outcome]
+        against = sum(not f.region[0] < f.mean < f.region[1] for f in some)
+        leaning = f" (the mean of {against} speaks against the claim)"
+        if some:
+            counts.append(
+                f"{len(some)} {outcome}{leaning * (outcome == UNDECIDED and against > 0)}"
+            )
+    return f"Comparisons that decide: {', '.join(counts)}."

@@ -1,7 +1,8 @@
 """The claims in words: the tables and sentences of their page, in Markdown."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,25 +12,24 @@ from loupe_lib.claims.tuning_cost import tuning_costs
 from loupe_lib.claims.verdict import CONFIDENCE, SHOWN, Claim, Finding, NotRun, Verdict
 from loupe_lib.report import mean_and_spread
 
+SPACE = "\N{NO-BREAK SPACE}"
+
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """A row for each claim; where a test has several comparisons, a line for each."""
     rows = [
-        "| | claim | test | seeds | | mean | spread | interval | verdict |",
-        "|--:|:--|:--|--:|:--|--:|--:|--:|:--|",
+        f"| claim | verdict | test | seeds | mean ± spread | {CONFIDENCE:.0%} interval |",
+        "|:--|:--|:--|--:|:--|--:|",
     ]
     for verdict in verdicts:
         shown = [finding for finding in verdict.findings if finding.decides]
         cells = (
-            str(verdict.claim.number),
-            verdict.claim.title,
-            verdict.claim.short,
-            _lines(shown, lambda f: str(f.seeds)),
-            _lines(shown, _place),
-            _lines(shown, lambda f: number(f.mean)),
-            _lines(shown, lambda f: number(f.deviation)),
-            _lines(shown, lambda f: _interval(f.interval)),
+            f"{verdict.claim.number}. {verdict.claim.title}",
             f"**{verdict.verdict}**",
+            verdict.claim.short,
+            ", ".join(dict.fromkeys(str(finding.seeds) for finding in shown)),
+            "<br>".join(map(_mean, shown)),
+            "<br>".join(_interval(finding.interval) for finding in shown),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -48,17 +48,15 @@ def statement(claim: Claim) -> str:
 def outcome(verdict: Verdict) -> str:
     """The comparisons of a test, its verdict and what was found."""
     rows = [
-        f"| | R | | seeds | mean | spread | {CONFIDENCE:.0%} t interval | bootstrap | |",
-        "|:--|--:|:--|--:|--:|--:|--:|--:|:--|",
+        f"| comparison | R | seeds | mean ± spread | {CONFIDENCE:.0%} interval | bootstrap | |",
+        "|:--|--:|--:|--:|--:|--:|:--|",
     ]
     for finding in verdict.findings:
         cells = (
-            finding.part,
+            f"{finding.part}, {finding.detail}" if finding.detail else finding.part,
             "" if finding.acceleration is None else f"{finding.acceleration:g}",
-            finding.detail,
             str(finding.seeds),
-            number(finding.mean),
-            number(finding.deviation),
+            _spread(finding),
             _interval(finding.interval),
             _interval(finding.bootstrap),
             finding.outcome if finding.decides else f"({finding.outcome})",
@@ -127,16 +125,21 @@ def number(value: float) -> str:
 
 def _interval(ends: tuple[float, float]) -> str:
     low, high = map(number, ends)
-    return low if np.isnan(ends).all() else f"{low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high}"
+    return low if np.isnan(ends).all() else f"{low} to {high}".replace(" ", SPACE)
 
 
-def _place(finding: Finding) -> str:
-    """R, or what is compared in its stead, and which part of the test; on one line."""
+def _mean(finding: Finding) -> str:
+    """Mean and spread, after R or a task, and the part of the test; on one line."""
     name, colon, _ = finding.part.partition(":")
-    part = finding.part[:3] if finding.part.startswith("(") else name * bool(colon)
+    part = re.match(r"\(\w+\)", finding.part)
     r = "" if finding.acceleration is None else f"R = {finding.acceleration:g}"
-    return f"{r} {part}".strip().replace(" ", "\N{NO-BREAK SPACE}")
+    place = name if colon else f"{r} {part[0] if part else ''}".strip()
+    return f"{place}: {_spread(finding)}".removeprefix(": ").replace(" ", SPACE)
 
 
-def _lines(findings: Sequence[Finding], cell: Callable[[Finding], str]) -> str:
-    return "<br>".join(map(cell, findings))
+def _spread(finding: Finding) -> str:
+    """Mean, and the standard deviation over seeds where there is one."""
+    mean = number(finding.mean)
+    if math.isnan(finding.deviation):
+        return mean
+    return f"{mean} ± {finding.deviation:.2g}".replace(" ", SPACE)

@@ -6,6 +6,8 @@ import math
 from loupe_lib.claims.evidence import Evidence, paired
 from loupe_lib.claims.verdict import REFUTED, SHOWN, UNDECIDED, Claim, Finding, NotTestable, compare
 
+EVERYWHERE = (-math.inf, math.inf)
+
 CLAIM = Claim(
     number=5,
     title="The returned slope differs with R",
@@ -32,7 +34,7 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     values = paired(runs[low], runs[high], lambda run: math.log(run.slope))
     part = f"ln s at R = {low:g} minus ln s at R = {high:g}"
     found = compare(part, None, values, low=-raise_, high=raise_)
-    # Here the region is that of no difference.
+    # The bounds were those of no difference; which values bear the claim out, no bounds can say.
     lowest, highest = found.interval
     if lowest > 0 or highest < 0:
         outcome = SHOWN
@@ -47,4 +49,4 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
         f"interval reaches from {math.exp(lowest):.2g} to {math.exp(highest):.2g}. The paper's is "
         f"{18800 / 1675:.1f}."
     )
-    return [dataclasses.replace(found, outcome=outcome)], sentences
+    return [dataclasses.replace(found, outcome=outcome, region=EVERYWHERE)], sentences

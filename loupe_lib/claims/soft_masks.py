@@ -37,17 +37,31 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     for r in evidence.accelerations:
         grid = evidence.grid(r)
         low, high = min(grid), max(grid)
-        soft = {s: [run.soft_share for run in grid[s].values()] for s in (low, high)}
-        undecided = {s: [run.undecided_share for run in grid[s].values()] for s in (low, high)}
-        difference = paired(grid[low], grid[high], lambda run: run.undecided_share)
+        soft = {s: [100 * run.soft_share for run in grid[s].values()] for s in (low, high)}
+        undecided = {
+            s: [100 * run.undecided_share for run in grid[s].values()] for s in (low, high)
+        }
+        difference = paired(grid[low], grid[high], lambda run: 100 * run.undecided_share)
         findings += [
-            compare("(1) M soft at the lowest s", r, soft[low], low=MANY, detail=f"s = {low:g}"),
-            compare("(1) M soft at the highest s", r, soft[high], high=FEW, detail=f"s = {high:g}"),
-            compare("(2) P undecided, lowest minus highest s", r, difference, low=0),
+            compare(
+                "(1a) M soft at the lowest s (%)",
+                r,
+                soft[low],
+                low=100 * MANY,
+                detail=f"s = {low:g}",
+            ),
+            compare(
+                "(1b) M soft at the highest s (%)",
+                r,
+                soft[high],
+                high=100 * FEW,
+                detail=f"s = {high:g}",
+            ),
+            compare("(2) P undecided, lowest minus highest s (points)", r, difference, low=0),
         ]
         sentences.append(
-            f"At R = {r:g}, {np.mean(soft[low]):.1%} of the entries of M are soft at s = {low:g} "
-            f"and {np.mean(soft[high]):.2%} at s = {high:g}; of the probabilities "
-            f"{np.mean(undecided[low]):.1%} and {np.mean(undecided[high]):.1%} are undecided."
+            f"At R = {r:g}, {np.mean(soft[low]):.1f} % of the entries of M are soft at s = {low:g} "
+            f"and {np.mean(soft[high]):.2f} % at s = {high:g}; of the probabilities "
+            f"{np.mean(undecided[low]):.1f} % and {np.mean(undecided[high]):.1f} % are undecided."
         )
     return findings, sentences
