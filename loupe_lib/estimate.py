@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from loupe_lib.config import RunConfig
+from loupe_lib.masks import mask_kind
 from loupe_lib.provenance import device_name, find_device
 from loupe_lib.run import build_model
 from loupe_lib.sweep import learner_for, one_thread, plan_work, result_file
@@ -29,10 +30,10 @@ def estimate(configs: Sequence[RunConfig], runs: Path, device: str | None = None
         return "nothing to train: all runs are there"
     packs, workers = plan_work(todo, where)
     seconds = 0.0
-    steps: dict[tuple[int, int, int, int], float] = {}  # timed once for each kind of pack
+    steps: dict[tuple[int, int, int, int, str], float] = {}  # timed once for each kind of pack
     for pack in packs:
         first = pack[0]
-        kind = (len(pack), first.size, first.width, first.batch)
+        kind = (len(pack), first.size, first.width, first.batch, mask_kind(first))
         if kind not in steps:
             steps[kind] = step_seconds(pack, torch.device(workers[0]))
         epochs = first.shrink_epochs + first.settle_epochs

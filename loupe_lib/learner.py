@@ -39,8 +39,13 @@ class Learner(Protocol):
             (K,) float32 L1 losses before the step, on the device, without waiting for it.
         """
 
-    def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
         """The inference models' errors on (n, N, N) images of the device.
+
+        Args:
+            images: as given.
+            relaxed: undersample with random relaxed masks, as in training, drawn from each
+                encoder's generator, instead of the thresholded one.
 
         Returns:
             (K, n) mean absolute and (K, n) mean square error of each image, on the device.
@@ -84,10 +89,12 @@ class PlainLearner:
         return torch.stack(losses)
 
     @torch.no_grad()
-    def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
+        for model in self.models:
+            model.eval().encoder.train(relaxed)
         errors = torch.stack(
             [
-                torch.cat([model.eval()(x) - target(x) for x in images.split(EVALUATION_BATCH)])
+                torch.cat([model(x) - target(x) for x in images.split(EVALUATION_BATCH)])
                 for model in self.models
             ]
         )  # (K, n, N, N)

@@ -34,3 +34,11 @@ def build_mask(config: RunConfig) -> Mask:
     if config.mask in FIXED:
         return FIXED[config.mask](*kind, lines=config.lines, seed=config.seed)
     return LEARNED[config.mask](*kind, lines=config.lines)
+
+
+def mask_kind(config: RunConfig) -> str:
+    """Masks of one kind have parameters of the same shapes, and can be trained side by side."""
+    if config.mask in FIXED:
+        return "fixed"
+    kind = config.mask if config.mask in ("sigmoid", "trained_slope") else "other"
+    return f"{kind} lines" if config.lines else kind

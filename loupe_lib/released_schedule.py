@@ -1,6 +1,7 @@
 """The schedule that the paper's authors released, which reads 4S in another way."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -138,3 +139,29 @@ class ReleasedSchedule:
         if not self.stopped:
             self.patience_lr -= self.patience_early
             self.patience_slope += self.patience_early
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, as JSON takes it."""
+        floats = {"slope": self.slope, "lr": self.lr}
+        return floats | {name: getattr(self, name) for name in _STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of a schedule with the same settings."""
+        self._slope, self._lr = np.float32(state["slope"]), np.float32(state["lr"])
+        for name in _STATE:
+            setattr(self, name, state[name])
+
+
+_STATE = (
+    "patience_slope",
+    "patience_lr",
+    "rounds_left",
+    "epoch",
+    "best",
+    "previous",
+    "best_epoch",
+    "wait",
+    "idle",
+    "stopped",
+    "restore_epoch",
+)

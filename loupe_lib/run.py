@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from loupe_lib.config import RunConfig
@@ -23,6 +23,7 @@ from loupe_lib.files import write_file, writing
 from loupe_lib.learner import Learner, State
 from loupe_lib.loupe import Loupe
 from loupe_lib.masks import build_mask
+from loupe_lib.released_training import ReleasedTraining
 from loupe_lib.schedule import Schedule
 from loupe_lib.unet import UNet
 
@@ -50,6 +51,12 @@ def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
     return model.to(device)
 
 
+def build_schedule(config: RunConfig, module: nn.Module) -> Schedule | ReleasedTraining:
+    """What decides over the slope, the learning rate and the weights that are kept."""
+    kind = ReleasedTraining if config.schedule == "released" else Schedule
+    return kind(config, module)
+
+
 class Run:
     """A run between two epochs.
 
@@ -60,7 +67,7 @@ class Run:
     Attributes:
         history: a row an epoch: round, training loss, validation loss and PSNR of the inference
             model, slope and learning rate during the epoch, achieved R of the thresholded mask,
-            seconds.
+            seconds; the validation loss of relaxed masks where the schedule watches it.
         best: the weights to be kept, or None before the first epoch.
         warnings: what went wrong, to be shown wherever the run's numbers are.
     """
@@ -68,7 +75,7 @@ class Run:
     def __init__(self, config: RunConfig, device: torch.device | str) -> None:
         self.config = config
         self.model = build_model(config, device)
-        self.schedule = Schedule(config, self.model)
+        self.schedule = build_schedule(config, self.model)
         self.history: list[dict[str, float]] = []
         self.best: State | None = None
         self.warnings: list[str] = []
@@ -106,22 +113,27 @@ class Run:
         loss: float,
         psnr: float,
         seconds: float,
+        soft_loss: float = math.nan,
     ) -> None:
-        """Record an epoch and carry out what the schedule decides."""
+        """Record an epoch and carry out what the schedule decides.
+
+        The soft loss, that of relaxed masks, is given where the schedule watches it.
+        """
         kept = float(self.model.mask.binarize().sum())
-        self.history.append(
-            {
-                "round": self.schedule.round,
-                "train_loss": train_loss,
-                "loss": loss,
-                "psnr": psnr,
-                "slope": float(self.model.mask.slope),
-                "learning_rate": self.schedule.learning_rate,
-                "achieved_acceleration": self.config.size**2 / kept if kept else math.inf,
-                "seconds": seconds,
-            }
-        )
-        decision = self.schedule.step(loss)
+        row = {
+            "round": self.schedule.round,
+            "train_loss": train_loss,
+            "loss": loss,
+            "psnr": psnr,
+            "slope": float(self.model.mask.slope),
+            "learning_rate": self.schedule.learning_rate,
+            "achieved_acceleration": self.config.size**2 / kept if kept else math.inf,
+            "seconds": seconds,
+        }
+        if self.schedule.watches_soft_loss:
+            row["soft_loss"] = soft_loss
+        self.history.append(row)
+        decision = self.schedule.step(loss, soft_loss)
         if decision.keep or self.best is None:
             self.best = learner.weights(k)
         if not math.isfinite(train_loss):

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from loupe_lib.config import RunConfig
+from loupe_lib.exponential_slope import ExponentialSlope
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 
 
@@ -26,19 +27,26 @@ class Schedule:
     of 4S. A fixed slope has round 2 alone. In both rounds model checkpoint (MC) keeps the weights
     with the lowest loss, and early stopping (ES) ends a round. All four watch the same loss, that
     of the inference model on the validation images, and act when their wait *reaches* patience.
+    With the exponential schedule, epochs raise the slope in round 1 instead of 4S.
 
     Args:
         config: the patiences and lengths.
         module: holds the ``slope`` buffers that 4S raises.
     """
 
+    watches_soft_loss = False
+
     def __init__(self, config: RunConfig, module: nn.Module) -> None:
-        if config.schedule != "4S":
-            raise NotImplementedError(config.schedule)
         self.config = config
-        self.shrinking = SelfShrinkingSlope(
-            module, config.patience, config.factor, config.max_slope
-        )
+        self.shrinking: SelfShrinkingSlope | ExponentialSlope
+        if config.schedule == "exponential":
+            self.shrinking = ExponentialSlope(
+                module, config.slope, config.max_slope, config.shrink_epochs
+            )
+        else:
+            self.shrinking = SelfShrinkingSlope(
+                module, config.patience, config.factor, config.max_slope
+            )
         self.round = 1 if config.shrinks else 2
         self.epoch = 0  # epochs of this round that have ended
         self.best = math.inf
@@ -47,7 +55,7 @@ class Schedule:
         self.learning_rate = config.learning_rate
         self.finished = False
 
-    def step(self, loss: float) -> Decision:
+    def step(self, loss: float, soft_loss: float = math.nan) -> Decision:
         """Tell the inference loss of the epoch that ended; changes slope and learning rate."""
         self.epoch += 1
         keep = loss < self.best

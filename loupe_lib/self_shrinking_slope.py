@@ -81,8 +81,7 @@ class SelfShrinkingSlope:
 
     def _slopes(self) -> list[torch.Tensor]:
         """Looked up each time: ``module.to(device)`` puts new tensors in their place."""
-        named = self._module.named_buffers()
-        return [buffer for name, buffer in named if name.rpartition(".")[2] == "slope"]
+        return slope_buffers(self._module)
 
     @property
     def exhausted(self) -> bool:
@@ -127,3 +126,9 @@ class SelfShrinkingSlope:
         self.best = float(state["best"])
         self.wait = int(state["wait"])
         self.cooling = int(state["cooling"])
+
+
+def slope_buffers(module: nn.Module) -> list[torch.Tensor]:
+    """The buffers named ``slope`` in a module and its sub-modules."""
+    named = module.named_buffers()
+    return [buffer for name, buffer in named if name.rpartition(".")[2] == "slope"]

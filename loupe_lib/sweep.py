@@ -16,6 +16,7 @@ from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
 from loupe_lib.files import remove_unfinished, write_file
 from loupe_lib.learner import Learner, PlainLearner
+from loupe_lib.masks import mask_kind
 from loupe_lib.measure import measure
 from loupe_lib.profiles import Profile
 from loupe_lib.provenance import cores, find_device
@@ -194,11 +195,15 @@ def _workers(where: torch.device) -> list[str]:
 
 
 def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
-    """Runs that one learner trains together: on a GPU those of one shape and length."""
+    """Runs that one learner trains together: on a GPU those of one shape and length.
+
+    Those that watch the soft loss are apart: it takes random masks that others do not draw.
+    """
 
     def shape(c: RunConfig) -> tuple[object, ...]:
         images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
-        return (*images, c.width, c.batch, c.shrink_epochs + c.settle_epochs)
+        step = (c.width, c.batch, mask_kind(c), c.schedule == "released")
+        return (*images, *step, c.shrink_epochs + c.settle_epochs)
 
     for _, group in groupby(sorted(configs, key=shape), key=shape):
         alike = list(group)

@@ -35,7 +35,8 @@ def train(
     call goes on from there. A second Ctrl-C stops at once.
 
     Args:
-        runs: runs on one device, which share images, batch size and U-Net width.
+        runs: runs on one device, which share images, batch size and U-Net width, and the
+            validation loss that their schedules watch.
         images: what to train and validate on; moved to the runs' device.
         checkpoints: a file for each run.
         make_learner: what does the steps.
@@ -64,10 +65,15 @@ def train(
             errors, square_errors = learner.evaluate(validation)
             loss = errors.mean(dim=1).tolist()
             psnr = (-10 * square_errors.log10()).mean(dim=1).tolist()
+            soft_loss = [math.nan] * len(runs)
+            if runs[0].schedule.watches_soft_loss:
+                soft_loss = learner.evaluate(validation, relaxed=True)[0].mean(dim=1).tolist()
             seconds = (time.perf_counter() - began) / len(runs)  # each run's share
             for k, run in enumerate(runs):
                 if not run.finished:
-                    run.end_epoch(learner, k, train_loss[k], loss[k], psnr[k], seconds)
+                    run.end_epoch(
+                        learner, k, train_loss[k], loss[k], psnr[k], seconds, soft_loss[k]
+                    )
             _show(bar, runs)
             if interrupted() or time.perf_counter() > due:
                 began = time.perf_counter()

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_lib import Loupe, SelfShrinkingSlope
+from loupe_lib.fast.encoders import TorchEncoder, draw_shape
 from loupe_lib.fast.memory import PackedModels
 from loupe_lib.fast.upsampling import gather, spread
 from loupe_lib.learner import PlainLearner
-from loupe_lib.run import Run, build_model
+from loupe_lib.run import MASK_SEED, Run, build_model
 from loupe_lib.sources import load_images
 from loupe_lib.training import train
 from tests.common import fixed, random, smoke
@@ -110,6 +111,60 @@ def test_a_state_travels_between_plain_and_packed():
     assert not packed.average.any() and not packed.square.any()
 
 
+OTHER = ["straight_through", "concrete", "tanh", "trained_slope", "sigmoid", "uniform"]
+
+
+def others(mask: str, lines: bool, device: str = "cpu", **settings: object) -> list[Loupe]:
+    """Two models with such a mask; their accelerations and seeds differ."""
+    return [
+        build_model(
+            fixed(mask=mask, lines=lines, seed=k, acceleration=4.0 + 4 * k, **settings), device
+        )
+        for k in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["points", "lines"])
+@pytest.mark.parametrize("mask", OTHER)
+def test_other_masks_are_encoded_as_each_model_does_and_get_autograd_s_gradient(mask, lines):
+    images, indices = random(6, 32, 32), torch.tensor([[0, 5, 2], [4, 1, 1]])
+    kspace = torch.fft.fft2(images, norm="ortho")
+    plain, packed = others(mask, lines, slope=5.0), others(mask, lines, slope=5.0)
+    memory, encoder = PackedModels(packed, [0.01, 0.01]), TorchEncoder(kspace)
+    u = torch.empty(2, 3, *draw_shape(plain[0].mask))
+    for model, draws in zip(plain, u, strict=True):
+        torch.rand(draws.shape, generator=model.encoder.generator, out=draws)
+    z = encoder.forward(memory, u, indices)
+    weight = torch.complex(random(*z.shape, seed=1) - 0.5, random(*z.shape, seed=2) - 0.5)
+    encoder.backward(memory, weight)  # as of the loss Re <weight, z>
+    for k, model in enumerate(plain):
+        model.encoder.generator.manual_seed(MASK_SEED + k)  # draws again what u holds
+        expected = torch.fft.ifft2(model.encoder(images[indices[k]]), norm="ortho")
+        torch.testing.assert_close(z[k], expected, atol=1e-5, rtol=1e-4)
+        if mask == "uniform":
+            assert not list(model.mask.parameters())
+            continue
+        (expected * weight[k].conj()).real.sum().backward()
+        for name, p in model.mask.named_parameters():
+            found = memory.gradients[f"encoder.mask.{name}"][k]
+            torch.testing.assert_close(found, p.grad, atol=1e-5, rtol=1e-3)
+            assert p.grad.count_nonzero() > 0
+    hard = torch.stack([model.mask.binarize() for model in plain])
+    assert torch.equal(encoder.binarize(memory), hard)
+
+
+@pytest.mark.parametrize("mask", ["trained_slope", "uniform"])
+def test_a_state_with_another_mask_travels_too(mask):
+    images, batch = random(8, 32, 32), torch.arange(4)[None]
+    first = PlainLearner(others(mask, False)[:1], images, [0.01])
+    first.step(batch)
+    packed = PackedModels(others(mask, False), [0.01, 0.01])
+    packed.load(1, first.state(0))
+    state, travelled = first.state(0), packed.state(1)
+    assert travelled.keys() == state.keys()
+    assert all(torch.equal(travelled[name], state[name]) for name in state)
+
+
 # With a GPU.
 
 cuda = [
@@ -188,6 +243,40 @@ def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, 
             quick.models[k].encoder.generator.get_state(),
             plain.models[k].encoder.generator.get_state(),
         )
+
+
+@gpu
+@pytest.mark.parametrize("lines", [False, True], ids=["points", "lines"])
+@pytest.mark.parametrize("mask", OTHER)
+def test_a_step_with_another_mask_is_as_near_the_plain_one(device, mask, lines, strict):
+    x, (indices,), rates = heads(), batches(1, 2), [0.01, 0.01]
+    made = {
+        make: make(others(mask, lines, device, size=64, width=16, slope=20.0), x, rates)
+        for make in (PlainLearner, AutocastLearner, fast)
+    }
+    losses = {make: learner.step(indices) for make, learner in made.items()}
+    torch.testing.assert_close(losses[fast], losses[PlainLearner], rtol=2e-3, atol=0)
+    for k in (0, 1):
+        truth, ours, theirs = (
+            gradients(made[make], k) for make in (PlainLearner, fast, AutocastLearner)
+        )
+        assert distances(ours, truth).median() < 1.5 * distances(theirs, truth).median()
+        assert distances(ours, truth)[-1] < 1.5 * distances(theirs, truth)[-1] + 0.01
+        for name, value in made[PlainLearner].models[k].mask.named_buffers():
+            torch.testing.assert_close(made[fast].models[k].mask.get_buffer(name), value)
+
+
+@gpu
+def test_the_soft_loss_is_near_the_plain_one_s(device, strict):
+    x = heads()
+    learner = fast(models(0, 1, device=device, size=64, width=16), x, [0.003] * 2)
+    for indices in batches(60, 2):
+        learner.step(indices)
+    soft, hard = learner.evaluate(x[:20], relaxed=True)[0], learner.evaluate(x[:20])[0]
+    plain = PlainLearner(learner.models, x, [0.003] * 2)
+    expected = plain.evaluate(x[:20], relaxed=True)[0]  # other draws of U
+    torch.testing.assert_close(soft.mean(dim=1), expected.mean(dim=1), rtol=0.05, atol=0)
+    assert not torch.allclose(soft, hard)
 
 
 @gpu

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from loupe_lib import Loupe
+from loupe_lib.encoder import undersample
 from loupe_lib.learner import PlainLearner
 from loupe_lib.run import build_model
 from tests.common import on_each_device, random, random_complex, smoke
@@ -91,6 +92,24 @@ def test_evaluation_changes_nothing():
     before = trained.state(0)
     trained.evaluate(IMAGES)
     assert same(before, trained.state(0))
+
+
+def test_relaxed_evaluation_is_that_of_random_masks_from_the_encoder_s_generator():
+    trained = learner(0, 1)
+    before = [model.encoder.generator.get_state() for model in trained.models]
+    absolute, square = trained.evaluate(IMAGES, relaxed=True)
+    for k, model in enumerate(trained.models):
+        generator = torch.Generator()
+        generator.set_state(before[k])
+        masks = model.mask.sample(len(IMAGES), generator)
+        with torch.no_grad():
+            error = model.decoder.eval()(undersample(IMAGES, masks)) - IMAGES
+        torch.testing.assert_close(absolute[k], error.abs().mean(dim=(1, 2)))
+        torch.testing.assert_close(square[k], error.square().mean(dim=(1, 2)))
+        assert torch.equal(model.encoder.generator.get_state(), generator.get_state())
+        assert not model.decoder.training
+    hard = trained.evaluate(IMAGES)[0]
+    assert not torch.allclose(hard, absolute)
 
 
 def test_models_trained_together_are_as_each_alone():

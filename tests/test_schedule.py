@@ -104,3 +104,20 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same_through_json(epoch):
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert play(second, LOSSES[epoch:]) == play(first, LOSSES[epoch:])
     assert second.state_dict() == first.state_dict() and second.finished == first.finished
+
+
+def test_epochs_raise_the_slope_where_the_schedule_is_exponential():
+    config = smoke(
+        **{**LONG, "shrink_epochs": 3, "settle_epochs": 3},
+        schedule="exponential",
+        slope=1.0,
+        max_slope=100.0,
+        lr_patience=2,
+    )
+    of = Scripted(config)
+    played = play(of, [1.0, 0.9, 1.0, 1.0, 1.0, 1.0])
+    assert [row[1] for row in played] == pytest.approx([10, 100, 100, 100, 100, 100])
+    assert [row[0] for row in played] == [1, 1, 2, 2, 2, 2] and of.finished
+    second = Scripted(config)
+    second.load_state_dict(json.loads(json.dumps(of.state_dict())))
+    assert second.state_dict() == of.state_dict()

@@ -12,14 +12,16 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 import loupe_lib.sweep as module
 from loupe_lib import InputError
+from loupe_lib.masks import mask_kind
 from loupe_lib.profiles import profile
 from loupe_lib.results import RunResult, read_results, write_results
 from loupe_lib.run import read_weights
-from loupe_lib.sweep import result_file, results_of, sweep
+from loupe_lib.sweep import plan_work, result_file, results_of, sweep
 from tests.common import edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -218,3 +220,34 @@ def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="device must be one of cpu"):
         sweep(profile("smoke").configs(), tmp_path / "runs", device="tpu", progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
+    configs = profile("claims").configs()
+    packs, _ = plan_work(configs, torch.device("cuda:0"))
+    assert sorted(c.name for pack in packs for c in pack) == sorted(c.name for c in configs)
+    for pack in packs:
+        assert len({(mask_kind(c), c.schedule == "released") for c in pack}) == 1
+        assert len(pack) <= 42
+    kinds = {(mask_kind(pack[0]), pack[0].schedule == "released") for pack in packs}
+    assert kinds == {
+        ("sigmoid", False),
+        ("sigmoid", True),
+        ("sigmoid lines", False),
+        ("trained_slope", False),
+        ("other", False),
+        ("fixed", False),
+    }
+
+
+def test_a_sweep_of_other_arms_in_one_store(tmp_path):
+    names = ["straight-through", "4S released", "spectrum lines", "trained-slope"]
+    chosen = profile("claims-smoke", arms=names, width=2)
+    results = [sweep([config], tmp_path, progress=False)[0] for config in chosen.configs()]
+    for config, result in zip(chosen.configs(), results, strict=True):
+        assert result.config == config and len(result.history["loss"]) == 3
+        assert ("soft_loss" in result.history) is (config.schedule == "released")
+        model, _ = read_weights(result_file(tmp_path, config).parent / "weights.safetensors")
+        assert np.array_equal(model.mask.probabilities().detach(), result.probabilities)
+        assert result.achieved_acceleration("topk") == 4
+    assert {r.achieved_acceleration() for r in results if r.config.mask == "spectrum"} == {4}

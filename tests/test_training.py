@@ -7,7 +7,8 @@ import signal
 import pytest
 import torch
 
-from loupe_lib import training
+from loupe_lib import ReleasedSchedule, training
+from loupe_lib.fixed_masks import SpectrumMask
 from loupe_lib.learner import PlainLearner
 from loupe_lib.run import Run
 from loupe_lib.training import train
@@ -22,12 +23,13 @@ class Interrupted(PlainLearner):
     press_at: tuple[int, ...] = ()
     presses = 1
 
-    def evaluate(self, images):
-        self.epoch = getattr(self, "epoch", 0) + 1
-        if self.epoch in self.press_at:
+    def evaluate(self, images, relaxed=False):
+        if not relaxed:
+            self.epoch = getattr(self, "epoch", 0) + 1
+        if not relaxed and self.epoch in self.press_at:
             for _ in range(self.presses):
                 signal.raise_signal(signal.SIGINT)
-        return super().evaluate(images)
+        return super().evaluate(images, relaxed)
 
 
 def pressing(*epochs: int, presses: int = 1) -> type[Interrupted]:
@@ -49,7 +51,16 @@ def outcome(run: Run) -> tuple[object, ...]:
 
 
 LONGER = {"shrink_epochs": 3, "settle_epochs": 2, "train": 32}
-CASES = {"4S": smoke(**LONGER), "fixed": fixed(settle_epochs=5, lr_patience=1, train=32)}
+FIXED = {"settle_epochs": 5, "lr_patience": 1, "train": 32}
+CASES = {
+    "4S": smoke(**LONGER),
+    "fixed": fixed(**FIXED),
+    "released": smoke(**LONGER, schedule="released"),
+    "exponential": smoke(**LONGER, schedule="exponential", slope=0.1, max_slope=10, mask="tanh"),
+    "trained slope": fixed(**FIXED, mask="trained_slope"),
+    "lines": smoke(**LONGER, lines=True),
+    "spectrum": fixed(**FIXED, mask="spectrum"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,20 @@ def uninterrupted(images, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("case", "epoch"),
-    [("4S", 1), ("4S", 2), ("4S", 3), ("4S", 4), ("4S", 5), ("fixed", 3), ("fixed", 5)],
+    [
+        ("4S", 1),
+        ("4S", 2),
+        ("4S", 3),
+        ("4S", 4),
+        ("4S", 5),
+        ("fixed", 3),
+        ("fixed", 5),
+        ("released", 2),
+        ("exponential", 2),
+        ("trained slope", 3),
+        ("lines", 2),
+        ("spectrum", 2),
+    ],
 )
 def test_a_run_stopped_by_ctrl_c_goes_on_bit_for_bit(case, epoch, images, uninterrupted, tmp_path):
     config = CASES[case]
@@ -122,7 +146,7 @@ def test_checkpoints_are_written_from_time_to_time(images, uninterrupted, tmp_pa
 def test_the_history_tells_every_epoch(uninterrupted):
     for name, run in uninterrupted.items():
         columns = {key: [row[key] for row in run.history] for key in run.history[0]}
-        assert set(columns) == {
+        assert set(columns) - {"soft_loss"} == {
             "round",
             "train_loss",
             "loss",
@@ -132,14 +156,16 @@ def test_the_history_tells_every_epoch(uninterrupted):
             "achieved_acceleration",
             "seconds",
         }
-        assert columns["round"] == ([1, 1, 1, 2, 2] if name == "4S" else [2] * 5)
+        rounds = {"fixed": [2] * 5, "released": [1] * 5, "4S": [1, 1, 1, 2, 2]}
+        assert columns["round"] == rounds.get(name, columns["round"])
         assert all(value > 0 for value in columns["seconds"])
         assert all(math.isfinite(v) for key in ("train_loss", "loss") for v in columns[key])
 
 
 def test_the_kept_weights_are_those_of_the_lowest_validation_loss(images, uninterrupted):
     for run in uninterrupted.values():
-        best = min(run.history, key=lambda row: row["loss"])
+        watched = "soft_loss" if run.config.schedule == "released" else "loss"
+        best = min(run.history, key=lambda row: row[watched])
         x = images.validation.images
         with torch.no_grad():
             error = (run.model.eval()(x) - x).double()
@@ -163,3 +189,43 @@ def test_a_progress_bar_shows_what_matters(images, tmp_path, capsys):
     trained([smoke(patience=1)], images, tmp_path, progress=True)
     shown = capsys.readouterr().err
     assert "R=4 4S seed 0" in shown and "/3" in shown
+
+
+def test_a_released_run_follows_the_released_schedule_on_its_own_soft_losses(uninterrupted):
+    run = uninterrupted["released"]
+    assert {len(row) for row in run.history} == {9} and len(run.history) == 5
+    config = run.config
+    of = ReleasedSchedule(
+        config.slope,
+        config.learning_rate,
+        config.patience,
+        config.stop_patience,
+        config.lr_patience,
+        idle_patience=0,  # a quarter of a patience of 1
+    )
+    for row in run.history:
+        assert (row["slope"], row["learning_rate"], row["round"]) == (of.slope, of.lr, 1)
+        of.step(row["soft_loss"])
+    kept = run.history[of.best_epoch]
+    assert run.model.mask.slope == kept["slope"]
+    # The soft loss of small slopes is another than the loss of the thresholded mask.
+    assert all(row["soft_loss"] != row["loss"] for row in run.history)
+    assert not any("soft_loss" in row for row in uninterrupted["4S"].history)
+
+
+def test_a_trained_slope_falls(images, tmp_path):
+    config = fixed(mask="trained_slope", settle_epochs=8, stop_patience=8)
+    (run,) = trained([config], images, tmp_path)
+    slopes = [row["slope"] for row in run.history]
+    assert slopes[0] < 200 and slopes[-1] < 0.9 * slopes[0]
+
+
+def test_an_exponential_slope_rises_by_the_clock(uninterrupted):
+    slopes = [row["slope"] for row in uninterrupted["exponential"].history]
+    assert slopes[:3] == pytest.approx([0.1, 1.0, 10.0])
+
+
+def test_the_spectrum_mask_is_made_of_the_training_images(uninterrupted, images):
+    expected = SpectrumMask(32, 4)
+    expected.prepare(images.train.images)
+    assert torch.equal(uninterrupted["spectrum"].model.mask.kept, expected.kept)

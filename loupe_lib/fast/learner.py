@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from loupe_lib.fast import kernels
+from loupe_lib.fast.encoders import TorchEncoder, draw_shape
+from loupe_lib.fast.fused_encoder import FusedEncoder
 from loupe_lib.fast.memory import PackedModels
 from loupe_lib.fast.network import Network, Store
 from loupe_lib.images import target
 from loupe_lib.loupe import Loupe
-from loupe_lib.mask import binarize
+from loupe_lib.mask import ProbabilityMask
 
 EVALUATION_BATCH = 16
 
@@ -55,6 +57,10 @@ class FastLearner(PackedModels):
         self.network = Network(
             Store(self.values, self.gradients, halves, self.buffers, size), len(self.models)
         )
+        masks = [model.mask for model in self.models]
+        # The paper's masks have kernels of their own; others go through autograd.
+        fused = all(type(mask) is ProbabilityMask and not mask.lines for mask in masks)
+        self.encoder = (FusedEncoder if fused else TorchEncoder)(self.kspace)
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, indices: Tensor) -> Tensor:
@@ -69,10 +75,10 @@ class FastLearner(PackedModels):
 
     def _record(self, indices: Tensor) -> torch.cuda.CUDAGraph:
         """The graph of a step on batches of this size; changes nothing that lasts."""
-        size = self.targets.shape[-1]
         self._indices = indices.clone()
-        self._u = self.targets.new_zeros(*indices.shape, size, size)
-        lasting = [self.parameter, self.average, self.square, self.steps, *self.buffers.values()]
+        self._u = self.targets.new_zeros(*indices.shape, *draw_shape(self.models[0].mask))
+        packed = [self.parameter, self.average, self.square, self.steps, self.slopes]
+        lasting = [*packed, *self.buffers.values()]
         before = [tensor.clone() for tensor in lasting]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -95,16 +101,10 @@ class FastLearner(PackedModels):
     def _run(self) -> Tensor:
         """One step on what ``_indices`` and ``_u`` hold; returns (K,) losses."""
         self.half.copy_(self.parameter)
-        gamma = self.values["encoder.mask.gamma"].detach().requires_grad_()
-        with torch.enable_grad():
-            p = self.probabilities(gamma)
-        draw = (p.detach(), self._u, self.slopes, self.kspace, self._indices)
-        z = torch.fft.ifft2(kernels.encode(*draw), norm="ortho")  # (K, B, N, N) complex64
+        z = self.encoder.forward(self, self._u, self._indices)  # (K, B, N, N) complex64
         with _settled_cudnn():
             losses, dz = self.network.loss_and_gradient(z, self.targets, self._indices)
-        dp = kernels.encode_gradient(*draw, torch.fft.fft2(dz, norm="ortho"))
-        (dgamma,) = torch.autograd.grad(p, gamma, dp)
-        self.gradients["encoder.mask.gamma"].copy_(dgamma)
+        self.encoder.backward(self, dz)
         self.steps += 1
         self.tracked += 1
         kernels.adam(
@@ -113,13 +113,16 @@ class FastLearner(PackedModels):
         return losses
 
     @torch.no_grad()
-    def evaluate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
         """Errors of the inference models: see :class:`loupe_lib.learner.Learner`."""
         self.half.copy_(self.parameter)
-        p = self.probabilities(self.values["encoder.mask.gamma"])
-        masks = torch.fft.ifftshift(binarize(p), dim=(-2, -1))[:, None]  # (K, 1, N, N)
+        hard = self.encoder.binarize(self)
+        masks = torch.fft.ifftshift(hard, dim=(-2, -1))[:, None]  # (K, 1, N, N)
         found = []
         for x in images.split(EVALUATION_BATCH):
+            if relaxed:
+                drawn = [m.mask.sample(len(x), m.encoder.generator) for m in self.models]
+                masks = torch.fft.ifftshift(torch.stack(drawn), dim=(-2, -1))  # (K, B, N, N)
             z = torch.fft.ifft2(masks * torch.fft.fft2(x, norm="ortho"), norm="ortho")
             with _settled_cudnn():
                 error = self.network.infer(z) - target(x)  # (K, B, N, N)

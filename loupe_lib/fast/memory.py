@@ -1,5 +1,6 @@
 """Where the fast training step keeps K models: every kind of number in one piece of memory."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from loupe_lib.learner import State
 from loupe_lib.loupe import Loupe
+from loupe_lib.mask import ProbabilityMask
 
 ALIGNMENT = 64  # elements from one parameter to the next: a multiple of it, for whole vectors
 
@@ -19,7 +21,7 @@ class PackedModels:
     into (K, out, height, width, in), the order that channels-last convolutions read.
 
     Args:
-        models: models of one size and width on one device.
+        models: models of one size and width on one device, their masks' parameters of one shape.
         learning_rates: one a model.
     """
 
@@ -30,7 +32,8 @@ class PackedModels:
         self.rates = torch.tensor(list(learning_rates), device=device)  # (K,)
         self.steps = torch.zeros(len(masks), device=device)  # (K,) done by Adam
         self.slopes = torch.stack([mask.slope for mask in masks])  # (K,)
-        self._t = torch.tensor([mask.t for mask in masks], device=device)[:, None, None]
+        t = [mask.t if isinstance(mask, ProbabilityMask) else math.nan for mask in masks]
+        self._t = torch.tensor(t, device=device)[:, None, None]
         self._r = torch.tensor([1 / m.acceleration for m in masks], device=device)[:, None, None]
 
         self._shapes = {name: p.shape for name, p in self.models[0].named_parameters()}
@@ -64,12 +67,15 @@ class PackedModels:
         views, start = {}, 0
         for name, shape in self._shapes.items():
             stored = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else tuple(shape)
-            views[name] = memory[:, start : start + shape.numel()].unflatten(1, stored)
+            views[name] = memory[:, start : start + shape.numel()].view(len(memory), *stored)
             start += _padded(shape)
         return views
 
     def probabilities(self, gamma: Tensor) -> Tensor:
-        """P of K models from their gamma, (K, N, N): :func:`loupe_lib.rescale`, K at once."""
+        """P of K models from their gamma, (K, N, N): :func:`loupe_lib.rescale`, K at once.
+
+        For masks of points; those of columns know their own.
+        """
         s = torch.sigmoid(self._t * gamma)
         mean = s.mean(dim=(-2, -1), keepdim=True)
         down = s * (self._r / mean.maximum(self._r))

@@ -1,0 +1,49 @@
+"""A slope that rises by the clock: what one would use instead of 4S."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from loupe_lib.self_shrinking_slope import slope_buffers
+
+
+class ExponentialSlope:
+    """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path, whatever the loss.
+
+    The usual way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
+    arXiv:1611.01144). Same interface as :class:`~loupe_lib.SelfShrinkingSlope`; after the last
+    epoch the slope stays at s_1.
+
+    Args:
+        module: the module whose buffers named ``slope`` are set, all to the same value.
+        initial: s_0 > 0, of the first epoch.
+        final: s_1, of the last.
+        epochs: E >= 1; with one epoch the slope stays s_0.
+    """
+
+    def __init__(self, module: nn.Module, initial: float, final: float, epochs: int) -> None:
+        self._module = module
+        self.initial = initial
+        self.final = final
+        self.epochs = epochs
+        self.epoch = 0
+
+    @torch.no_grad()
+    def step(self, loss: float) -> bool:
+        """Set the slope of the next epoch; call once an epoch. Returns whether it changed."""
+        if self.epoch + 1 >= self.epochs:
+            return False
+        self.epoch += 1
+        share = self.epoch / (self.epochs - 1)
+        for buffer in slope_buffers(self._module):
+            buffer.fill_(self.initial * (self.final / self.initial) ** share)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs; the slopes themselves are in the module's state."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`, after the module's own state has been loaded."""
+        self.epoch = int(state["epoch"])

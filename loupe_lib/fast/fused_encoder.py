@@ -1,0 +1,36 @@
+"""The encoder of the paper's own masks, in kernels."""
+
+import torch
+from torch import Tensor
+
+from loupe_lib.fast import kernels
+from loupe_lib.fast.memory import PackedModels
+from loupe_lib.mask import binarize
+
+GAMMA = "encoder.mask.gamma"
+
+
+class FusedEncoder:
+    """The paper's masks of points: TorchEncoder in two kernels, for K models at once."""
+
+    def __init__(self, kspace: Tensor) -> None:
+        self.kspace = kspace
+
+    def forward(self, packed: PackedModels, u: Tensor, indices: Tensor) -> Tensor:
+        """(K, B, N, N) complex64 zero-filled images of the images that (K, B) indices say."""
+        self._gamma = packed.values[GAMMA].detach().requires_grad_()
+        with torch.enable_grad():
+            self._p = packed.probabilities(self._gamma)
+        self._draw = (self._p.detach(), u, packed.slopes, self.kspace, indices)
+        return torch.fft.ifft2(kernels.encode(*self._draw), norm="ortho")
+
+    def backward(self, packed: PackedModels, dz: Tensor) -> None:
+        """Fill the gradient of gamma, given that of :meth:`forward`'s images."""
+        dp = kernels.encode_gradient(*self._draw, torch.fft.fft2(dz, norm="ortho"))
+        (dgamma,) = torch.autograd.grad(self._p, self._gamma, dp)
+        packed.gradients[GAMMA].copy_(dgamma)
+        del self._gamma, self._p, self._draw
+
+    def binarize(self, packed: PackedModels) -> Tensor:
+        """(K, N, N) thresholded masks."""
+        return binarize(packed.probabilities(packed.values[GAMMA]))

@@ -1,0 +1,72 @@
+"""The authors' released schedule around one training."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from loupe_lib.config import RunConfig
+from loupe_lib.released_schedule import ReleasedSchedule
+from loupe_lib.schedule import Decision
+from loupe_lib.self_shrinking_slope import slope_buffers
+
+IDLE_SHARE = 10 / 40  # of the slope's patience: the published pause and patience
+
+
+class ReleasedTraining:
+    """:class:`~loupe_lib.ReleasedSchedule` in the place of :class:`~loupe_lib.schedule.Schedule`.
+
+    One round, as the callback's defaults have it, in which one counter of epochs drives slope,
+    learning rate and early stopping. It watches the soft validation loss, with random relaxed
+    masks, and so are the weights chosen that are kept: those of its best epoch. It is cut off
+    where the two rounds of the other reading would end together, so that both are trained as long.
+
+    Args:
+        config: the patiences and lengths. The pause after a raise is a quarter of the slope's
+            patience, as published: 10 epochs at 40.
+        module: holds the ``slope`` buffers.
+    """
+
+    watches_soft_loss = True
+    round = 1
+
+    def __init__(self, config: RunConfig, module: nn.Module) -> None:
+        self.released = ReleasedSchedule(
+            slope=config.slope,
+            lr=config.learning_rate,
+            patience_slope=config.patience,
+            patience_early=config.stop_patience,
+            patience_lr=config.lr_patience,
+            idle_patience=round(IDLE_SHARE * config.patience),
+            max_slope=config.max_slope,
+            change_slope=config.factor,
+            change_lr=config.lr_factor,
+            min_lr=config.min_lr,
+        )
+        self.module = module
+        self.length = config.shrink_epochs + config.settle_epochs
+        self.finished = False
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next epoch."""
+        return self.released.lr
+
+    @torch.no_grad()
+    def step(self, loss: float, soft_loss: float) -> Decision:
+        """Tell the losses of the epoch that ended; only the soft one counts."""
+        epoch = self.released.epoch
+        self.released.step(soft_loss)
+        for buffer in slope_buffers(self.module):
+            buffer.fill_(self.released.slope)
+        self.finished = self.released.stopped or self.released.epoch >= self.length
+        return Decision(keep=self.released.best_epoch == epoch, restore=self.finished)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, as JSON takes it (the slope is in the module's state)."""
+        return {"released": self.released.state_dict(), "finished": self.finished}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self.released.load_state_dict(state["released"])
+        self.finished = state["finished"]

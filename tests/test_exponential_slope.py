@@ -1,0 +1,40 @@
+"""The slope that rises by the clock."""
+
+import json
+
+import pytest
+import torch
+
+from loupe_lib.exponential_slope import ExponentialSlope
+from tests.common import Binary
+
+
+def test_the_slope_goes_geometrically_from_the_first_epoch_to_the_last():
+    module = torch.nn.ModuleList([Binary(0.1), Binary(0.1)])
+    of = ExponentialSlope(module, initial=0.1, final=10, epochs=5)
+    slopes = []
+    for _ in range(7):
+        slopes.append([m.slope.item() for m in module])
+        of.step(float("nan"))  # whatever the loss
+    expected = [0.1, 0.1**0.5, 1, 10**0.5, 10, 10, 10]
+    assert [a for a, _ in slopes] == pytest.approx(expected)
+    assert [b for _, b in slopes] == [a for a, _ in slopes]
+
+
+def test_one_epoch_leaves_the_slope_as_it_is():
+    module = Binary(3)
+    assert not ExponentialSlope(module, 3, 30, epochs=1).step(1.0)
+    assert module.slope == 3
+
+
+@pytest.mark.parametrize("epoch", range(6))
+def test_a_state_goes_on_the_same_through_json(epoch):
+    def play(of, module, epochs):
+        return [(of.step(1.0), module.slope.item()) for _ in range(epochs)]
+
+    one, two = Binary(200), Binary(200)
+    first, second = (ExponentialSlope(m, 200, 1e5, epochs=5) for m in (one, two))
+    play(first, one, epoch)
+    two.load_state_dict(one.state_dict())
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert play(second, two, 4) == play(first, one, 4)

@@ -1,0 +1,73 @@
+"""The authors' schedule around a training: what it watches, keeps and ends."""
+
+import json
+
+import pytest
+
+from loupe_lib import ReleasedSchedule
+from loupe_lib.released_training import ReleasedTraining
+from loupe_lib.run import build_schedule
+from loupe_lib.schedule import Schedule
+from tests.common import Binary, fixed, smoke
+
+CONFIG = smoke(
+    schedule="released",
+    shrink_epochs=20,
+    settle_epochs=10,
+    patience=8,
+    lr_patience=12,
+    stop_patience=30,
+    max_slope=400.0,
+)
+# Falling, then flat: raised after 8 epochs, idle for 2, lower again, then flat to the end.
+LOSSES = [3.0, 2.0, 1.0, *[1.5] * 8, 1.9, 1.8, 1.7, 1.6, *[1.65] * 20]
+
+
+def test_it_follows_the_released_schedule_with_the_pause_in_proportion():
+    expected = ReleasedSchedule(
+        slope=200, lr=0.01, patience_slope=8, patience_early=30, patience_lr=12,
+        idle_patience=2, max_slope=400, change_slope=1.5, change_lr=0.2, min_lr=1e-6,
+    )  # fmt: skip
+    module = Binary(200)
+    of = ReleasedTraining(CONFIG, module)
+    kept = []
+    for epoch, loss in enumerate(LOSSES[:30]):
+        decision = of.step(loss=-epoch, soft_loss=loss)  # the inference loss does not count
+        expected.step(loss)
+        assert (module.slope.item(), of.learning_rate) == (expected.slope, expected.lr)
+        assert decision.keep == (expected.best_epoch == epoch)
+        kept += [epoch] if decision.keep else []
+        assert decision.restore is of.finished is (epoch == 29)
+    assert module.slope == 400 and of.learning_rate < 0.01
+    assert kept == [0, 1, 2, 14]  # epoch 13 ended the pause, and was forgotten as the best epoch
+
+
+def test_it_stops_early_when_its_counter_says_so():
+    module = Binary(200)
+    of = ReleasedTraining(smoke(**{**SHORT, "stop_patience": 4}), module)
+    decisions = [of.step(0.0, loss) for loss in [1.0, 2.0, 2.0, 2.0, 2.0]]
+    assert [d.restore for d in decisions] == [False] * 4 + [True] and of.finished
+
+
+SHORT = {"schedule": "released", "shrink_epochs": 50, "settle_epochs": 50, "patience": 9}
+
+
+@pytest.mark.parametrize("epoch", range(0, 30, 3))
+def test_a_state_taken_after_any_epoch_goes_on_the_same_through_json(epoch):
+    one, two = Binary(200), Binary(200)
+    first, second = ReleasedTraining(CONFIG, one), ReleasedTraining(CONFIG, two)
+    for loss in LOSSES[:epoch]:
+        first.step(0.0, loss)
+    two.load_state_dict(one.state_dict())
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    for loss in LOSSES[epoch:30]:
+        assert first.step(0.0, loss) == second.step(0.0, loss)
+        assert (one.slope, first.learning_rate) == (two.slope, second.learning_rate)
+    assert first.state_dict() == second.state_dict() and first.finished and second.finished
+
+
+def test_only_this_schedule_watches_the_soft_loss():
+    for config, kind in ((CONFIG, ReleasedTraining), (smoke(), Schedule), (fixed(), Schedule)):
+        of = build_schedule(config, Binary(200))
+        assert type(of) is kind
+        assert of.watches_soft_loss is (kind is ReleasedTraining)
