@@ -1,6 +1,8 @@
 """Fixed slopes against 4S beyond MRI: data, training, and the results file."""
 
+import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import sys
@@ -11,8 +13,10 @@ import torch
 from skimage import data
 from torch.nn import functional
 
+from loupe_lib import cli
 from loupe_lib.beyond import experiment as beyond
 from loupe_lib.beyond.experiment import SMOKE, Outcome, fit, read_record, run, to_json
+from loupe_lib.beyond.report import accuracy_table
 from loupe_lib.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, digits, textures
 from loupe_lib.errors import InputError
 from tests.common import assert_one_line
@@ -22,9 +26,15 @@ load_digits = pytest.importorskip("sklearn.datasets", reason="no scikit-learn").
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The record of a smoke run, and its file."""
+    """The record of a smoke run from the command line, its file, and what was printed."""
     out = tmp_path_factory.mktemp("beyond") / "new" / "beyond.json"
-    return beyond.experiment(out, smoke=True), out
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["loupe_lib", "beyond", "--smoke", "--out", str(out)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    assert not left.value.code
+    return read_record(out), out, printed.getvalue()
 
 
 def test_each_digit_is_in_one_split():
@@ -98,7 +108,7 @@ def test_ten_learned_pixels_tell_digits_apart():
 
 
 def test_every_case_is_trained_once_for_each_seed(trained):
-    record, _ = trained
+    record, *_ = trained
     cases = [(o.task, o.slope, o.shrinks, o.seed) for o in record.outcomes]
     assert len(set(cases)) == len(cases) == 2 * 3 * 2
     for task in TASKS:
@@ -110,23 +120,23 @@ def test_every_case_is_trained_once_for_each_seed(trained):
 
 
 def test_the_best_slope_is_that_of_the_lowest_mean_validation_loss(trained):
-    record, _ = trained
+    record, *_ = trained
     for task in TASKS:
         loss = {s: sum(o.validation_loss for o in record.of(task, s)) for s in SMOKE.slopes}
         assert record.best_slope(task) == min(loss, key=loss.get)
 
 
 def test_equal_seeds_give_equal_results_in_any_process(trained):
-    record, _ = trained
+    record, *_ = trained
     for outcome in record.outcomes:
         again = run(outcome.task, outcome.slope, outcome.shrinks, outcome.seed, SMOKE)
         assert dataclasses.replace(again, seconds=outcome.seconds) == outcome
 
 
-def test_what_is_read_is_what_was_written_and_returned(trained):
-    record, out = trained
-    assert read_record(out) == record
+def test_the_file_is_whole_and_what_was_printed_is_its_table(trained):
+    record, out, printed = trained
     assert out.read_text("utf-8") == to_json(record)
+    assert printed.strip() == accuracy_table(record)
     assert {path.name for path in out.parent.iterdir()} == {out.name}
     assert {"torch", "scikit-image", "scikit-learn"} <= set(record.provenance["packages"])
 
