@@ -60,8 +60,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
         else:
             taken = _nearest(sizes, wanted[name])
             most = len(rest) - left  # one patient at least for each split to come
-            if len(taken) > most:
-                taken = _nearest(sizes[:most], wanted[name])
+            taken = sorted(taken, key=lambda i: sizes[i])[-most:]
         chosen[name] = [rest[i] for i in taken]
         rest = [p for p in rest if p not in chosen[name]]
     return {

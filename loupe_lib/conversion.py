@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,6 +27,7 @@ from loupe_lib.images import (
 from loupe_lib.provenance import cores
 from loupe_lib.volumes import MEMORY, Opened, Source, Volume, fit
 
+LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1
 
 
@@ -94,7 +94,7 @@ def convert(
     part = {v.name: parts / f"{v.key(settings)}.h5" for v in volumes}
     try:
         parts.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(parts / "lock").acquire()
+        lock = FileLock(parts / LOCK).acquire()
     except OSError as error:
         raise InputError(f"cannot write {parts}: {error.strerror}") from error
     with lock:
@@ -116,8 +116,18 @@ def convert(
             for one in converted:
                 with open_hdf5(part[one.volume.name], PART_FORMAT, PART_VERSION) as file:
                     writer.append(one.split, one.volume.name, read_stack(file))
-        shutil.rmtree(parts, ignore_errors=True)
+        _remove(parts)
     return converted
+
+
+def _remove(parts: Path) -> None:
+    """Remove the folder of parts; the lock last, as somebody may wait for it."""
+    with contextlib.suppress(OSError):  # whoever waited may be at work there already
+        for path in parts.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+        (parts / LOCK).unlink()
+        parts.rmdir()
 
 
 @dataclass

@@ -99,6 +99,12 @@ def test_too_few_slices_are_shared_in_proportion():
         assert abs(found - total * n / sum(PAPER)) < 3
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_one_large_patient_is_for_training(seed):
+    volumes = [volume(f"v{i}", f"p{i}", s) for i, s in enumerate([1212, 4, 12])]
+    assert slices(choose(volumes, (0.8, 0.1, 0.1), seed)) == (1212, 4, 12)
+
+
 @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.7, 0.2, 0.1), (0.6, 0.3, 0.1)])
 def test_shares_use_all(shares):
     volumes = cohort(60)
