@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from loupe_lib.choice import Choice, Listed, list_text
 from loupe_lib.errors import InputError
-from loupe_lib.files import open_hdf5, writing_hdf5
+from loupe_lib.files import open_hdf5, remove_unfinished, writing_hdf5
 from loupe_lib.images import (
     SPLITS,
     append_to_stack,
@@ -112,6 +112,7 @@ def convert(
         listed = list_text([one.listed for one in converted]).encode()
         kinds = ", ".join(sorted({volume.acquisition for volume in volumes}))
         title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
+        remove_unfinished(out)
         with writing_images(out, title, source.size, source.is_complex) as writer:
             for one in converted:
                 with open_hdf5(part[one.volume.name], PART_FORMAT, PART_VERSION) as file:

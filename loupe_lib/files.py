@@ -15,6 +15,7 @@ import h5py
 from loupe_lib.errors import InputError
 
 Member = TypeVar("Member", h5py.Group, h5py.Dataset)
+UNFINISHED = ".unfinished"
 SEAL = b"SHA-256 of all after 512 bytes: "
 SEAL_SIZE = 512  # the smallest that HDF5 skips
 LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
@@ -48,7 +49,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     beside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
         os.close(handle)
         beside = Path(name)
         yield beside
@@ -73,7 +74,7 @@ def _flush(path: Path, flags: int) -> None:
 
 def remove_unfinished(path: Path) -> None:
     """Remove what a killed writer left beside a file; for the holder of that file's lock."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
         left.unlink(missing_ok=True)
 
 

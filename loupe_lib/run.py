@@ -251,7 +251,17 @@ def _check_sizes(tensors: State, config: RunConfig) -> None:
 def _pack(tensors: State, kind: str, config: RunConfig, progress: dict[str, Any]) -> bytes:
     content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     texts = {"format": kind, "config": config.to_json(), "progress": json.dumps(progress)}
-    return save(content, metadata={**texts, "sha256": _checksum(content, texts)})
+    return _in_order(save(content, metadata={**texts, "sha256": _checksum(content, texts)}))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: they come in any order, each time."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    metadata = dict(sorted(header.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors after it are aligned
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def _checksum(tensors: State, texts: dict[str, str]) -> str:

@@ -1,11 +1,73 @@
-"""What several tests share: one smoke build of the book."""
+"""What several tests share: one smoke build of the book, and the record of what was survived."""
 
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+RECORDS = pytest.StashKey[list[dict[str, object]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--survival", type=Path, metavar="FILE",
+        help="make every try of the tests in tests/survival, and write what was counted as JSON",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RECORDS] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the record, if it was asked for and nothing failed."""
+    path = session.config.getoption("--survival")
+    if path is not None and session.testscollected and not session.testsfailed:
+        from loupe_lib.files import write_file
+        from loupe_lib.provenance import find_device, provenance
+
+        record = {"provenance": provenance(find_device("cpu")),
+                  "tests": session.config.stash[RECORDS]}
+        write_file(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+@dataclass
+class Survival:
+    """Counts the tries of a test; nothing is counted as survived that was not checked.
+
+    Attributes:
+        full: whether every try is to be made, not only some.
+        counts: by kind of try, how many.
+    """
+
+    full: bool
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def tries(self, all_of_them: int, some: int) -> int:
+        """How many tries to make."""
+        return all_of_them if self.full else some
+
+    def survived(self, kind: str) -> None:
+        """Count a try whose every check held."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+
+@pytest.fixture
+def survival(request: pytest.FixtureRequest) -> Iterator[Survival]:
+    """The count of what a test tried; its name in the record is the first line of the docstring."""
+    counted = Survival(request.config.getoption("--survival") is not None)
+    began = time.perf_counter()
+    yield counted
+    name = " ".join(request.function.__doc__.split())
+    seconds = round(time.perf_counter() - began, 1)
+    record = {"name": name, "seconds": seconds, "counts": counted.counts}
+    request.config.stash[RECORDS].append(record)
 
 
 @dataclass(frozen=True)

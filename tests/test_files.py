@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import stat
 
 import h5py
@@ -75,12 +76,12 @@ def test_an_hdf5_file_of_a_format_appears_when_it_is_whole(tmp_path):
 
 def test_what_a_killed_writer_left_can_be_removed(tmp_path):
     path = tmp_path / "file.bin"
-    others = [tmp_path / ".file2.bin.x", tmp_path / "file.bin.x"]
+    others = [tmp_path / name for name in (".file2.bin.x.unfinished", ".file.bin.x")]
+    for other in others:
+        other.write_bytes(b"")
     with writing(path) as beside:
-        copy = beside.rename(beside.with_name(beside.name + "2"))
-        for left in (beside, *others):
-            left.write_bytes(b"new")
-    assert copy.exists()
+        left = shutil.copy(beside, beside.with_stem(beside.stem + "2"))
+    assert left.exists()
     remove_unfinished(path)
     assert sorted(tmp_path.iterdir()) == sorted([*others, path])
 

@@ -1,0 +1,119 @@
+"""A process that has imported everything, and forks children that may be killed.
+
+It reads a JSON object a line: ``argv`` of the command line to run in a child, and, if the child
+is to be killed, in which ``phase``, at which ``entry`` into it, after what ``delay`` in seconds.
+For each it answers with one: ``killed``, ``phase`` at that moment, ``status``, and the number of
+``entries`` into each phase.
+"""
+
+import json
+import mmap
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+torch.set_num_threads(1)
+
+import loupe_lib.conversion  # noqa: E402
+import loupe_lib.results  # noqa: E402
+import loupe_lib.run  # noqa: E402
+import loupe_lib.sweep  # noqa: E402
+import loupe_lib.training  # noqa: E402
+from loupe_lib import cli, files  # noqa: E402
+from loupe_lib.learner import PlainLearner  # noqa: E402
+from loupe_lib.profiles import profile  # noqa: E402
+from loupe_lib.sources import load_images  # noqa: E402
+
+PHASES = ("elsewhere", "training", "checkpointing", "measuring", "writing", "collecting",
+          "converting", "between fsync and rename")
+SHARED = mmap.mmap(-1, 4 * (1 + len(PHASES)))  # the phase of the child, and entries into each
+
+
+def watch(owner: object, name: str, phase: str) -> None:
+    """Let a function tell when it runs."""
+    original: Callable[..., object] = getattr(owner, name)
+
+    def watched(*args: object, **kwargs: object) -> object:
+        before = SHARED[:4]
+        number = PHASES.index(phase)
+        place = 4 * (1 + number)
+        count = struct.unpack_from("I", SHARED, place)[0]
+        struct.pack_into("I", SHARED, place, count + 1)
+        struct.pack_into("I", SHARED, 0, number)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            SHARED[:4] = before
+
+    setattr(owner, name, watched)
+
+
+def child(argv: list[str]) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.argv = ["loupe_lib", *argv]
+    try:
+        cli.main()
+    except SystemExit as leaving:
+        os._exit(int(leaving.code or 0))
+    except BaseException:
+        os._exit(70)
+    os._exit(0)
+
+
+def run(argv: list[str], phase: str | None, entry: int, delay: float) -> dict[str, object]:
+    SHARED[:] = bytes(len(SHARED))
+    pid = os.fork()
+    if not pid:
+        child(argv)
+    killed, seen = False, 0
+    if phase is not None:
+        place = 4 * (1 + PHASES.index(phase))
+        while struct.unpack_from("I", SHARED, place)[0] < entry:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                break
+            time.sleep(0.0002)
+        time.sleep(delay)
+        killed = not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.kill(pid, signal.SIGKILL)
+        seen = struct.unpack_from("I", SHARED, 0)[0]
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    counts = struct.unpack_from(f"{len(PHASES)}I", SHARED, 4)
+    return {
+        "killed": killed,
+        "phase": PHASES[seen],
+        "status": status,
+        "entries": dict(zip(PHASES, counts, strict=True)),
+    }
+
+
+def main() -> None:
+    watch(PlainLearner, "step", "training")
+    watch(PlainLearner, "evaluate", "training")
+    watch(loupe_lib.run.Run, "save", "checkpointing")
+    watch(loupe_lib.sweep, "measure", "measuring")
+    watch(loupe_lib.sweep, "write_weights", "writing")
+    watch(loupe_lib.sweep, "write_results", "writing")
+    watch(loupe_lib.sweep, "collect_results", "collecting")
+    watch(loupe_lib.conversion._Conversion, "_convert", "converting")
+    watch(loupe_lib.conversion, "writing_images", "converting")
+    watch(files.os, "replace", "between fsync and rename")
+    # A checkpoint after each epoch, one process, and no time lost on an estimate.
+    loupe_lib.training.CHECKPOINT_SECONDS = 0.0
+    loupe_lib.training.CHECKPOINT_SHARE = 1e9
+    loupe_lib.sweep.cores = lambda: 1
+    cli.estimate = lambda *_: ""
+    load_images(profile("smoke").configs()[0])  # kept for the children
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(run(**json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

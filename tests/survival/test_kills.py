@@ -1,0 +1,112 @@
+"""``kill -9`` at any moment: the next call goes on, and finds what an undisturbed one finds."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loupe_lib.results import read_results
+from loupe_lib.sweep import RESULT, WEIGHTS
+from loupe_lib.synthetic_fastmri import write_fastmri
+from tests.conftest import ROOT, Survival
+from tests.test_sweep import measured
+
+pytestmark = pytest.mark.slow
+
+SWEEP = "sweep --profile smoke --device cpu --runs {0}/runs --out {0}/all.h5"
+CONVERT = (
+    "data fastmri {1} --out {0}/knee.h5 --size 32 --split 12,4,4 "
+    "--acquisition CORPD_FBK,CORPDFS_FBK"
+)
+# Where the sweep is killed: in turn, so that short phases are struck as often as long ones.
+TARGETS = ("training", "checkpointing", "measuring", "writing", "collecting",
+           "between fsync and rename")
+DELAYS = {"measuring": 0.3, "training": 0.05}  # seconds at most after the phase began; else 0.01
+
+
+@dataclass
+class Nursery:
+    """A process whose children are killed: see `tests.survival.nursery`."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, command: str, phase: str | None = None, entry: int = 0, delay: float = 0.0):
+        asked = {"argv": command.split(), "phase": phase, "entry": entry, "delay": delay}
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    command = [sys.executable, "-m", "tests.survival.nursery"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert json.loads(process.stdout.readline()) == {"ready": True}
+        yield Nursery(process)
+        process.stdin.close()
+
+
+def found_in(folder: Path) -> tuple[set[str], list[dict[str, object]], dict[str, bytes]]:
+    """The names of all files, all that was measured, and the bytes of weights and images."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    exact = {name: path.read_bytes() for name, path in files.items()
+             if path.name in (WEIGHTS, "knee.h5")}
+    results = [measured(result) for name, path in sorted(files.items())
+               if path.name in (RESULT, "all.h5") for result in read_results(path)]
+    return set(files), results, exact
+
+
+def kill_and_go_on(
+    nursery: Nursery, command: str, tries: int, targets: tuple[str, ...], folder: Path,
+    survival: Survival, source: Path,
+) -> None:
+    undisturbed = folder / "undisturbed"
+    entries = nursery.run(command.format(undisturbed, source))["entries"]
+    assert all(entries[target] for target in targets)
+    files, results, exact = found_in(undisturbed)
+    assert exact
+    rng = random.Random(0)
+    killed = 0
+    for number in range(3 * tries):  # a child may have ended before it was struck
+        target = targets[number % len(targets)]
+        place = folder / str(number)
+        entry, delay = rng.randint(1, entries[target]), rng.uniform(0, DELAYS.get(target, 0.01))
+        struck = nursery.run(command.format(place, source), target, entry, delay)
+        if not struck["killed"]:
+            continue
+        again = nursery.run(command.format(place, source))
+        assert again["status"] == 0, (struck, again)
+        now = found_in(place)
+        assert now[0] == files and now[2] == exact, struck
+        np.testing.assert_equal(now[1], results, err_msg=str(struck))
+        survival.survived(struck["phase"])
+        shutil.rmtree(place)
+        killed += 1
+        if killed == tries:
+            return
+    pytest.fail(f"only {killed} of {3 * tries} were struck in time")
+
+
+def test_sweep(nursery, tmp_path, survival):
+    """`kill -9` of a sweep; the next call equals an undisturbed one bit for bit."""
+    kill_and_go_on(
+        nursery, SWEEP, survival.tries(42, 6), TARGETS, tmp_path, survival, tmp_path
+    )
+
+
+def test_conversion(nursery, tmp_path, survival):
+    """`kill -9` while fastMRI files are converted; the next call makes the same file."""
+    write_fastmri(tmp_path / "fastmri", 6, 3, 0, size=32, slices=4)
+    targets = ("converting", "between fsync and rename")
+    kill_and_go_on(
+        nursery, CONVERT, survival.tries(20, 6), targets, tmp_path, survival, tmp_path / "fastmri"
+    )
