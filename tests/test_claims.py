@@ -209,7 +209,7 @@ def test_claim_5_compares_the_slopes_that_were_returned(world, slopes, verdict):
     found = world.verdict(5)
     assert found.verdict == verdict
     geometric = math.exp(np.mean(np.log(slopes))) / 200
-    assert f"geometric mean over seeds, is {geometric:.2g};" in found.sentences[-1]
+    assert f"geometric mean over seeds, is {geometric:.3g};" in found.sentences[-1]
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,17 @@ from loupe_lib.claims.judgement import judge
 from loupe_lib.claims.report import (
     baseline_table,
     cost_table,
-    number,
     outcome,
     statement,
     verdict_table,
 )
-from loupe_lib.claims.verdict import NOT_RUN, VERDICTS
+from loupe_lib.claims.verdict import NOT_RUN, VERDICTS, number
 from loupe_lib.errors import InputError
 from loupe_lib.profiles import profile
+from loupe_lib.results import write_results
 from loupe_lib.sources import load_images
 from loupe_lib.sweep import sweep
+from tests.claims_world import SLOPES
 from tests.conftest import ROOT
 from tests.test_report import rows
 
@@ -127,6 +128,9 @@ def test_the_table_of_baselines_says_which_is_better_and_what_was_not_run(world)
     }
     assert table["4", "disc lines"]["samples"] == "lines"
     assert ("4", "tanh") not in table
+    warned = world.put("disc", r=4, warnings=("", "", ("collapsed mask",))).evidence()
+    assert "| points | disc (1 with a warning) |" in baseline_table(warned)
+    assert baseline_table(warned).count("with a warning") == 1
     assert (
         "**Not run:** tanh. To train them: `python -m loupe_lib sweep --profile claims-smoke "
         '--arms "tanh"' in baseline_table(world.evidence())
@@ -245,6 +249,30 @@ def test_every_claim_is_judged_from_real_runs(tmp_path):
     save(figures.baselines_figure(evidence))
     save(figures.settings_figure(evidence))
     save(figures.trained_slope_figure(evidence))
+
+
+def test_the_page_is_whole_where_every_arm_was_run(world, tmp_path):
+    execute = pytest.importorskip("tools.notebooks", reason="the book's tools are not installed")
+    world.put("4S", topk=(31.0, 32.0, 33.5))
+    write_results(world.runs.values(), tmp_path / "all.h5")
+    parameters = {
+        "profile": "claims-smoke",
+        "accelerations": [4, 8],
+        "slopes": list(SLOPES),
+        "files": ["all.h5", "none.h5"],
+    }
+    source = ROOT / "notebooks" / "claims.ipynb"
+    cells = execute.execute(source, tmp_path / "done.ipynb", parameters, [], tmp_path).cells
+    shown = [
+        output.data for cell in cells for output in cell.get("outputs", []) if "data" in output
+    ]
+    pictures = [data for data in shown if "image/png" in data]
+    assert len(pictures) == 9  # claims 1 to 8, and the baselines; claim 9 has a file of its own
+    text = "\n".join(data.get("text/markdown", "") for data in shown)
+    assert text.count("**not run**") == text.count("Verdict: not run") == 1
+    assert "| 9. " in next(line for line in text.splitlines() if "**not run**" in line)
+    assert "| 8 | points | poisson |" in text and "| best of 3 fixed slopes | 3 |" in text
+    assert text.index("Runs with a warning") < text.index("The paper says")
 
 
 def test_the_page_states_each_test_before_its_numbers():

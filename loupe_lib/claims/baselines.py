@@ -46,12 +46,14 @@ class Baseline:
         name: of the arm.
         lines: whether its masks, and those of the 4S beside it, are whole lines.
         psnr: test PSNR of each seed with the exact budget, in dB.
+        warned: how many of its runs carry a warning.
         finding: that of 4S minus it, paired by seed.
     """
 
     name: str
     lines: bool
     psnr: tuple[float, ...]
+    warned: int
     finding: Finding
 
 
@@ -92,7 +94,8 @@ def _compare(name: str, lines: bool, acceleration: float, own: Seeds, other: See
     low, high = difference.interval
     outcome = SHOWN if low > 0 or high < 0 else UNDECIDED
     psnr = tuple(exact(run) for run in other.values())
-    return Baseline(name, lines, psnr, dataclasses.replace(difference, outcome=outcome))
+    warned = sum(bool(run.warnings) for run in other.values())
+    return Baseline(name, lines, psnr, warned, dataclasses.replace(difference, outcome=outcome))
 
 
 def exact(run: RunResult) -> float:

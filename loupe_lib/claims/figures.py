@@ -190,4 +190,4 @@ def _intervals(ax: Axes, findings: Sequence[Finding], rows: Sequence[str]) -> No
 
 def _row(finding: Finding) -> str:
     r = "" if finding.acceleration is None else f"R = {finding.acceleration:g}"
-    return f"{r}, {finding.detail}" if finding.detail else r
+    return ", ".join(filter(None, (r, finding.detail)))

@@ -9,7 +9,7 @@ import numpy as np
 from loupe_lib.claims.baselines import ARMS, Baseline, baselines
 from loupe_lib.claims.evidence import Evidence
 from loupe_lib.claims.tuning_cost import tuning_costs
-from loupe_lib.claims.verdict import CONFIDENCE, SHOWN, Claim, Finding, NotRun, Verdict
+from loupe_lib.claims.verdict import CONFIDENCE, SHOWN, Claim, Finding, NotRun, Verdict, number
 from loupe_lib.report import mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -88,7 +88,7 @@ def _baseline(baseline: Baseline) -> str:
     cells = (
         f"{finding.acceleration:g}",
         "lines" if baseline.lines else "points",
-        baseline.name,
+        baseline.name + (f" ({baseline.warned} with a warning)" if baseline.warned else ""),
         mean_and_spread(baseline.psnr),
         str(finding.seeds),
         number(finding.mean),
@@ -114,13 +114,6 @@ def cost_table(evidence: Evidence) -> str:
         ),
     ]
     return "\n".join(rows)
-
-
-def number(value: float) -> str:
-    """Three digits; a hyphen for what does not exist."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _interval(ends: tuple[float, float]) -> str:

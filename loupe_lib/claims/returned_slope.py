@@ -4,7 +4,16 @@ import dataclasses
 import math
 
 from loupe_lib.claims.evidence import Evidence, paired
-from loupe_lib.claims.verdict import REFUTED, SHOWN, UNDECIDED, Claim, Finding, NotTestable, compare
+from loupe_lib.claims.verdict import (
+    REFUTED,
+    SHOWN,
+    UNDECIDED,
+    Claim,
+    Finding,
+    NotTestable,
+    compare,
+    number,
+)
 
 EVERYWHERE = (-math.inf, math.inf)
 
@@ -45,8 +54,8 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
         f"At R = {r:g} 4S returned s = {', '.join(f'{s:.0f}' for s in slopes[r])}." for r in runs
     ]
     sentences.append(
-        f"The ratio of the two, a geometric mean over seeds, is {math.exp(found.mean):.2g}; the "
-        f"interval reaches from {math.exp(lowest):.2g} to {math.exp(highest):.2g}. The paper's is "
-        f"{18800 / 1675:.1f}."
+        f"The ratio of the two, a geometric mean over seeds, is {number(math.exp(found.mean))}; "
+        f"the interval reaches from {number(math.exp(lowest))} to {number(math.exp(highest))}. "
+        f"The paper's is {18800 / 1675:.1f}."
     )
     return [dataclasses.replace(found, outcome=outcome, region=EVERYWHERE)], sentences

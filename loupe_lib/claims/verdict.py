@@ -187,6 +187,13 @@ def check_finite(part: str, values: Sequence[float]) -> None:
         raise NotTestable(f"{part}: a run has no finite number")
 
 
+def number(value: float) -> str:
+    """Three digits; a hyphen for what does not exist."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def overall(outcomes: Sequence[str]) -> str:
     """The verdict on a claim from the outcomes of its comparisons (see ``RULES``)."""
     if SHOWN in outcomes:
