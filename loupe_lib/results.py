@@ -1,14 +1,13 @@
 """What a run found, and the HDF5 file that collects the runs of a sweep.
 
 Layout (format ``loupe-results`` version 2): a group for each run in ``runs``, named after its
-configuration's hash, with the attributes ``config`` (JSON), ``slope``, ``soft_share``,
-``undecided_share``, ``histogram``, ``shown``, ``provenance`` (JSON) and ``warnings`` (JSON) and the
+configuration's hash, with the attributes ``config``, ``provenance`` and ``warnings`` (JSON) and the
 datasets
 
 - ``probabilities`` (N, N);
 - ``pictures`` (3, m, N, N) float16: truth, reconstructions, zero-filled;
-- ``history`` and ``metrics``, one after the other the columns that the attribute ``columns`` lists
-  (JSON: name, NumPy type, shape).
+- ``numbers``, one after the other all others, as its attribute ``columns`` lists them (JSON: name,
+  NumPy type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
 So few, because 10,000 runs are to be collected in seconds. Version 1, with a dataset for each
 column, is still read.
@@ -181,14 +180,15 @@ def _write_run(group: h5py.Group, result: RunResult) -> None:
     group.attrs["config"] = result.config.to_json()
     group.attrs["provenance"] = json.dumps(result.provenance, sort_keys=True)
     group.attrs["warnings"] = json.dumps(result.warnings)
-    for name in (*NUMBERS, *SMALL):
-        group.attrs[name] = getattr(result, name)
     _put(group, "probabilities", result.probabilities)
     _put(group, "pictures", np.stack([getattr(result, n) for n in PICTURES]).astype(np.float16))
-    _put_columns(group, "history", result.history)
-    by_mask = result.metrics.items()
-    metrics = {f"{mask}/{name}": v for mask, found in by_mask for name, v in found.items()}
-    _put_columns(group, "metrics", metrics)
+    columns = {name: np.asarray(getattr(result, name)) for name in (*NUMBERS, *SMALL)}
+    columns |= {f"history/{name}": value for name, value in result.history.items()}
+    for mask, found in result.metrics.items():
+        columns |= {f"metrics/{mask}/{name}": value for name, value in found.items()}
+    values = np.concatenate([value.ravel().astype(np.float64) for value in columns.values()])
+    listed = [[name, value.dtype.str, value.shape] for name, value in columns.items()]
+    _put(group, "numbers", values).attrs["columns"] = json.dumps(listed)
 
 
 def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
@@ -196,63 +196,53 @@ def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
     return group.create_dataset(name, data=value, track_times=False, **packed)
 
 
-def _put_columns(group: h5py.Group, name: str, columns: Columns) -> None:
-    values = np.concatenate([value.ravel().astype(np.float64) for value in columns.values()])
-    listed = [[name, value.dtype.str, value.shape] for name, value in columns.items()]
-    _put(group, name, values).attrs["columns"] = json.dumps(listed)
-
-
 def _read_run(runs: h5py.Group, name: str) -> RunResult:
     group = member(runs, name, h5py.Group)
     config = RunConfig.from_json(str(group.attrs["config"]))
     if config.name != name:
         raise InputError(f"{group.name} holds the run {config.name}, of another configuration")
-    numbers: dict[str, Any] = {name: float(group.attrs[name]) for name in NUMBERS}
-    arrays = _arrays_1 if group.file.attrs["version"] == 1 else _arrays
     return RunResult(
         config=config,
         provenance=json.loads(group.attrs["provenance"]),
         warnings=tuple(json.loads(group.attrs["warnings"])),
-        **numbers,
-        **arrays(group),
+        probabilities=member(group, "probabilities", h5py.Dataset)[()],
+        **(_read_1(group) if group.file.attrs["version"] == 1 else _read_2(group)),
     )
 
 
-def _arrays(group: h5py.Group) -> dict[str, Any]:
-    metrics: dict[str, Columns] = {}
-    for name, value in _columns(group, "metrics").items():
-        mask, _, column = name.partition("/")
-        metrics.setdefault(mask, {})[column] = value
+def _read_2(group: h5py.Group) -> dict[str, Any]:
     pictures = member(group, "pictures", h5py.Dataset)[()].astype(np.float32)
-    return {
-        "probabilities": member(group, "probabilities", h5py.Dataset)[()],
-        "history": _columns(group, "history"),
-        "metrics": metrics,
-        **{name: np.asarray(group.attrs[name]) for name in SMALL},
-        **dict(zip(PICTURES, pictures, strict=True)),
-    }
+    found: dict[str, Any] = dict(zip(PICTURES, pictures, strict=True))
+    found |= {"history": {}, "metrics": {}}
+    for name, value in _columns(member(group, "numbers", h5py.Dataset)).items():
+        kind, _, rest = name.partition("/")
+        if kind == "history":
+            found[kind][rest] = value
+        elif kind == "metrics":
+            mask, _, column = rest.partition("/")
+            found[kind].setdefault(mask, {})[column] = value
+        else:
+            found[name] = float(value) if name in NUMBERS else value
+    return found
 
 
-def _columns(group: h5py.Group, name: str) -> Columns:
-    dataset = member(group, name, h5py.Dataset)
-    listed = json.loads(dataset.attrs["columns"])
-    ends = np.cumsum([math.prod(shape) for _, _, shape in listed])
-    parts = np.split(dataset[()], ends)
-    if len(parts.pop()):
-        raise InputError(f"{dataset.name} holds more values than its columns")
-    return {
-        column: part.astype(kind).reshape(shape)
-        for (column, kind, shape), part in zip(listed, parts, strict=True)
-    }
+def _columns(dataset: h5py.Dataset) -> Columns:
+    columns, values, end = {}, dataset[()], 0
+    for name, kind, shape in json.loads(dataset.attrs["columns"]):
+        begin, end = end, end + math.prod(shape)
+        columns[name] = values[begin:end].astype(kind).reshape(shape)
+    if end != len(values):
+        raise InputError(f"{dataset.name} must hold as many values as its columns")
+    return columns
 
 
-def _arrays_1(group: h5py.Group) -> dict[str, Any]:
-    names = ("probabilities", *SMALL, *PICTURES)
-    arrays = {name: member(group, name, h5py.Dataset)[()] for name in names}
+def _read_1(group: h5py.Group) -> dict[str, Any]:
+    arrays = {name: member(group, name, h5py.Dataset)[()] for name in (*SMALL, *PICTURES)}
     metrics = member(group, "metrics", h5py.Group)
     return {
         **arrays,
         **{name: arrays[name].astype(np.float32) for name in PICTURES},
+        **{name: float(group.attrs[name]) for name in NUMBERS},
         "history": _columns_1(group, "history"),
         "metrics": {mask: _columns_1(metrics, mask) for mask in metrics},
     }
