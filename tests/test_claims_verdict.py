@@ -20,6 +20,7 @@ from loupe_lib.claims.verdict import (
     NotTestable,
     compare,
     overall,
+    seeds_to_decide,
     t_interval,
 )
 
@@ -76,6 +77,24 @@ def test_equal_numbers_have_an_interval_of_no_length():
     assert t_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
     assert compare("x", 4, [2.0] * 3, low=1).outcome == SHOWN
     assert compare("x", 4, [2.0] * 3, low=2).outcome == REFUTED  # not above 2
+
+
+def test_the_seeds_that_would_decide_are_the_fewest_that_do():
+    finding = compare("x", 4, [1.0, 2.0, 6.0], low=1)
+    assert finding.outcome == UNDECIDED
+    needed = int(seeds_to_decide(finding))
+
+    def half(n: int) -> float:  # of numbers with that mean and deviation
+        wanted = np.linspace(-1, 1, n)
+        low, high = t_interval(3 + wanted * finding.deviation / np.std(wanted, ddof=1))
+        return (high - low) / 2
+
+    assert half(needed) < finding.mean - 1 <= half(needed - 1)
+
+
+def test_no_number_of_seeds_decides_what_lies_on_the_bound_or_has_none():
+    assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0], low=2)) == math.inf
+    assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0])) == math.inf
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])

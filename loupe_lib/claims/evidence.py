@@ -89,7 +89,8 @@ class Evidence:
             return f"The profile {name!r} has no such runs."
         return (
             f'To train them: `python -m loupe_lib sweep --profile {name} --arms "{missing}" '
-            f"--seeds 0,1,2 --out results/{name}.h5`."
+            f"--seeds 0,1,2 --out results/{name}.h5`; in parts of under ten minutes: "
+            "`results/README.md`."
         )
 
     def warned(self, pattern: str) -> list[RunConfig]:

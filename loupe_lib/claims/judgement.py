@@ -1,6 +1,7 @@
 """Every claim put to its test, and the verdicts."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from loupe_lib.claims.verdict import (
     NotTestable,
     Verdict,
     overall,
+    seeds_to_decide,
 )
 
 Judge = Callable[[Evidence], tuple[list[Finding], list[str]]]
@@ -107,4 +109,8 @@ def _tally(findings: Sequence[Finding]) -> str:
             counts.append(
                 f"{len(some)} {outcome}{leaning * (outcome == UNDECIDED and against > 0)}"
             )
-    return f"Comparisons that decide: {', '.join(counts)}."
+    text = f"Comparisons that decide: {', '.join(counts)}."
+    needed = max((seeds_to_decide(f) for f in decisive if f.outcome == UNDECIDED), default=0)
+    if 0 < needed < math.inf:
+        text += f" Were means and spreads to stay, {needed:.0f} seeds would decide them all."
+    return text

@@ -15,7 +15,8 @@ CLAIM = Claim(
     says="Were s a trainable parameter, training would drive it to 0, where the mask is "
     "1/2 everywhere and nothing is undersampled.",
     test=f"""\
-With s a parameter of the same optimizer, at each R, over seeds:
+With s a parameter of the same optimizer (its logarithm, so that it stays positive and steps of
+Adam change it by a share), from where 4S starts, at each R, over seeds:
 
 1. *it falls*: s after the last epoch minus s after the first is below 0;
 2. *to nothing*: s after the last epoch is below $\\ln 3 = {GONE:.2f}$. Since $|P - U| \\le 1$,

@@ -146,6 +146,21 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def seeds_to_decide(finding: Finding) -> float:
+    """How many seeds would end an undecided comparison, were mean and deviation to stay.
+
+    Returns:
+        That number; infinite if 1000 are not enough, or there is nothing to decide.
+    """
+    distance = min(abs(finding.mean - bound) for bound in finding.region)
+    if not math.isfinite(distance) or math.isnan(finding.deviation):
+        return math.inf
+    n = np.arange(finding.seeds, 1001)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * finding.deviation / np.sqrt(n)
+    enough = n[half < distance]
+    return float(enough[0]) if len(enough) else math.inf
+
+
 def compare(
     part: str,
     acceleration: float | None,
