@@ -335,7 +335,7 @@ def test_a_profile_without_the_arms_says_so(world):
     found = {verdict.claim.number: verdict for verdict in judge(evidence)}
     assert found[3].verdict == HOLDS
     assert found[7].verdict == found[8].verdict == NOT_RUN
-    assert found[8].sentences[1] == "The profile 'smoke' has no such runs."
+    assert found[8].sentences[1].startswith("The profile 'smoke' lacks the arms")
 
 
 def test_nothing_at_all_is_not_run():
@@ -427,6 +427,27 @@ def test_a_baseline_that_was_not_run_is_named(world):
         f"{name} lines" for name in ("spectrum", "gaussian", "disc", "uniform")
     ]
     assert not any(b.lines or b.name == "tanh" for b in found)
+
+
+def test_what_has_no_vote_cannot_spoil_a_verdict(world):
+    world.put("4S released", r=4, psnr=(math.nan, 30.0, 30.0))
+    world.put("tanh", r=8, topk=(math.nan, 30.0, 30.0))
+    found = world.verdict(3)
+    assert found.verdict == HOLDS
+    assert "there is no such comparison: released 4S minus best" in " ".join(found.sentences)
+    compared, missing = baselines(world.evidence())
+    assert missing == ["4S released (without a finite PSNR)", "tanh (without a finite PSNR)"]
+    assert [b.finding.acceleration for b in compared if b.name == "tanh"] == [4]
+
+
+def test_arms_without_a_seed_in_common_cannot_be_paired(world):
+    for key in [key for key in world.runs if key[0] == "4S"]:
+        run = world.runs.pop(key)
+        config = dataclasses.replace(run.config, seed=key[2] + 10)
+        world.runs["4S", key[1], key[2] + 10] = dataclasses.replace(run, config=config)
+    found = world.verdict(3)
+    assert found.verdict == NOT_RUN and "seeds in common: 0 of 3" in found.sentences[0]
+    assert "share too few seeds" in found.sentences[1]
 
 
 def test_tuning_costs_every_training_of_the_grid(world):

@@ -132,7 +132,7 @@ def test_the_table_of_baselines_says_which_is_better_and_what_was_not_run(world)
     assert "| points | disc (1 with a warning) |" in baseline_table(warned)
     assert baseline_table(warned).count("with a warning") == 1
     assert (
-        "**Not run:** tanh. To train them: `python -m loupe_lib sweep --profile claims-smoke "
+        "**Not compared:** tanh. To train them: `python -m loupe_lib sweep --profile claims-smoke "
         '--arms "tanh"' in baseline_table(world.evidence())
     )
 

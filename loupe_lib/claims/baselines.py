@@ -11,7 +11,7 @@ from loupe_lib.claims.evidence import (
     paired,
     validation_quality,
 )
-from loupe_lib.claims.verdict import SHOWN, UNDECIDED, Finding, NotRun, compare
+from loupe_lib.claims.verdict import SHOWN, UNDECIDED, Finding, NotRun, NotTestable, compare
 from loupe_lib.results import RunResult
 
 POINTS = (
@@ -64,8 +64,8 @@ def baselines(evidence: Evidence) -> tuple[list[Baseline], list[str]]:
     """Compare 4S with all that was run, and tell what was not.
 
     Returns:
-        The comparisons, points before lines at each R; and the names of those that are missing at
-        some R.
+        The comparisons, points before lines at each R; and the names of those that are missing, or
+        have no PSNR, at some R.
     """
     found, missing = [], []
     for r in evidence.accelerations:
@@ -76,10 +76,11 @@ def baselines(evidence: Evidence) -> tuple[list[Baseline], list[str]]:
                 try:
                     own = evidence.runs(r, f"4S{end}")
                     other = _tuned(evidence, r, end) if name == grid else evidence.runs(r, name)
+                    found.append(_compare(name, lines, r, own, other))
                 except NotRun:
                     missing.append(name)
-                    continue
-                found.append(_compare(name, lines, r, own, other))
+                except NotTestable:
+                    missing.append(f"{name} (without a finite PSNR)")
     return found, list(dict.fromkeys(missing))
 
 

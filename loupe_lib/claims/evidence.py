@@ -86,7 +86,7 @@ class Evidence:
         """What trains the runs of such arms that are missing, a sentence in Markdown."""
         missing, name = ",".join(self.missing(pattern)), self.profile.name
         if not missing:
-            return f"The profile {name!r} has no such runs."
+            return f"The profile {name!r} lacks the arms, or its runs share too few seeds."
         return (
             f'To train them: `python -m loupe_lib sweep --profile {name} --arms "{missing}" '
             f"--seeds 0,1,2 --out results/{name}.h5`; in parts of under ten minutes: "

@@ -78,7 +78,7 @@ def baseline_table(evidence: Evidence) -> str:
     ]
     table = "\n".join(rows) + "\n\n" if found else ""
     if missing:
-        table += f"**Not run:** {', '.join(missing)}. {evidence.how(ARMS)}"
+        table += f"**Not compared:** {', '.join(missing)}. {evidence.how(ARMS)}"
     return table
 
 
