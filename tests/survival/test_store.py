@@ -1,0 +1,207 @@
+"""The run store: a full disk, company, dead holders of locks, and 10,000 runs."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from loupe_lib.results import collected_names, read_results, write_results
+from loupe_lib.sweep import CONFIG, result_file, sweep
+from tests.common import smoke
+from tests.conftest import ROOT, Survival
+from tests.test_sweep import assert_same
+
+pytest_plugins = ["tests.fixtures_runs"]
+pytestmark = pytest.mark.slow
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def python(*arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = [*prefix, sys.executable, *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+
+def own_mounts() -> tuple[str, ...]:
+    """How to start a process that may mount a disk of its own, without being an administrator."""
+    prefix = ("unshare", "--map-root-user", "--mount")
+    if shutil.which("unshare") and not subprocess.run(
+        [*prefix, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+    ).returncode:
+        return prefix
+    pytest.skip("this system lets nobody mount a small disk of their own")
+
+
+def test_full_disk(trained, tmp_path, survival: Survival):
+    """A disk that is full, or read-only: a clear error, and what was there stays."""
+    prefix = own_mounts()
+    write_results(trained.results[:2], tmp_path / "some.h5")
+    (tmp_path / "disk").mkdir()
+    process = python(
+        "-m", "tests.survival.full_disk", tmp_path / "disk", tmp_path / "some.h5",
+        survival.tries(100, 10), prefix=prefix,
+    )
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "Read-only file system" in err and "Traceback" not in err
+    counts = json.loads(out.splitlines()[-1])
+    assert counts == {"disk full": 4 * survival.tries(100, 10), "disk read-only": 5}
+    survival.counts.update(counts)
+
+
+def test_full_disk_without_mounts(trained, tmp_path, survival: Survival):
+    """A file that the system lets grow no further: a clear error, and what was there stays."""
+    path = tmp_path / "all.h5"
+    write_results(trained.results[:1], path)
+    before = path.read_bytes()
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from loupe_lib import InputError
+from loupe_lib.results import read_results, write_results
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path, tries = Path(sys.argv[1]), int(sys.argv[2])
+size = path.stat().st_size
+results = read_results(path)
+for number in range(tries):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * number // tries, resource.RLIM_INFINITY))
+    try:
+        write_results(results, path)
+    except InputError as error:
+        print(error)
+"""
+    tries = survival.tries(200, 20)
+    process = python("-c", script, path, tries)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out.splitlines() == [f"cannot write {path}: File too large"] * tries
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    survival.counts["file too large"] = tries
+
+
+COUNTED = """
+import sys
+import loupe_lib.sweep as module
+from loupe_lib import cli
+train, folder = module.train, sys.argv[1]
+def counted(runs, *rest):
+    with open(folder + "/trained", "a") as log:
+        log.writelines(run.config.name + "\\n" for run in runs)
+    train(runs, *rest)
+module.train = counted
+module.cores = lambda: 1
+sys.argv = f"loupe_lib sweep --profile smoke --device cpu --runs {folder}/runs".split()
+sys.argv += ["--out", f"{folder}/all.h5"]
+cli.main()
+"""
+
+
+def test_company(trained, tmp_path, survival: Survival):
+    """Three processes ask for the same sweep at once: each run is trained once."""
+    for number in range(survival.tries(10, 1)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        processes = [python("-c", COUNTED, folder) for _ in range(3)]
+        for process in processes:
+            _, err = process.communicate(timeout=300)
+            assert process.returncode == 0, err
+        log = (folder / "trained").read_text().split()
+        assert len(log) == len(set(log)) == 2 and set(log) == collected_names(folder / "all.h5")
+        known = {result.config: result for result in trained.results}
+        for result in read_results(folder / "all.h5"):
+            assert_same(result, known[result.config])
+        survival.survived("three processes, each run trained once")
+
+
+def test_dead_holder(trained, tmp_path, survival: Survival):
+    """The process that holds a run's lock is killed: who waits goes on and trains it."""
+    config = trained.profile.configs()[0]
+    for number in range(survival.tries(20, 2)):
+        runs = tmp_path / str(number)
+        folder = result_file(runs, config).parent
+        folder.mkdir(parents=True)
+        hold = (
+            "import sys, time; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); "
+            "print('held', flush=True); time.sleep(600)"
+        )
+        holder = python("-c", hold, folder / "lock")
+        assert holder.stdout.readline() == "held\n"
+        found = []
+        waiting = threading.Thread(
+            target=lambda runs=runs, found=found: found.extend(
+                sweep([config], runs, device="cpu", progress=False)
+            )
+        )
+        waiting.start()
+        time.sleep(0.3)
+        assert waiting.is_alive() and not found
+        holder.kill()
+        holder.communicate()
+        assert holder.returncode == -signal.SIGKILL
+        waiting.join(timeout=60)
+        assert_same(found[0], trained.results[0])
+        survival.survived("holder killed, lock free")
+
+
+MEASURED = """
+import json, resource, sys, time
+from pathlib import Path
+from loupe_lib.sweep import collect, stored_runs
+runs, out, many = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+began = time.perf_counter()
+listed = stored_runs(runs)
+assert len(listed) == many and all(finished for _, finished in listed)
+listing = time.perf_counter() - began
+began = time.perf_counter()
+collect([config for config, _ in listed], runs, out)
+collecting = time.perf_counter() - began
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([listing, collecting, peak]))
+"""
+
+
+def test_many_runs(trained, tmp_path, survival: Survival, monkeypatch):
+    """10,000 runs in one store: listing and collecting stay under 10 s and 1 GB."""
+    many = survival.tries(10_000, 500)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # of a file each, to make the store sooner
+        for seed in range(many):
+            config = smoke(seed=seed)
+            path = result_file(tmp_path / "runs", config)
+            write_results([dataclasses.replace(trained.results[0], config=config)], path)
+            path.with_name(CONFIG).write_text(config.to_json())
+    process = python("-c", MEASURED, tmp_path / "runs", tmp_path / "all.h5", many)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    listing, collecting, megabytes = json.loads(out)
+    assert len(collected_names(tmp_path / "all.h5")) == many
+    assert listing < 10 and collecting < 10 and megabytes < 1024
+    survival.counts.update({
+        "runs": many, "seconds to list": round(listing, 2),
+        "seconds to collect": round(collecting, 2), "MB at most": round(megabytes),
+    })
+    shutil.rmtree(tmp_path / "runs")
+
+
+def test_the_command_line_lists_what_is_finished_and_what_is_begun(trained, tmp_path):
+    config, begun = trained.results[0].config, smoke(seed=5)
+    write_results(trained.results[:1], result_file(tmp_path, config))
+    for one in (config, begun):
+        result_file(tmp_path, one).parent.mkdir(exist_ok=True)
+        result_file(tmp_path, one).with_name(CONFIG).write_text(one.to_json())
+    process = python("-m", "loupe_lib", "runs", "--runs", tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert sorted(out.splitlines()) == sorted(
+        [f"{config.name}  finished  {config.label}", f"{begun.name}  begun     {begun.label}"]
+    )
