@@ -16,8 +16,8 @@ from loupe_lib.errors import InputError
 from loupe_lib.files import digest
 from loupe_lib.nifti import SUFFIXES as NIFTI
 from loupe_lib.nifti import open_nifti
-from loupe_lib.stacks import Stack
-from loupe_lib.volumes import MEMORY, Opened, Volume, stack_bytes
+from loupe_lib.stacks import LARGEST, Stack
+from loupe_lib.volumes import Opened, Volume, stack_bytes
 
 HDF5 = (".h5", ".hdf5")
 BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structure
@@ -51,12 +51,15 @@ class ImageFiles:
         names = _names(paths)
         found = [self._volume(path, name) for path, name in zip(paths, names, strict=True)]
         self.size = size or max(32, -(-max(max(v.shape) for v in found) // 16) * 16)
-        self.volumes = [
-            replace(v, memory=v.memory + stack_bytes(v.slices, self.size, False)) for v in found
-        ]
-        for volume in self.volumes:
-            if volume.memory > 2 * MEMORY:
-                raise InputError(f"{volume.path}: too large: it takes {volume.memory} bytes")
+        self.volumes = []
+        for volume in found:
+            fitted = stack_bytes(volume.slices, self.size, False)
+            if fitted > LARGEST:
+                raise InputError(
+                    f"{volume.path}: {volume.slices} images of {self.size} x {self.size} have "
+                    f"{fitted} bytes; at most {LARGEST} can be kept"
+                )
+            self.volumes.append(replace(volume, memory=volume.memory + fitted))
 
     def groups(self, volumes: Sequence[Volume]) -> list[list[Volume]]:
         """Each by itself."""

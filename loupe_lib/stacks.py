@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from loupe_lib.errors import InputError
-from loupe_lib.volumes import MEMORY
 
+LARGEST = 512 << 20  # bytes of a volume as it is stored
 PLANES = ("axial", "coronal", "sagittal")
 INDICES = ("0", "1", "2")
 # Where slices of each plane begin: columns, rows, slices. As on a radiologist's screen, column 0 is
@@ -66,10 +66,9 @@ def check_array(shape: Sequence[int], kind: np.dtype) -> None:
     if len(shape) != 3 or not all(n > 0 for n in shape):
         found = " x ".join(map(str, shape)) or "one number"
         raise InputError(f"a volume must have three dimensions; got {found}")
-    if math.prod(shape) * kind.itemsize > MEMORY:
-        raise InputError(
-            f"a volume has {math.prod(shape) * kind.itemsize} bytes; at most {MEMORY} can be read"
-        )
+    size = math.prod(shape) * kind.itemsize
+    if size > LARGEST:
+        raise InputError(f"a volume has {size} bytes; at most {LARGEST} can be read")
 
 
 def array_axis(axis: str | None) -> int:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# All volumes that are in memory at once may have so many bytes; with the program itself, about
-# 350 MB, that stays under 1 GB however large the folder and however many the cores.
-MEMORY = 400 << 20
+# Volumes that are in memory at once may have so many bytes by `Volume.memory`. Threads fragment the
+# heap, so that they take up to twice as much; with the program itself, 320 MB, that stays under
+# 1 GB however large the folder and however many the cores.
+MEMORY = 256 << 20
 
 
 @dataclass(frozen=True)
