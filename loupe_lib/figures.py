@@ -1,13 +1,15 @@
 """The paper's figures, and a few beside them: one function a figure, results in, Figure out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from loupe_lib.cohort import Head
@@ -18,6 +20,7 @@ from loupe_lib.evaluation import DRAW_SEED
 from loupe_lib.images import Images, target
 from loupe_lib.mask import ProbabilityMask, binarize, relax
 from loupe_lib.results import RunResult
+from loupe_lib.symmetry import opposite
 
 # Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
@@ -310,6 +313,67 @@ def spectrum_figure(images: Images) -> Figure:
     right.set_xlabel("distance from DC (samples)")
     right.set_ylabel("mean power")
     right.grid(alpha=0.3)
+    return figure
+
+
+PHASE: dict[str, Any] = {"cmap": "twilight", "vmin": -math.pi, "vmax": math.pi}
+
+
+def phase_figure(images: Images) -> Figure:
+    """Complex images: the middle slices of the first and the last test volume, and k-space.
+
+    Args:
+        images: complex images.
+    """
+    test = images.test
+    volumes = sorted({0, len(test.names) - 1})
+    figure = Figure(figsize=(WIDTH, 2.2 * len(volumes)), layout="constrained")
+    rows = figure.subplots(len(volumes), 4, squeeze=False)
+    for row, v in zip(rows, volumes, strict=True):
+        slices = test.images[test.volume == v]
+        x = slices[len(slices) // 2]
+        magnitude = target(x)
+        full = torch.ones(x.shape)
+        panels: list[tuple[str, Tensor, dict[str, Any]]] = [
+            ("$|x|$", magnitude, {"cmap": "gray", "vmin": 0, "vmax": 1}),
+            # Where there is no signal the phase is that of the noise: left white.
+            ("phase of $x$", torch.where(magnitude > 0.1, x.angle(), torch.nan), PHASE),
+            (r"$|\mathcal{F}(x)|$", _log(undersample(x[None], full)[0]), {}),
+            (r"$|\mathcal{F}(|x|)|$", _log(undersample(magnitude[None], full)[0]), {}),
+        ]
+        for ax, (title, values, options) in zip(row, panels, strict=True):
+            picture = ax.imshow(values.numpy(), **options)
+            ax.set_title(title, fontsize=11)
+            ax.set_axis_off()
+            bar = figure.colorbar(picture, ax=ax, orientation="horizontal", shrink=0.85, pad=0.03)
+            bar.ax.tick_params(labelsize=8)
+            bar.ax.locator_params(nbins=3)
+    return figure
+
+
+def pairs_figure(masks: Mapping[str, np.ndarray]) -> Figure:
+    """Which samples of a pair (k, -k) masks keep.
+
+    Args:
+        masks: (N, N) binary, centred, by title.
+    """
+    colours = ListedColormap(["white", YELLOW, BLUE])
+    figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
+    for ax, (title, mask) in zip(figure.subplots(1, len(masks)), masks.items(), strict=True):
+        kept = mask > 0.5
+        ax.imshow(kept.astype(int) + (kept & opposite(kept)), cmap=colours, vmin=0, vmax=2)
+        ax.set_title(title, fontsize=10)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    figure.legend(
+        handles=[
+            Patch(facecolor=YELLOW, edgecolor="black", label="its partner is not kept"),
+            Patch(facecolor=BLUE, edgecolor="black", label="its partner is kept too"),
+        ],
+        title="a sample that is kept, and",
+        loc="outside lower center",
+        ncols=2,
+    )
     return figure
 
 

@@ -215,3 +215,16 @@ def test_figures_draw_nothing_at_random(trained):
             figures.mask_figure(trained.results, [200]).savefig(buffer, dpi=40)
             drawn.append(buffer.getvalue())
     assert drawn[0] == drawn[1]
+
+
+def test_pairs_are_coloured_by_what_is_kept_of_them():
+    mask = np.zeros((32, 32))
+    mask[16, 16] = mask[16, 20] = 1  # DC, its own partner, and one whose partner is (16, 12)
+    both = mask.copy()
+    both[16, 12] = 1
+    figure = figures.pairs_figure({"one": mask, "both": both})
+    save(figure)
+    left, right = (np.asarray(ax.images[0].get_array()) for ax in figure.axes)
+    assert (left[16, 16], left[16, 20], left[16, 12], left.sum()) == (2, 1, 0, 3)
+    assert (right[16, 20], right[16, 12], right.sum()) == (2, 2, 6)
+    assert [ax.get_title() for ax in figure.axes] == ["one", "both"]

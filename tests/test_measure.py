@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loupe_lib.evaluation import evaluate
-from loupe_lib.figures import cohort_figure, encoder_figure, spectrum_figure
+from loupe_lib.figures import cohort_figure, encoder_figure, phase_figure, spectrum_figure
 from loupe_lib.images import Images, read_images, write_images
 from loupe_lib.measure import collapse
 from loupe_lib.results import RunResult
@@ -66,3 +66,13 @@ def test_figures_of_complex_images_show_their_magnitudes(on_complex):
     first = images.train.images[images.train.volume == 0]
     np.testing.assert_array_equal(shown, first[len(first) // 2].abs().numpy())
     assert spectrum_figure(images).axes
+
+
+def test_the_phase_is_shown_where_there_is_signal(on_complex):
+    _, images, _ = on_complex
+    axes = [ax for ax in phase_figure(images).axes if ax.get_title() == "phase of $x$"]
+    assert len(axes) == len({images.test.names[0], images.test.names[-1]})
+    x = images.test.images[images.test.volume == 0]
+    x = x[len(x) // 2]
+    shown = np.ma.filled(np.ma.masked_invalid(axes[0].images[0].get_array()), 9)
+    np.testing.assert_array_equal(shown, np.where(x.abs() > 0.1, x.angle(), 9).astype(np.float32))

@@ -24,7 +24,7 @@ NAMES = [path.stem for path in SOURCES]
 
 
 def test_every_page_has_its_notebook() -> None:
-    assert NAMES == ["beyond", "claims", "data", "fig1", "fig2", "fig3", "fig4"]
+    assert NAMES == ["beyond", "claims", "data", "fastmri", "fig1", "fig2", "fig3", "fig4"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)

@@ -30,9 +30,10 @@ from tools.preamble import ROOT
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 # Drawn from results alone; the others need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
-# These know no profile: they read kept files, where they are, and are shown once.
+# These read kept files, where they are, and are shown once, whatever the profile.
 KEPT = [ROOT / "results" / name for name in ("reference.h5", "claims.h5", "beyond.json")]
-FROM_KEPT = {"beyond": KEPT[-1:], "claims": KEPT}
+FASTMRI = [ROOT / "results" / f"fastmri_{kind}.h5" for kind in ("magnitude", "complex")]
+FROM_KEPT = {"beyond": KEPT[-1:], "claims": KEPT, "fastmri": FASTMRI}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 REFERENCE = ROOT / "results" / "reference.h5"
 
