@@ -289,7 +289,7 @@ def cohort_figure(images: Images, columns: int = 6) -> Figure:
             if v < len(split.names):
                 slices = target(split.images[split.volume == v]).numpy()
                 ax.imshow(slices[len(slices) // 2], vmin=0, vmax=1, cmap="gray")
-                ax.set_title(split.names[v], fontsize=6.5)
+                ax.set_title(split.names[v].rpartition("/")[2], fontsize=6.5)
     return figure
 
 
