@@ -30,10 +30,11 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
     with telling(path, "NIfTI"):
         with open(path, "rb"):  # a plain reason where the file is missing or not ours to read
             pass
-        try:
-            image = nibabel.Nifti1Image.from_filename(path)
-        except nibabel.filebasedimages.ImageFileError:
-            image = nibabel.Nifti2Image.from_filename(path)
+        with nibabel.imageglobals.LoggingOutputSuppressor():  # what is wrong is said once, by us
+            try:
+                image = nibabel.Nifti1Image.from_filename(path)
+            except nibabel.filebasedimages.ImageFileError:
+                image = nibabel.Nifti2Image.from_filename(path)
         shape = image.shape
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
