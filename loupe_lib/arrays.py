@@ -8,6 +8,7 @@ import numpy as np
 
 from loupe_lib.errors import InputError
 from loupe_lib.files import member
+from loupe_lib.hdf5_check import check_hdf5
 from loupe_lib.stacks import Stack, array_axis, check_array, telling
 
 
@@ -47,6 +48,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         InputError: if it cannot be read, or is no stack of real images in the file itself.
     """
     along = array_axis(axis)
+    check_hdf5(path)
     with telling(path, "HDF5"), h5py.File(path, "r") as file:
         if dataset is None:
             raise InputError(f"dataset must be named; the file has {', '.join(file)}")

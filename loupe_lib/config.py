@@ -134,8 +134,10 @@ class RunConfig:
         try:
             values: dict[str, Any] = json.loads(text)
             return cls(**values)
-        except (TypeError, json.JSONDecodeError) as error:
-            raise InputError(f"not a run configuration: {error}") from None
+        except InputError:
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"not a run configuration: {' '.join(str(error).split())}") from None
 
 
 def _at_least(config: RunConfig, name: str, lowest: int) -> None:

@@ -27,6 +27,7 @@ from loupe_lib.archives import (
 from loupe_lib.errors import InputError
 from loupe_lib.fastmri import read_scan, read_slices
 from loupe_lib.files import write_file
+from loupe_lib.hdf5_check import check_hdf5
 from loupe_lib.provenance import cores
 from loupe_lib.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
 
@@ -177,6 +178,8 @@ class FastMRIFolder:
         if not title.isprintable():
             return LeftOut(repr(title), "its name is not printable")
         try:
+            if member is None:
+                check_hdf5(path)
             scan = read_scan(file, self.is_complex)
         except InputError as error:
             return LeftOut(title, str(error))

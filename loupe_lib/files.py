@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 import h5py
 
 from loupe_lib.errors import InputError
+from loupe_lib.hdf5_check import check_hdf5
 
 Member = TypeVar("Member", h5py.Group, h5py.Dataset)
 UNFINISHED = ".unfinished"
@@ -149,11 +150,14 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
     try:
         with open(path, "rb") as raw:
             seal = raw.read(SEAL_SIZE).rstrip(b"\0")
-            damaged = seal.startswith(SEAL) and seal != SEAL + _sealed_digest(raw)
+            sealed = seal.startswith(SEAL)
+            damaged = sealed and seal != SEAL + _sealed_digest(raw)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if damaged:
         raise InputError(f"{path} is no whole file of format {kind}: its checksum is another")
+    if not sealed:
+        check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != kind:

@@ -1,0 +1,120 @@
+"""Reads a file changed at random, again and again, with bounds on memory and time.
+
+``python -m tests.survival.mutate KIND FILE TRIES`` prints a JSON object: how many were ``refused``
+by an InputError of one line that names the file, and how many ``read``. Anything else ends it.
+"""
+
+import json
+import random
+import resource
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from loupe_lib import InputError
+from loupe_lib.archives import members
+from loupe_lib.arrays import open_hdf5_stack, open_npy
+from loupe_lib.choice import read_list
+from loupe_lib.config import RunConfig
+from loupe_lib.dicom import open_series
+from loupe_lib.fastmri import read_scan, read_slices
+from loupe_lib.hdf5_check import check_hdf5
+from loupe_lib.images import read_images
+from loupe_lib.nifti import open_nifti
+from loupe_lib.results import read_results
+from loupe_lib.run import read_weights
+from loupe_lib.stacks import Stack
+
+MEMORY = 6 << 30  # of addresses, most of which torch takes and never uses
+SECONDS = 90  # for one file
+
+
+def slices(stack: Stack) -> None:
+    for _ in stack.read():
+        pass
+
+
+def fastmri(path: Path) -> None:
+    check_hdf5(path)
+    with open(path, "rb") as file:
+        read_scan(file)
+        for _ in read_slices(file):
+            pass
+
+
+def archive(path: Path) -> None:
+    for member in members(path):
+        with member.open() as file:
+            file.read()
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "results.h5": read_results,
+    "images.h5": read_images,
+    "fastmri.h5": fastmri,
+    "stack.h5": lambda path: slices(open_hdf5_stack(path, "images")),
+    "stack.npy": lambda path: slices(open_npy(path)),
+    "head.nii": lambda path: slices(open_nifti(path)),
+    "head.nii.gz": lambda path: slices(open_nifti(path)),
+    "series.dcm": lambda path: slices(open_series(path)),
+    "weights.safetensors": read_weights,
+    "config.json": lambda path: RunConfig.from_json(path.read_text("latin-1")),
+    "list.tsv": read_list,
+    "archive.tar": archive,
+    "archive.tar.xz": archive,
+}
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Some bits flipped, a piece overwritten, lost, repeated or moved."""
+    changed = bytearray(content)
+    # Half of all changes strike the beginning, where headers are.
+    most = len(changed) if rng.random() < 0.5 else min(len(changed), 2048)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        place, length = rng.randrange(most), rng.choice((1, 2, 4, 8, 64))
+        kind = rng.randrange(5)
+        if kind < 2:
+            changed[place] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            changed[place : place + length] = rng.choice((b"\0", b"\xff", b"\x7f")) * length
+        elif kind == 3:
+            del changed[place : place + length]
+        else:
+            changed[place:place] = changed[place : place + length]
+        if not changed:
+            return b""
+        most = min(most, len(changed))
+    return bytes(changed)
+
+
+def main() -> None:
+    kind, source, tries = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    content = source.read_bytes()
+    counts: Counter[str] = Counter()
+    for number in range(tries):
+        # A name each, as the check of HDF5 files remembers them.
+        path = source.with_name(f"{number}-{source.name}")
+        path.write_bytes(mutated(content, random.Random(number)))
+        signal.alarm(SECONDS)
+        try:
+            READERS[kind](path)
+            counts["read"] += 1
+        except InputError as error:
+            message = str(error)
+            assert message.strip() and "\n" not in message, (number, message)
+            counts["refused"] += 1
+        except Exception as error:
+            raise AssertionError(f"change {number} of {kind}: {error!r}") from error
+        signal.alarm(0)
+        path.unlink()
+    print(json.dumps(counts))
+
+
+if __name__ == "__main__":
+    main()

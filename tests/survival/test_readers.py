@@ -1,0 +1,123 @@
+"""Bad input to every reader: an error of ours or a read, never a crash, a hang or much memory."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loupe_lib import InputError
+from loupe_lib.choice import Listed, write_list
+from loupe_lib.config import RunConfig
+from loupe_lib.files import SEAL_SIZE
+from loupe_lib.images import write_images
+from loupe_lib.results import write_results
+from loupe_lib.sources import load_images
+from loupe_lib.synthetic_fastmri import write_fastmri
+from tests.common import assert_one_line, random, smoke
+from tests.conftest import Survival
+from tests.survival.mutate import READERS
+from tests.survival.test_store import python
+
+pytest_plugins = ["tests.fixtures_runs"]
+pytestmark = pytest.mark.slow
+
+# HDF5 files without a seal are first read by a process of their own, which takes its time.
+TRIES = dict.fromkeys(READERS, (2000, 100)) | {
+    name: (100, 5) for name in READERS if name.endswith(".h5")
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(trained, tmp_path_factory) -> Path:
+    """A small, whole file of each kind, those of HDF5 without a seal."""
+    nibabel = pytest.importorskip("nibabel")
+    pydicom = pytest.importorskip("pydicom")
+    folder = tmp_path_factory.mktemp("corpus")
+    write_results(trained.results[:1], folder / "results.h5")
+    write_images(load_images(smoke()), folder / "images.h5")
+    for name in ("results.h5", "images.h5"):
+        with open(folder / name, "r+b") as file:
+            file.write(bytes(SEAL_SIZE))
+    (path,) = write_fastmri(folder / "fastmri", 1, 0, 0, size=32, slices=2)
+    path.rename(folder / "fastmri.h5")
+    stack = random(4, 32, 32).numpy()
+    with h5py.File(folder / "stack.h5", "w") as file:
+        file.create_dataset("images", data=stack, chunks=(1, 32, 32), compression="gzip")
+    np.save(folder / "stack.npy", stack)
+    for name in ("head.nii", "head.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(stack, np.eye(4)), folder / name)
+    header = pydicom.dataset.Dataset()
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3"
+    header.SeriesInstanceUID, header.PatientID, header.Modality = "1.2.4", "nobody", "MR"
+    header.PhotometricInterpretation, header.SamplesPerPixel = "MONOCHROME2", 1
+    header.Rows = header.Columns = 32
+    header.BitsAllocated = header.BitsStored = 16
+    header.HighBit, header.PixelRepresentation = 15, 0
+    header.PixelData = (stack[0] * 1000).astype(np.uint16).tobytes()
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.save_as(folder / "series.dcm", enforce_file_format=True)
+    trained_weights = trained.weights(0)
+    (folder / "weights.safetensors").write_bytes(trained_weights.read_bytes())
+    (folder / "config.json").write_text(smoke().to_json())
+    write_list([Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)],
+               folder / "list.tsv")
+    for name in ("archive.tar", "archive.tar.xz"):
+        with tarfile.open(folder / name, "w:xz" if name.endswith("xz") else "w") as archive:
+            archive.add(folder / "stack.npy", "folder/stack.npy")
+    return folder
+
+
+def test_whole_files_are_read(corpus):
+    for name, read in READERS.items():
+        read(corpus / name)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_mutations(name, corpus, survival: Survival):
+    """A file is changed at random and read."""
+    tries = survival.tries(*TRIES[name])
+    process = python("-m", "tests.survival.mutate", name, corpus / name, tries)
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    counts = json.loads(out)
+    assert sum(counts.values()) == tries
+    survival.counts.update(counts)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=9), values),
+    max_leaves=5,
+)
+FIELDS = json.loads(smoke().to_json())
+
+
+def test_configurations(survival: Survival):
+    """A configuration holds any JSON under any name."""
+
+    @settings(max_examples=survival.tries(5000, 300), deadline=None, database=None)
+    @given(st.dictionaries(st.sampled_from(sorted(FIELDS)) | st.text(max_size=9), VALUES))
+    def check(changes: dict[str, object]) -> None:
+        try:
+            config = RunConfig.from_json(json.dumps(FIELDS | changes))
+        except InputError as error:
+            assert_one_line(str(error))
+            survival.survived("refused")
+        else:
+            assert RunConfig.from_json(config.to_json()) == config
+            survival.survived("read")
+
+    check()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
+def test_what_is_no_configuration_is_refused(text):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_json(text)
+    assert_one_line(str(caught.value))
