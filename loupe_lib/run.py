@@ -30,6 +30,7 @@ from loupe_lib.unet import UNet
 CHECKPOINT_FORMAT = "loupe-checkpoint 2"
 WEIGHTS_FORMAT = "loupe-weights 2"
 UNSEALED = "loupe-weights 1"  # the same without a checksum
+LARGEST_SIZE = 8192  # of the images of a model that is read; no scanner's matrix comes near
 # Masks are drawn with other seeds than initial weights: with one seed, the first U on the CPU
 # would be the very numbers that the initial gamma was made of.
 MASK_SEED = 1_000_000
@@ -244,8 +245,11 @@ def _check_sizes(tensors: State, config: RunConfig) -> None:
     names = {f"decoder.unet.{name}": value.shape for name, value in wanted.items()}
     shapes = {name: value.shape for name, value in tensors.items()}
     in_mask = [shape for name, shape in shapes.items() if name.startswith("encoder.mask.")]
-    if names.items() - shapes.items() or not any(config.size in shape for shape in in_mask):
+    sides = (config.size,) if config.lines else (config.size, config.size)
+    if names.items() - shapes.items() or sides not in in_mask:
         raise ValueError("other shapes")
+    if config.size > LARGEST_SIZE:  # a column is a small file, and N columns are not
+        raise ValueError("too large")
 
 
 def _pack(tensors: State, kind: str, config: RunConfig, progress: dict[str, Any]) -> bytes:
