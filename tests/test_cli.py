@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import dataclasses
 import errno
 import os
 import re
@@ -18,6 +19,7 @@ from loupe_lib import cli
 from loupe_lib.cohort import cohort, heads
 from loupe_lib.files import digest
 from loupe_lib.images import read_images, write_images
+from loupe_lib.profiles import SWEEPS
 from loupe_lib.results import read_results, write_results
 from loupe_lib.run import read_weights
 from loupe_lib.sweep import result_file
@@ -142,6 +144,57 @@ def test_a_synthetic_fastmri_folder_is_written_once(loupe):
         assert file["kspace"].shape == (2, 3, 64, 36)
     ran = loupe("data", "synthetic", "folder", *sizes)
     assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
+
+
+def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
+    sweep = [
+        "sweep",
+        "--profile",
+        "claims-smoke",
+        "--device",
+        "cpu",
+        "--out",
+        "claims.h5",
+        "--arms",
+    ]
+    first = loupe(*sweep, "disc lines")
+    assert "\nR=4 disc lines seed 0 " in first.out, first.err
+    second = loupe(*sweep, "4S p=4")
+    assert "\nR=4 4S p=4 seed 0 " in second.out and "disc" not in second.out
+    results = read_results("claims.h5")
+    assert sorted(r.config.label for r in results) == ["R=4 4S seed 0", "R=4 disc lines seed 0"]
+    assert all(r.truth.shape == (0, 32, 32) and len(r.shown) == 0 for r in results)
+    before = files_in(Path())
+    again = loupe(*sweep, "disc lines,4S p=4")
+    assert again.out.startswith("nothing to train") and files_in(Path("runs")) == {
+        name.removeprefix("runs/"): file for name, file in before.items() if name != "claims.h5"
+    }
+
+
+def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained, monkeypatch):
+    sharing = dataclasses.replace(SWEEPS["claims-smoke"], shares="smoke")
+    monkeypatch.setitem(SWEEPS, "claims-smoke", sharing)
+    write_results(trained.results, Path("results") / "smoke.h5")
+    sweep = [
+        "sweep",
+        "--profile",
+        "claims-smoke",
+        "--device",
+        "cpu",
+        "--out",
+        "claims.h5",
+        "--arms",
+    ]
+    ran = loupe(*sweep, "4S,uniform")
+    kept = next(r for r in trained.results if r.config == smoke())
+    assert f"{kept.psnr():.2f}" in ran.out and "R=4 uniform seed 0" in ran.out, ran.err
+    assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
+
+
+def test_arms_that_do_not_exist_are_refused(loupe):
+    ran = loupe("sweep", "--profile", "quick", "--arms", "4S,disc")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "error: arms must be some of s=2, s=20, s=2000, 4S; got 'disc'\n"
 
 
 def test_the_module_is_the_command_line():

@@ -1,6 +1,7 @@
 """Sweeps: the runs they hold, and how their values are replaced."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from loupe_lib import InputError
 from loupe_lib.config import RunConfig
 from loupe_lib.profiles import PROFILES, profile
 from tests.common import assert_one_line
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -174,3 +176,11 @@ def test_unknown_settings_are_refused(name):
 def test_values_out_of_range_are_refused(change, named):
     with pytest.raises(InputError, match=named):
         profile("smoke", **change).configs()
+
+
+def test_the_commands_that_remain_train_every_arm_of_the_claims_once():
+    text = (ROOT / "results" / "README.md").read_text("utf-8")
+    listed = [name for arms in re.findall(r'--arms "(.*)"', text) for name in arms.split(",")]
+    expected = [arm.name for arm in profile("claims").others]
+    assert sorted(listed) == sorted(expected)
+    assert profile("claims").seeds == (0, 1, 2)
