@@ -146,26 +146,19 @@ def test_a_synthetic_fastmri_folder_is_written_once(loupe):
     assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
 
 
+CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--arms"]
+
+
 def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
-    sweep = [
-        "sweep",
-        "--profile",
-        "claims-smoke",
-        "--device",
-        "cpu",
-        "--out",
-        "claims.h5",
-        "--arms",
-    ]
-    first = loupe(*sweep, "disc lines")
+    first = loupe(*CLAIMS, "disc lines")
     assert "\nR=4 disc lines seed 0 " in first.out, first.err
-    second = loupe(*sweep, "4S p=4")
+    second = loupe(*CLAIMS, "4S p=4")
     assert "\nR=4 4S p=4 seed 0 " in second.out and "disc" not in second.out
     results = read_results("claims.h5")
     assert sorted(r.config.label for r in results) == ["R=4 4S seed 0", "R=4 disc lines seed 0"]
     assert all(r.truth.shape == (0, 32, 32) and len(r.shown) == 0 for r in results)
     before = files_in(Path())
-    again = loupe(*sweep, "disc lines,4S p=4")
+    again = loupe(*CLAIMS, "disc lines,4S p=4")
     assert again.out.startswith("nothing to train") and files_in(Path("runs")) == {
         name.removeprefix("runs/"): file for name, file in before.items() if name != "claims.h5"
     }
@@ -175,17 +168,7 @@ def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained,
     sharing = dataclasses.replace(SWEEPS["claims-smoke"], shares="smoke")
     monkeypatch.setitem(SWEEPS, "claims-smoke", sharing)
     write_results(trained.results, Path("results") / "smoke.h5")
-    sweep = [
-        "sweep",
-        "--profile",
-        "claims-smoke",
-        "--device",
-        "cpu",
-        "--out",
-        "claims.h5",
-        "--arms",
-    ]
-    ran = loupe(*sweep, "4S,uniform")
+    ran = loupe(*CLAIMS, "4S,uniform")
     kept = next(r for r in trained.results if r.config == smoke())
     assert f"{kept.psnr():.2f}" in ran.out and "R=4 uniform seed 0" in ran.out, ran.err
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
