@@ -1,5 +1,6 @@
 # make book    build the book; PROFILE=smoke|quick|reference|paper, DATA=file.h5 for one's own images
 # make test    lint, types and tests
+# make survival  every try of the tests that kill, fill and damage; writes results/survival.json
 # make lock    resolve requirements.lock again (needs uv); then commit it
 PYTHON  ?= python3
 PROFILE ?= quick
@@ -15,7 +16,7 @@ READY := .venv/.ready
 # fastMRI's own reader, which a test holds the synthetic files to; its trainers' packages stay out.
 FASTMRI := fastmri==0.3.0
 
-.PHONY: book notebooks test lock clean
+.PHONY: book notebooks test survival lock clean
 .DELETE_ON_ERROR:
 
 book: $(READY)
@@ -29,6 +30,9 @@ test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest
+
+survival: $(READY)
+	$(PY) -m pytest tests/survival --survival results/survival.json
 
 # The environment is set up again only when what it is made from has changed.
 $(READY): requirements.lock pyproject.toml

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from loupe_lib.errors import InputError
@@ -113,7 +114,7 @@ class RunConfig:
         lines = " lines" if self.lines else ""
         return f"R={self.acceleration:g} {way}{lines} seed {self.seed}"
 
-    @property
+    @cached_property
     def name(self) -> str:
         """For machines: the first 16 hexadecimal digits of the SHA-256 of the whole."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

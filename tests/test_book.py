@@ -20,7 +20,9 @@ from tools.preamble import repository_url  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-PROSE = ("intro", "method", "reproduce", "differences", "versions", "api", "bibliography")
+PROSE = (
+    "intro", "method", "reproduce", "differences", "survival", "versions", "api", "bibliography",
+)
 NOTEBOOKS = ("beyond", "claims", "data", "fastmri", "fig1", "fig2", "fig3", "fig4")
 PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in NOTEBOOKS)]
 BROWSERS = (

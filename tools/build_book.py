@@ -22,7 +22,7 @@ from loupe_lib.profiles import PROFILES
 from loupe_lib.results import RunResult, read_results
 from loupe_lib.sources import plan
 from loupe_lib.sweep import sweep
-from tools.generated_pages import profiles_table, speed, versions_page
+from tools.generated_pages import profiles_table, speed, survival, versions_page
 from tools.notebooks import NotebookError, execute, for_readers, page
 from tools.preamble import ROOT
 
@@ -107,6 +107,8 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
     trainings = {f"own {profile}": trained} | ({"kept reference": kept} if kept else {})
     (stage / "book" / "_profiles.md").write_text(profiles_table(), "utf-8")
     (stage / "book" / "_speed.md").write_text(speed(ROOT / "results" / "bench.json"), "utf-8")
+    record = survival(ROOT / "results" / "survival.json")
+    (stage / "book" / "_survival.md").write_text(record, "utf-8")
     (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed, trainings), "utf-8")
     return render(stage, output)
 

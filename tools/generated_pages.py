@@ -59,6 +59,25 @@ def speed(bench: Path) -> str:
     return f"{when}\n\n```text\n{table(measured)}\n```\n"
 
 
+def survival(record: Path) -> str:
+    """What the tests of `tests/survival` counted, as MyST Markdown."""
+    if not record.exists():
+        return f"No kept record (`results/{record.name}`) was found when this book was built."
+    kept = json.loads(record.read_text("utf-8"))
+    where = kept["provenance"]
+    lines = [
+        f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
+        f"h5py {where['packages']['h5py']}, {where['device']}; no try failed.",
+        "",
+        "| what was done | what came of it | seconds |",
+        "|---|---|---|",
+    ]
+    for test in kept["tests"]:
+        counts = "; ".join(f"{kind}: {count:,}" for kind, count in test["counts"].items())
+        lines.append(f"| {test['name']} | {counts} | {test['seconds']} |")
+    return "\n".join(lines) + "\n"
+
+
 def versions_page(
     root: Path,
     executed: Mapping[str, NotebookNode],

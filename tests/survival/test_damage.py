@@ -93,7 +93,7 @@ def test_flipped_bits(name, whole, tmp_path, survival: Survival):
     """A bit is flipped in a file of results, weights, images or a checkpoint."""
     right = READERS[name](whole / name)
     content = bytearray((whole / name).read_bytes())
-    for number, place in enumerate(places(len(content), survival.tries(2000, 120))):
+    for number, place in enumerate(places(len(content), survival.tries(1500, 120))):
         content[place] ^= 1 << number % 8
         (tmp_path / name).write_bytes(content)
         content[place] ^= 1 << number % 8
@@ -105,6 +105,6 @@ def test_cut_short(name, whole, tmp_path, survival: Survival):
     """A file of results, weights, images or a checkpoint is cut short."""
     right = READERS[name](whole / name)
     content = (whole / name).read_bytes()
-    for place in places(len(content), survival.tries(500, 40)):
+    for place in places(len(content), survival.tries(250, 40)):
         (tmp_path / name).write_bytes(content[:place])
         survival.survived(refused_or_right(READERS[name], tmp_path / name, right))

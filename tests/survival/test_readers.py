@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 # HDF5 files without a seal are first read by a process of their own, which takes its time.
 TRIES = dict.fromkeys(READERS, (2000, 100)) | {
-    name: (100, 5) for name in READERS if name.endswith(".h5")
+    name: (60, 4) for name in READERS if name.endswith(".h5")
 }
 
 
