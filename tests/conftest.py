@@ -60,11 +60,13 @@ class Survival:
 
 @pytest.fixture
 def survival(request: pytest.FixtureRequest) -> Iterator[Survival]:
-    """The count of what a test tried; its name in the record is the first line of the docstring."""
+    """The count of what a test tried; its name in the record is its docstring."""
     counted = Survival(request.config.getoption("--survival") is not None)
     began = time.perf_counter()
     yield counted
     name = " ".join(request.function.__doc__.split())
+    if hasattr(request.node, "callspec"):
+        name = f"{name.removesuffix('.')}: {request.node.callspec.id}."
     seconds = round(time.perf_counter() - began, 1)
     record = {"name": name, "seconds": seconds, "counts": counted.counts}
     request.config.stash[RECORDS].append(record)
