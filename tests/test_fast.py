@@ -221,10 +221,17 @@ def distances(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Tensor:
     return torch.stack(ratios).sort().values
 
 
+def with_phase(x: Tensor) -> Tensor:
+    """The images with a phase that turns once from side to side."""
+    across = torch.linspace(-torch.pi, torch.pi, x.shape[-1], device=x.device)
+    return torch.polar(x, across.expand(x.shape))
+
+
 @gpu
+@pytest.mark.parametrize("kind", [Tensor.contiguous, with_phase], ids=["real", "complex"])
 @pytest.mark.parametrize(("width", "seeds"), [(16, (0,)), (16, (0, 1)), (6, (0, 1))])
-def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, strict):
-    x, (indices,), rates = heads(), batches(1, len(seeds)), [0.01] * len(seeds)
+def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, kind, strict):
+    x, (indices,), rates = kind(heads()), batches(1, len(seeds)), [0.01] * len(seeds)
     plain = PlainLearner(models(*seeds, device=device, size=64, width=width), x, rates)
     auto = AutocastLearner(models(*seeds, device=device, size=64, width=width), x, rates)
     quick = fast(models(*seeds, device=device, size=64, width=width), x, rates)
