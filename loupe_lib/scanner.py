@@ -1,6 +1,6 @@
 """A simulated scanner: from magnitude images to the k-space that coils would measure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import fft
@@ -23,9 +23,9 @@ def ifft2c(y: np.ndarray) -> np.ndarray:
     return _centred(fft.ifft2, y)
 
 
-def _centred(transform, x):  # type: ignore[no-untyped-def]
+def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
     axes = (-2, -1)
-    return fft.fftshift(transform(fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
+    return np.fft.fftshift(transform(np.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
 
 
 def centre_crop(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
