@@ -168,17 +168,22 @@ class _Conversion:
         kind = np.complex64 if is_complex else np.float32
         stack: np.ndarray = np.zeros((volume.slices, size, size), kind)
         maximum = np.float32(0)
+        number = -1
         with contextlib.closing(opened.slices):
-            for number, (fitted, image) in enumerate(zip(stack, opened.slices, strict=True)):
+            for number, image in enumerate(opened.slices):
                 if self.stop.is_set():
                     return
                 if not np.isfinite(image).all() or (not is_complex and image.min() < 0):
                     raise InputError(
                         f"{volume.origin}: slice {number} has pixels below 0, infinite or undefined"
                     )
-                fitted[:] = fit(image, size)
+                fitted = fit(image, size)
                 maximum = max(maximum, np.abs(fitted).max())
+                if number < len(stack):
+                    stack[number] = fitted
                 self.bar.update()
+        if number + 1 != len(stack):
+            raise InputError(f"{volume.origin} changed: {number + 1} slices, not {len(stack)}")
         if not 0 < maximum < np.inf:
             raise InputError(f"{volume.origin}: no image: its largest magnitude is {maximum:g}")
         stack /= maximum

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -67,10 +68,18 @@ class FastMRIFolder:
         total = sum(path.stat().st_size for path in paths)
         hide = None if progress else True  # None: unless on a terminal
         bar = tqdm(desc="headers", total=total, unit="B", unit_scale=True, disable=hide)
+        stop = threading.Event()
+
+        def advance(size: int) -> None:
+            if stop.is_set():  # in the midst of an archive, which may take an hour
+                raise KeyboardInterrupt
+            bar.update(size)
+
         with bar, ThreadPoolExecutor(cores()) as pool:
             try:
-                found = list(pool.map(lambda path: self._scan(path, cache, bar.update), paths))
+                found = list(pool.map(lambda path: self._scan(path, cache, advance), paths))
             except BaseException:
+                stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
         volumes: dict[str, Volume] = {}
@@ -79,7 +88,7 @@ class FastMRIFolder:
             if isinstance(one, LeftOut):
                 left_out.append(one)
             elif one.name in volumes:
-                left_out.append(LeftOut(one.origin, f"the same name as {volumes[one.name].origin}"))
+                left_out.append(LeftOut(one.origin, "the same name as another volume"))
             else:
                 volumes[one.name] = one
         for name in list(volumes):
@@ -157,7 +166,8 @@ class FastMRIFolder:
     ) -> list[Volume | LeftOut]:
         key = json.dumps([str(path), stamp, self.size, self.is_complex]).encode()
         index = cache / f"{hashlib.sha256(key).hexdigest()[:24]}.json"
-        with contextlib.suppress(OSError, ValueError, TypeError):  # none yet, or damaged
+        # There may be no index yet, or a damaged one.
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
             kept = json.loads(index.read_bytes())
             found = [_from_json(one) for one in kept]
             progress(stamp[0])

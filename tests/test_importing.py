@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_lib import InputError, conversion
-from loupe_lib.choice import read_list
+from loupe_lib import InputError, conversion, fastmri_folder
+from loupe_lib.choice import choose, read_list
 from loupe_lib.conversion import parts_folder
+from loupe_lib.fastmri_folder import FastMRIFolder
 from loupe_lib.files import digest
 from loupe_lib.images import SPLITS, read_images
 from loupe_lib.importing import Selection, import_fastmri
 from loupe_lib.synthetic_fastmri import write_fastmri
-from tests.common import files_in
+from tests.common import cut, files_in
 
 SELECTION = Selection((24, 6, 6))
 
@@ -244,3 +245,55 @@ def test_stopped_it_goes_on(root, brought, tmp_path, monkeypatch):
     assert len(read) == 3 and not set(read) & set(done)
     assert digest(out) == digest(brought[0])
     assert not parts_folder(out).exists()
+
+
+def test_the_headers_of_a_compressed_archive_are_read_once(root, tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "knee.tar.xz", "w:xz") as tar:
+        tar.add(root / "singlecoil_val", "singlecoil_val")
+    source = FastMRIFolder(tmp_path, 48)
+    found = source.scan(tmp_path / "cache", progress=False)
+    assert [volume.name[:14] for volume in found[0]] == ["singlecoil_val"] * 3
+    (index,) = (tmp_path / "cache").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(fastmri_folder, "members", None)
+        assert source.scan(tmp_path / "cache", progress=False) == found
+    index.write_text("[{}]")  # damaged
+    assert source.scan(tmp_path / "cache", progress=False) == found
+
+
+def test_links_that_lead_back_are_followed_once(root, tmp_path):
+    (tmp_path / "data").symlink_to(root)
+    (tmp_path / "again").symlink_to(tmp_path)
+    report = bring(tmp_path, tmp_path / "knee.h5")
+    assert len(report.converted) == 6
+
+
+def test_what_is_there_twice_is_used_once(root, brought, tmp_path):
+    shutil.copytree(root, tmp_path / "data" / "a")
+    shutil.copytree(root / "singlecoil_train", tmp_path / "data" / "b" / "singlecoil_train")
+    report = bring(tmp_path / "data", tmp_path / "knee.h5")
+    assert digest(tmp_path / "knee.h5") == digest(brought[0])
+    reasons = [one.reason for one in report.left_out]
+    assert reasons.count("the same name as another volume") == 8
+
+
+def test_a_damaged_file_is_left_out_and_said_so(root, tmp_path):
+    shutil.copytree(root, tmp_path / "data")
+    cut(tmp_path / "data" / "singlecoil_train" / "file1000002.h5", 0.5)
+    report = bring(tmp_path / "data", tmp_path / "knee.h5")
+    (said,) = [one for one in report.left_out if one.reason.startswith("no whole HDF5 file")]
+    assert said.name == "singlecoil_train/file1000002"
+
+
+def test_a_file_that_changes_meanwhile_is_refused(root, tmp_path):
+    shutil.copytree(root, tmp_path / "data")
+    source = FastMRIFolder(tmp_path / "data", 48)
+    found, _ = source.scan(tmp_path / "cache", progress=False)
+    choice = choose([v for v in found if v.acquisition == "CORPD_FBK"], SELECTION.split)
+    path = Path(choice["test"][0].path)
+    with h5py.File(path, "a") as file:
+        shorter = file["reconstruction_esc"][:-1]
+        del file["reconstruction_esc"]
+        file["reconstruction_esc"] = shorter
+    with pytest.raises(InputError, match=f"{path} changed: 5 slices, not 6"):
+        conversion.convert(source, choice, tmp_path / "knee.h5", progress=False)
