@@ -160,10 +160,12 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
         check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != kind:
+            attributes = file.attrs
+            if attributes.get("format") != kind:
                 raise InputError(f"not a file of format {kind}")
-            if file.attrs.get("version") not in versions:
-                found, known = file.attrs.get("version"), " and ".join(map(str, versions))
+            found = attributes.get("version")
+            if found not in versions:
+                known = " and ".join(map(str, versions))
                 raise InputError(f"format version {found}; this program reads {known}")
             yield file
     except InputError as error:
@@ -200,6 +202,6 @@ def digest(path: str | os.PathLike[str]) -> str:
 def _sha256(file: BinaryIO) -> "hashlib._Hash":
     """Of all from where the file stands."""
     sha256 = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
+    for block in iter(lambda: file.read(1 << 16), b""):
         sha256.update(block)
     return sha256
