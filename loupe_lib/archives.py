@@ -170,8 +170,12 @@ class _Compressed:
 
     def spool(self, size: int) -> IO[bytes]:
         file = io.BytesIO() if size <= IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
-        while size:
-            size -= file.write(self.read(min(PIECE, size)))
+        try:
+            while size:
+                size -= file.write(self.read(min(PIECE, size)))
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return file
 

@@ -1,6 +1,5 @@
 """The command line: ``python -m loupe_lib``, a command for each stage."""
 
-import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +49,6 @@ Weights = Annotated[Path, typer.Argument(help="weights.safetensors of a trained 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit status 2."""
-    gc.freeze()  # what was imported stays, and takes a fifth of the time of a long collection
     try:
         app(standalone_mode=True)
     except InputError as error:

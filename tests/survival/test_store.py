@@ -154,10 +154,9 @@ def test_dead_holder(trained, tmp_path, survival: Survival):
 
 
 MEASURED = """
-import gc, json, resource, sys, time
+import json, resource, sys, time
 from pathlib import Path
 from loupe_lib.sweep import collect, stored_runs
-gc.freeze()  # as the command line does
 runs, out, many = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 began = time.process_time()
 listed = stored_runs(runs)
