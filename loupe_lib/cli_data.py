@@ -10,7 +10,7 @@ from loupe_lib.cohort import cohort
 from loupe_lib.errors import InputError
 from loupe_lib.files import digest
 from loupe_lib.images import SPLITS, Images, read_images, write_images
-from loupe_lib.importing import (
+from loupe_lib.importing.commands import (
     PAPER_ACQUISITION,
     PAPER_SIZE,
     PAPER_SPLIT,

@@ -16,18 +16,18 @@ from pathlib import Path
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.archives import members
-from loupe_lib.arrays import open_hdf5_stack, open_npy
-from loupe_lib.choice import read_list
 from loupe_lib.config import RunConfig
-from loupe_lib.dicom import open_series
-from loupe_lib.fastmri import read_scan, read_slices
 from loupe_lib.hdf5_check import check_hdf5
 from loupe_lib.images import read_images
-from loupe_lib.nifti import open_nifti
+from loupe_lib.importing.archives import members
+from loupe_lib.importing.arrays import open_hdf5_stack, open_npy
+from loupe_lib.importing.choice import read_list
+from loupe_lib.importing.dicom import open_series
+from loupe_lib.importing.fastmri import read_scan, read_slices
+from loupe_lib.importing.nifti import open_nifti
+from loupe_lib.importing.stacks import Stack
 from loupe_lib.results import read_results
 from loupe_lib.run import read_weights
-from loupe_lib.stacks import Stack
 
 MEMORY = 6 << 30  # of addresses, most of which torch takes and never uses
 SECONDS = 90  # for one file

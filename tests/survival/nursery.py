@@ -19,7 +19,7 @@ import torch
 
 torch.set_num_threads(1)
 
-import loupe_lib.conversion  # noqa: E402
+import loupe_lib.importing.conversion  # noqa: E402
 import loupe_lib.results  # noqa: E402
 import loupe_lib.run  # noqa: E402
 import loupe_lib.sweep  # noqa: E402
@@ -101,8 +101,8 @@ def main() -> None:
     watch(loupe_lib.sweep, "write_weights", "writing")
     watch(loupe_lib.sweep, "write_results", "writing")
     watch(loupe_lib.sweep, "collect_results", "collecting")
-    watch(loupe_lib.conversion._Conversion, "_convert", "converting")
-    watch(loupe_lib.conversion, "writing_images", "converting")
+    watch(loupe_lib.importing.conversion._Conversion, "_convert", "converting")
+    watch(loupe_lib.importing.conversion, "writing_images", "converting")
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, one process, and no time lost on an estimate.
     loupe_lib.training.CHECKPOINT_SECONDS = 0.0

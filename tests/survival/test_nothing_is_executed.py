@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.archives import members
-from loupe_lib.arrays import open_hdf5_stack, open_npy
 from loupe_lib.images import read_images
-from loupe_lib.importing import Selection, import_fastmri
+from loupe_lib.importing.archives import members
+from loupe_lib.importing.arrays import open_hdf5_stack, open_npy
+from loupe_lib.importing.commands import Selection, import_fastmri
 from loupe_lib.results import read_results
 from loupe_lib.run import Run, read_weights
 from tests.common import assert_one_line, files_in, smoke
@@ -208,7 +208,7 @@ def test_no_name_in_an_archive_becomes_a_path(tmp_path, survival: Survival):
 
 def test_an_archive_expands_within_bounds(tmp_path, survival: Survival, monkeypatch):
     """A .tar.xz of some KB that expands to a thousand times its bound."""
-    monkeypatch.setattr("loupe_lib.archives.ROOM", 1 << 20)
+    monkeypatch.setattr("loupe_lib.importing.archives.ROOM", 1 << 20)
     path = tmp_path / "bomb.tar.xz"
     member = tarfile.TarInfo("file1.h5")
     member.size = 1 << 30

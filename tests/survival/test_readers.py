@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loupe_lib import InputError
-from loupe_lib.choice import Listed, write_list
 from loupe_lib.config import RunConfig
 from loupe_lib.files import SEAL_SIZE
 from loupe_lib.images import write_images
+from loupe_lib.importing.choice import Listed, write_list
 from loupe_lib.results import write_results
 from loupe_lib.sources import load_images
 from loupe_lib.synthetic_fastmri import write_fastmri

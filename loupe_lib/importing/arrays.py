@@ -9,7 +9,7 @@ import numpy as np
 from loupe_lib.errors import InputError
 from loupe_lib.files import member
 from loupe_lib.hdf5_check import check_hdf5
-from loupe_lib.stacks import Stack, array_axis, check_array, telling
+from loupe_lib.importing.stacks import Stack, array_axis, check_array, telling
 
 
 def open_npy(path: Path, axis: str | None = None) -> Stack:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.conversion import parts_folder
 from loupe_lib.files import digest
-from loupe_lib.importing import Selection, import_fastmri
+from loupe_lib.importing.commands import Selection, import_fastmri
+from loupe_lib.importing.conversion import parts_folder
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
@@ -94,8 +94,8 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 import loupe_lib.cli
-from loupe_lib import conversion
-from loupe_lib.importing import Selection, import_fastmri
+from loupe_lib.importing import conversion
+from loupe_lib.importing.commands import Selection, import_fastmri
 
 conversion.cores = lambda: 16
 root, out = sys.argv[1:]

@@ -13,7 +13,6 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from loupe_lib.choice import Choice, Listed, list_text
 from loupe_lib.errors import InputError
 from loupe_lib.files import open_hdf5, remove_unfinished, writing_hdf5
 from loupe_lib.images import (
@@ -24,8 +23,9 @@ from loupe_lib.images import (
     read_stack,
     writing_images,
 )
+from loupe_lib.importing.choice import Choice, Listed, list_text
+from loupe_lib.importing.volumes import MEMORY, Opened, Source, Volume, fit
 from loupe_lib.provenance import cores
-from loupe_lib.volumes import MEMORY, Opened, Source, Volume, fit
 
 LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1

@@ -16,7 +16,10 @@ from typing import IO, Any
 import numpy as np
 from tqdm import tqdm
 
-from loupe_lib.archives import (
+from loupe_lib.errors import InputError
+from loupe_lib.files import write_file
+from loupe_lib.hdf5_check import check_hdf5
+from loupe_lib.importing.archives import (
     IN_MEMORY,
     PIECE,
     Member,
@@ -25,18 +28,15 @@ from loupe_lib.archives import (
     is_compressed,
     members,
 )
-from loupe_lib.errors import InputError
-from loupe_lib.fastmri import read_scan, read_slices
-from loupe_lib.files import write_file
-from loupe_lib.hdf5_check import check_hdf5
+from loupe_lib.importing.fastmri import read_scan, read_slices
+from loupe_lib.importing.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
 from loupe_lib.provenance import cores
-from loupe_lib.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
 
 SUFFIX = ".h5"
 
 
 class FastMRIFolder:
-    """The volumes below a folder, a :class:`~loupe_lib.volumes.Source`.
+    """The volumes below a folder, a :class:`~loupe_lib.importing.volumes.Source`.
 
     Args:
         root: the folder; or a single file or archive of it.

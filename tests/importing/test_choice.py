@@ -7,7 +7,8 @@ import random
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.choice import (
+from loupe_lib.images import SPLITS
+from loupe_lib.importing.choice import (
     LIST_HEADER,
     Listed,
     choose,
@@ -16,8 +17,7 @@ from loupe_lib.choice import (
     wanted_slices,
     write_list,
 )
-from loupe_lib.images import SPLITS
-from loupe_lib.volumes import Volume
+from loupe_lib.importing.volumes import Volume
 
 PAPER = (1895, 188, 186)
 

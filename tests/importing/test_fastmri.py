@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.fastmri import read_scan, read_slices
+from loupe_lib.importing.fastmri import read_scan, read_slices
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import assert_one_line
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_lib import InputError, conversion, fastmri_folder
-from loupe_lib.choice import choose, read_list
-from loupe_lib.conversion import parts_folder
-from loupe_lib.fastmri_folder import FastMRIFolder
+from loupe_lib import InputError
 from loupe_lib.files import digest
 from loupe_lib.images import SPLITS, read_images
-from loupe_lib.importing import Selection, import_fastmri
+from loupe_lib.importing import conversion, fastmri_folder
+from loupe_lib.importing.choice import choose, read_list
+from loupe_lib.importing.commands import Selection, import_fastmri
+from loupe_lib.importing.conversion import parts_folder
+from loupe_lib.importing.fastmri_folder import FastMRIFolder
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in
 

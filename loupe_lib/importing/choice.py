@@ -10,7 +10,7 @@ from pathlib import Path
 from loupe_lib.errors import InputError
 from loupe_lib.files import write_file
 from loupe_lib.images import SPLITS
-from loupe_lib.volumes import Volume
+from loupe_lib.importing.volumes import Volume
 
 LIST_HEADER = "split\tvolume\tslices\tsha256"
 MAX_LIST_BYTES = 64 << 20

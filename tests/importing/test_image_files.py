@@ -11,7 +11,7 @@ import pytest
 from loupe_lib import InputError
 from loupe_lib.cohort import heads
 from loupe_lib.images import SPLITS, read_images
-from loupe_lib.importing import Selection, import_files
+from loupe_lib.importing.commands import Selection, import_files
 from tests.common import assert_one_line, cut, files_in
 
 nibabel = pytest.importorskip("nibabel")
