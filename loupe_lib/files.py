@@ -19,6 +19,7 @@ Member = TypeVar("Member", h5py.Group, h5py.Dataset)
 UNFINISHED = ".unfinished"
 SEAL = b"SHA-256 of all after 512 bytes: "
 SEAL_SIZE = 512  # the smallest that HDF5 skips
+KEPT_UNWRITTEN = 1 << 16  # bytes; what HDF5 reads again in order to go on is smaller
 LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
 
 
@@ -108,18 +109,52 @@ def writing_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Itera
 
 
 class _Disk(io.FileIO):
-    """A file that keeps its failures to itself: HDF5 crashes the process on a full disk."""
+    """A file that keeps its failures to itself: HDF5 crashes the process on a full disk.
 
-    failure: BaseException | None = None
+    After the first failure HDF5 still finds what it wrote, but for large pieces of data, which it
+    does not rely on.
+    """
+
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self.failure: BaseException | None = None
+        self.unwritten: dict[int, bytes] = {}  # by place, in the order of writing
 
     def write(self, content: Any) -> int:
+        place, size = self.tell(), len(content)
         try:
             done = 0
-            while self.failure is None and done < len(content):
+            while self.failure is None and done < size:
                 done += super().write(content[done:]) or 0
         except BaseException as error:
             self.failure = error
-        return len(content)
+        if self.failure is not None:
+            self.unwritten.pop(place, None)
+            self.unwritten[place] = bytes(content) if size <= KEPT_UNWRITTEN else b""
+            self.seek(place + size)
+        return size
+
+    def readinto(self, buffer: Any) -> int:
+        if self.failure is None:
+            return super().readinto(buffer) or 0
+        place, size = self.tell(), len(buffer)
+        content = bytearray(super().read(size) or b"").ljust(size, b"\0")
+        for start, piece in self.unwritten.items():
+            begin, end = max(start, place), min(start + len(piece), place + size)
+            if begin < end:
+                content[begin - place : end - place] = piece[begin - start : end - start]
+        buffer[:] = content
+        self.seek(place + size)
+        return size
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if self.failure is not None and whence == io.SEEK_END:
+            return super().seek(self._end() + offset)
+        return super().seek(offset, whence)
+
+    def _end(self) -> int:
+        written = super().seek(0, io.SEEK_END)
+        return max([written, *(start + len(piece) for start, piece in self.unwritten.items())])
 
     def truncate(self, size: int | None = None) -> int:
         try:
