@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
         record = {"provenance": provenance(find_device("cpu")),
                   "tests": session.config.stash[RECORDS]}
-        write_file(path, (json.dumps(record, indent=1) + "\n").encode())
+        write_file(path, (json.dumps([record], indent=1) + "\n").encode())
 
 
 @dataclass

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from nbformat import NotebookNode
@@ -63,8 +64,11 @@ def survival(record: Path) -> str:
     """What the tests of `tests/survival` counted, as MyST Markdown."""
     if not record.exists():
         return f"No kept record (`results/{record.name}`) was found when this book was built."
-    kept = json.loads(record.read_text("utf-8"))
-    where = kept["provenance"]
+    return "\n\n".join(_counted(run) for run in json.loads(record.read_text("utf-8"))) + "\n"
+
+
+def _counted(run: Mapping[str, Any]) -> str:
+    where = run["provenance"]
     lines = [
         f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
         f"h5py {where['packages']['h5py']}, {where['device']}; no try failed.",
@@ -72,10 +76,10 @@ def survival(record: Path) -> str:
         "| what was done | what came of it | seconds |",
         "|---|---|---|",
     ]
-    for test in kept["tests"]:
+    for test in run["tests"]:
         counts = "; ".join(f"{kind}: {count:,}" for kind, count in test["counts"].items())
         lines.append(f"| {test['name']} | {counts} | {test['seconds']} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def versions_page(
