@@ -29,7 +29,7 @@ notebooks: $(READY)
 test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 survival: $(READY)
 	$(PY) -m pytest tests/survival --survival results/survival.json
