@@ -1,12 +1,14 @@
 """What several tests share: one smoke build of the book, and the record of what was survived."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,11 +91,17 @@ class Book:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
-    """The real book of the smoke profile, trained, executed and built from nothing."""
+    """The real book of the smoke profile, trained, executed and built from nothing, once."""
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
     from tools.build_book import build
 
-    folder = tmp_path_factory.mktemp("book")
-    index = build("smoke", output=folder / "_build", cwd=folder)
-    assert index == folder / "_build" / "html" / "index.html"
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers of this session
+    folder /= "book"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "_build" / "html").exists():
+            folder.mkdir(exist_ok=True)
+            index = build("smoke", output=folder / "_build", cwd=folder)
+            assert index == folder / "_build" / "html" / "index.html"
     return Book(folder / "_build")

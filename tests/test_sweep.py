@@ -40,7 +40,7 @@ def assert_same(left: RunResult, right: RunResult) -> None:
 
 
 def test_the_store_holds_a_folder_for_each_run(trained):
-    folders = {path.name for path in trained.runs.iterdir()}
+    folders = {path.name for path in trained.runs.iterdir() if path.is_dir()}
     assert folders == {config.name for config in trained.profile.configs()}
     for config, result in zip(trained.profile.configs(), trained.results, strict=True):
         folder = result_file(trained.runs, config).parent
