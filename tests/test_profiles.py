@@ -83,7 +83,7 @@ def by_arm(name: str, **changes) -> dict[str, RunConfig]:
     return {arm.name: chosen.config(arm, 4, 0) for arm in chosen.arms}
 
 
-@pytest.mark.parametrize("name", ["claims", "claims-smoke"])
+@pytest.mark.parametrize("name", ["claims", "claims-small", "claims-smoke"])
 def test_every_arm_of_the_claims_gets_the_epochs_images_and_seeds_of_4s(name):
     chosen = profile(name)
     configs = chosen.configs()
@@ -152,7 +152,7 @@ def test_unknown_profiles_are_refused():
     with pytest.raises(InputError) as caught:
         profile("huge")
     assert str(caught.value) == (
-        "profile must be one of smoke, quick, reference, paper, claims, claims-smoke; got 'huge'"
+        "profile must be one of smoke, quick, reference, paper, claims, claims-small, claims-smoke; got 'huge'"
     )
 
 
