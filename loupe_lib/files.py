@@ -185,14 +185,14 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
     try:
         with open(path, "rb") as raw:
             seal = raw.read(SEAL_SIZE).rstrip(b"\0")
-            sealed = seal.startswith(SEAL)
-            damaged = sealed and seal != SEAL + _sealed_digest(raw)
+            if not seal.startswith(SEAL):
+                check_hdf5(raw)
+            elif seal != SEAL + _sealed_digest(raw):
+                raise InputError("its checksum is another")
+    except InputError as error:
+        raise InputError(f"{path} is no whole file of format {kind}: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if damaged:
-        raise InputError(f"{path} is no whole file of format {kind}: its checksum is another")
-    if not sealed:
-        check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             attributes = file.attrs

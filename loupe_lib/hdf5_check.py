@@ -7,65 +7,58 @@ bit), where no exception can be caught. Files that this library wrote are sealed
 import os
 import subprocess
 import sys
-from functools import cache
-from pathlib import Path
+from typing import IO
 
+from loupe_lib import hdf5_look
 from loupe_lib.errors import InputError
 
 SECONDS = 60
-
-LOOK = """
-import contextlib, sys
-import h5py
-with contextlib.suppress(ImportError):
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-
-def look(group, seen):
-    dict(group.attrs)
-    for name in group:
-        if isinstance(group.get(name, getlink=True), h5py.HardLink):
-            with contextlib.suppress(Exception):
-                found = group[name]
-                address = h5py.h5o.get_info(found.id).addr
-                if isinstance(found, h5py.Group) and address not in seen:
-                    look(found, seen | {address})
-                elif isinstance(found, h5py.Dataset) and not (found.is_virtual or found.external):
-                    dict(found.attrs)
-                    if found.chunks:
-                        found.id.get_num_chunks()
-                    if found.size and found.dtype.itemsize < 1 << 20:
-                        found[tuple(n - 1 for n in found.shape)]
-
-with contextlib.suppress(Exception), h5py.File(sys.argv[1], "r") as file:
-    look(file, frozenset())
-"""
+# Runs a script with the packages that this process finds, wherever they are installed.
+BESIDE_US = (
+    "import runpy, sys; script, *arguments = sys.argv[1:4]; sys.path[:] = sys.argv[4:]; "
+    "sys.argv[1:] = arguments; runpy.run_path(script, run_name='__main__')"
+)
 
 
-def check_hdf5(path: str | os.PathLike[str]) -> None:
-    """Refuse an HDF5 file on which the library crashes, or takes more than a minute.
+def check_hdf5(file: IO[bytes], offset: int = 0, size: int | None = None) -> None:
+    """Refuse an HDF5 file on which the library crashes, or which takes it too long or too much.
 
     What else may be wrong with it, whoever reads it then is told by an exception.
 
+    Args:
+        file: an open file of the operating system, whose position stays where it is.
+        offset: where in it the HDF5 file begins, which may be a member of an archive.
+        size: how long that is, in bytes; all that there is without it.
+
     Raises:
-        InputError: if it does, or the file is missing; the message names the file.
+        InputError: if HDF5 crashes, takes more than a minute or, for one piece of data, more than
+            about a gigabyte of memory.
     """
-    path = Path(path)
+    size = os.fstat(file.fileno()).st_size - offset if size is None else size
     try:
-        stat = path.stat()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    _check(path, stat.st_mtime_ns, stat.st_size)
-
-
-@cache
-def _check(path: Path, changed: int, size: int) -> None:
-    """Once for each state of a file."""
-    try:
-        status = subprocess.run(
-            [sys.executable, "-I", "-c", LOOK, path], capture_output=True, timeout=SECONDS
-        ).returncode
+        status, error = look(file, offset, size)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{path} is damaged: HDF5 does not come to an end with it") from None
+        raise InputError("it is damaged: HDF5 reads it without end") from None
+    if status == hdf5_look.UNREADABLE:
+        raise InputError("a piece of its data is damaged, or takes too much memory")
+    if status < 0:  # the number of a signal
+        raise InputError("it is damaged: HDF5 crashes on it")
     if status:
-        raise InputError(f"{path} is damaged: HDF5 crashes on it")
+        raise InputError(f"it cannot be looked at: {error}")
+
+
+def look(file: IO[bytes], offset: int, size: int) -> tuple[int, str]:
+    """Let another process look.
+
+    Returns:
+        Its exit status, and the last line that it had to say.
+    """
+    command = [sys.executable, "-I", "-c", BESIDE_US, hdf5_look.__file__, str(offset), str(size)]
+    ended = subprocess.run(
+        [*command, *sys.path],
+        stdin=file,
+        capture_output=True,
+        timeout=SECONDS,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # each would take memory
+    )
+    return ended.returncode, ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]

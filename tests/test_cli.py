@@ -185,8 +185,8 @@ def test_the_module_is_the_command_line():
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
-        "error: profile must be one of smoke, quick, reference, paper, claims, claims-small, claims-smoke; "
-        "got 'huge'\n"
+        "error: profile must be one of smoke, quick, reference, paper, claims, claims-small, "
+        "claims-smoke; got 'huge'\n"
     )
 
 
@@ -343,7 +343,8 @@ MISTAKES = [
     (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
     (
         "train --profile huge",
-        "profile must be one of smoke, quick, reference, paper, claims, claims-small, claims-smoke; got 'huge'",
+        "profile must be one of smoke, quick, reference, paper, claims, claims-small, "
+        "claims-smoke; got 'huge'",
     ),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),

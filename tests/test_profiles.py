@@ -152,7 +152,8 @@ def test_unknown_profiles_are_refused():
     with pytest.raises(InputError) as caught:
         profile("huge")
     assert str(caught.value) == (
-        "profile must be one of smoke, quick, reference, paper, claims, claims-small, claims-smoke; got 'huge'"
+        "profile must be one of smoke, quick, reference, paper, claims, claims-small, "
+        "claims-smoke; got 'huge'"
     )
 
 

@@ -22,13 +22,13 @@ from typing import IO
 from tqdm.utils import CallbackIOWrapper
 
 from loupe_lib.errors import InputError
+from loupe_lib.window import Window
 
 PLAIN = (".tar",)
 COMPRESSED = (".tar.xz", ".txz", ".tar.gz", ".tgz")
 BLOCK = 512  # of the tar format
 PIECE = 1 << 20  # bytes read at a time
-IN_MEMORY = 64 << 20  # larger members of compressed archives wait in a temporary file
-MAX_MEMBER = 16 << 30  # bytes that such a temporary file may have; fastMRI's largest have 2 GB
+MAX_MEMBER = 16 << 30  # bytes, in a compressed archive; fastMRI's largest have 2 GB
 MAX_MEMBERS = 100_000
 MAX_EXTENDED = 1 << 16  # bytes of an extended header: long names
 MAX_EXPANSION = 100  # times its size; k-space compresses by less than 10, a bomb by 1000
@@ -45,10 +45,10 @@ class Member:
 
     Attributes:
         name: as the archive has it: not to be trusted as a path.
-        offset: of its first byte, in the archive as it is without compression.
+        offset: of its first byte in the file of the operating system that ``open`` opens.
         size: in bytes.
-        open: opens it. In a compressed archive it can be called until the next member is asked
-            for: that member is then held in memory, or in a temporary file without a name.
+        open: opens it: in a plain archive, part of that; in a compressed one a temporary file
+            without a name, until the next member is asked for.
     """
 
     name: str
@@ -83,7 +83,7 @@ def members(path: Path, progress: Callable[[int], object] = int) -> Iterator[Mem
         size = os.fstat(raw.fileno()).st_size
         if not is_compressed(path):
             plain = _Plain(raw, size, progress)
-            yield from _members(plain, lambda first, n: _window(path, first, n))
+            yield from _members(plain, lambda first, n: window(path, first, n))
             return
         raw = CallbackIOWrapper(progress, raw)
         unpacked = _Xz(raw) if path.name.lower().endswith("xz") else gzip.GzipFile(fileobj=raw)
@@ -169,7 +169,7 @@ class _Compressed:
             raise InputError(f"it expands to more than {self.limit} bytes")
 
     def spool(self, size: int) -> IO[bytes]:
-        file = io.BytesIO() if size <= IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
+        file = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             while size:
                 size -= file.write(self.read(min(PIECE, size)))
@@ -208,7 +208,8 @@ def _members(
             if not info.isreg():  # folders and links have nothing to read
                 continue
             stream.check(size)
-            yield Member(name, first, size, lambda f=first, n=size: opener(f, n))  # type: ignore[misc]
+            offset = first if isinstance(stream, _Plain) else 0  # of a file made for the member
+            yield Member(name, offset, size, lambda f=first, n=size: opener(f, n))  # type: ignore[misc]
         stream.skip_to(first + -(-size // BLOCK) * BLOCK)
     raise InputError(f"it has more than {MAX_MEMBERS} members")
 
@@ -226,41 +227,9 @@ def _records(content: bytes) -> dict[str, str]:
     return found
 
 
-def _window(path: Path, offset: int, size: int) -> IO[bytes]:
-    return io.BufferedReader(Window(path, offset, size), PIECE)
-
-
-class Window(io.RawIOBase):
-    """Part of a file as a file of its own: a member of a plain archive, read in place."""
-
-    def __init__(self, path: Path, offset: int, size: int) -> None:
-        self._file = io.FileIO(path)
-        self._offset, self._size, self._position = offset, size, 0
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._file.seek(self._offset + self._position)
-        left = max(0, self._size - self._position)
-        count = self._file.readinto(memoryview(buffer)[:left]) or 0
-        self._position += count
-        return count
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+def window(path: Path, offset: int, size: int) -> IO[bytes]:
+    """Open a member of a plain archive: some bytes of a file as a file of its own."""
+    return io.BufferedReader(Window(io.FileIO(path), offset, size), PIECE)
 
 
 class _Xz(io.RawIOBase):

@@ -48,7 +48,8 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         InputError: if it cannot be read, or is no stack of real images in the file itself.
     """
     along = array_axis(axis)
-    check_hdf5(path)
+    with telling(path, "HDF5"), open(path, "rb") as raw:
+        check_hdf5(raw)
     with telling(path, "HDF5"), h5py.File(path, "r") as file:
         if dataset is None:
             raise InputError(f"dataset must be named; the file has {', '.join(file)}")

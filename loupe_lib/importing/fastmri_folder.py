@@ -3,14 +3,13 @@
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -20,13 +19,12 @@ from loupe_lib.errors import InputError
 from loupe_lib.files import write_file
 from loupe_lib.hdf5_check import check_hdf5
 from loupe_lib.importing.archives import (
-    IN_MEMORY,
     PIECE,
     Member,
-    Window,
     is_archive,
     is_compressed,
     members,
+    window,
 )
 from loupe_lib.importing.fastmri import read_scan, read_slices
 from loupe_lib.importing.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
@@ -77,7 +75,7 @@ class FastMRIFolder:
 
         with bar, ThreadPoolExecutor(cores()) as pool:
             try:
-                found = list(pool.map(lambda path: self._scan(path, cache, advance), paths))
+                found = list(pool.map(lambda part: self._scan(part, cache, advance), _parts(paths)))
             except BaseException:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -135,31 +133,18 @@ class FastMRIFolder:
         return Opened(volume, slices(), functools.partial(_digest, file))
 
     def _scan(
-        self, path: Path, cache: Path, progress: Callable[[int], object]
+        self, part: tuple[Path, Member | None], cache: Path, progress: Callable[[int], object]
     ) -> list[Volume | LeftOut]:
+        path, member = part
         status = path.stat()
         stamp = status.st_size, status.st_mtime_ns
-        if is_compressed(path):
+        if member is None and is_compressed(path):
             return self._scan_once(path, stamp, cache, progress)
-        if is_archive(path):
-            return self._scan_archive(path, stamp, progress)
-        progress(stamp[0])
+        progress(member.size if member else stamp[0])
         try:
-            with open(path, "rb") as file:
-                return [self._header(file, PurePosixPath(os.path.abspath(path)), path, stamp)]
+            return [self._header(path, stamp, member)]
         except OSError as error:
             return [LeftOut(str(path), f"cannot be read: {error.strerror}")]
-
-    def _scan_archive(
-        self, path: Path, stamp: tuple[int, int], progress: Callable[[int], object]
-    ) -> list[Volume | LeftOut]:
-        found = []
-        for member in members(path, progress):
-            name = PurePosixPath(member.name)
-            if _wanted(name):
-                with member.open() as file:
-                    found.append(self._header(file, name, path, stamp, member))
-        return found
 
     def _scan_once(
         self, path: Path, stamp: tuple[int, int], cache: Path, progress: Callable[[int], object]
@@ -172,30 +157,28 @@ class FastMRIFolder:
             found = [_from_json(one) for one in kept]
             progress(stamp[0])
             return found
-        found = self._scan_archive(path, stamp, progress)
+        wanted = (member for member in members(path, progress) if _wanted(member.name))
+        found = [self._header(path, stamp, member) for member in wanted]
         write_file(index, json.dumps([asdict(one) for one in found]).encode())
         return found
 
     def _header(
-        self,
-        file: IO[bytes],
-        name: PurePosixPath,
-        path: Path,
-        stamp: tuple[int, int],
-        member: Member | None = None,
+        self, path: Path, stamp: tuple[int, int], member: Member | None
     ) -> Volume | LeftOut:
+        """What a file, or a member of an archive, says about itself."""
+        name = PurePosixPath(member.name if member else os.path.abspath(path))
         title = "/".join(name.parts[-2:]).removesuffix(SUFFIX)
         if not title.isprintable():
             return LeftOut(repr(title), "its name is not printable")
+        offset, length = (member.offset, member.size) if member else (0, stamp[0])
         try:
-            if member is None:
-                check_hdf5(path)
-            scan = read_scan(file, self.is_complex)
+            with member.open() if member else open(path, "rb") as file:
+                check_hdf5(file, offset, length)
+                scan = read_scan(file, self.is_complex)
         except InputError as error:
             return LeftOut(title, str(error))
         working = scan.slice_bytes + 6 * scan.slice_bytes // scan.coils
         memory = stack_bytes(scan.slices, self.size, self.is_complex) + working
-        memory += IN_MEMORY if is_compressed(path) else 0
         if memory > MEMORY:
             return LeftOut(title, f"too large: it takes {memory >> 20} MB of memory")
         return Volume(
@@ -208,8 +191,8 @@ class FastMRIFolder:
             path=str(path),
             stamp=stamp,
             member=member.name if member else "",
-            offset=member.offset if member else 0,
-            length=member.size if member else stamp[0],
+            offset=offset,
+            length=length,
         )
 
 
@@ -238,14 +221,24 @@ def _files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _wanted(name: PurePath) -> bool:
-    return name.suffix == SUFFIX and not name.name.startswith(".")
+def _parts(paths: Iterable[Path]) -> Iterator[tuple[Path, Member | None]]:
+    """What can be read independently: a file, a whole archive, each member of a plain one."""
+    for path in paths:
+        if is_archive(path) and not is_compressed(path):
+            yield from ((path, member) for member in members(path) if _wanted(member.name))
+        else:
+            yield path, None
+
+
+def _wanted(path: str | Path) -> bool:
+    name = PurePosixPath(path).name
+    return name.endswith(SUFFIX) and not name.startswith(".")
 
 
 def _open(volume: Volume) -> IO[bytes]:
     """A file, or a member of a plain archive."""
     try:
-        return io.BufferedReader(Window(Path(volume.path), volume.offset, volume.length), PIECE)
+        return window(Path(volume.path), volume.offset, volume.length)
     except OSError as error:
         raise InputError(f"cannot read {volume.path}: {error.strerror}") from error
 

@@ -19,6 +19,7 @@ from loupe_lib.importing.conversion import parts_folder
 from loupe_lib.importing.fastmri_folder import FastMRIFolder
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in
+from tests.crashing import crashing_file
 
 SELECTION = Selection((24, 6, 6))
 
@@ -284,6 +285,23 @@ def test_a_damaged_file_is_left_out_and_said_so(root, tmp_path):
     report = bring(tmp_path / "data", tmp_path / "knee.h5")
     (said,) = [one for one in report.left_out if one.reason.startswith("no whole HDF5 file")]
     assert said.name == "singlecoil_train/file1000002"
+
+
+@pytest.mark.parametrize("suffix", ["", ".tar", ".tar.xz"])
+def test_a_file_that_crashes_hdf5_is_left_out_and_said_so(suffix, root, brought, tmp_path):
+    """Within an archive as well, whose members no other process could open by a name."""
+    shutil.copytree(root, tmp_path / "data")
+    crashing = crashing_file(tmp_path)
+    shutil.copy(crashing, tmp_path / "data" / "singlecoil_val" / "file0000000.h5")
+    if suffix:
+        with tarfile.open(tmp_path / f"knee{suffix}", "w:xz" if "xz" in suffix else "w") as tar:
+            tar.add(tmp_path / "data", "data")
+        shutil.rmtree(tmp_path / "data")
+    shutil.rmtree(crashing.parent.parent)
+    report = bring(tmp_path, tmp_path / "knee.h5")
+    (said,) = [one for one in report.left_out if one.name == "singlecoil_val/file0000000"]
+    assert said.reason == "it is damaged: HDF5 crashes on it"
+    assert digest(tmp_path / "knee.h5") == digest(brought[0])
 
 
 def test_a_file_that_changes_meanwhile_is_refused(root, tmp_path):
