@@ -4,6 +4,7 @@ import contextlib
 import glob
 import hashlib
 import io
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -226,6 +227,22 @@ def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
     if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
         raise InputError(f"{found.name} must be in the file itself, not in another")
     return found
+
+
+def check_written(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that claims more than was written, in whose place HDF5 reads zeros.
+
+    Raises:
+        InputError: naming the dataset.
+    """
+    name, shape = dataset.name.lstrip("/"), dataset.shape or ()
+    if dataset.chunks:
+        chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
+        lacking = chunks - dataset.id.get_num_chunks()
+        if lacking:
+            raise InputError(f"{name} lacks {lacking} of its {chunks} chunks")
+    elif dataset.id.get_storage_size() < math.prod(shape) * dataset.dtype.itemsize:
+        raise InputError(f"{name} was never written")
 
 
 def digest(path: str | os.PathLike[str]) -> str:

@@ -8,7 +8,6 @@ image is kept and not the k-space, because 16 bits suit the range of its values.
 """
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from loupe_lib.errors import InputError
-from loupe_lib.files import digest, member, open_hdf5, writing_hdf5
+from loupe_lib.files import check_written, digest, member, open_hdf5, writing_hdf5
 from loupe_lib.mask import check_size
 
 FORMAT = "loupe-images"
@@ -293,17 +292,11 @@ def read_stack(group: h5py.Group) -> Tensor:
     """
     images = member(group, "images", h5py.Dataset)
     real = images.dtype == np.uint16 and images.ndim == 3
-    name = images.name.lstrip("/")
     if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
         got = f"{_size([images.shape])} {images.dtype}"
+        name = images.name.lstrip("/")
         raise InputError(f"{name} must be (n, N, N) uint16 or (n, 2, N, N) int16; got {got}")
-    if images.chunks:  # HDF5 fills what was never written with zeros, however much it claims
-        chunks = math.prod(-(-n // m) for n, m in zip(images.shape, images.chunks, strict=True))
-        lacking = chunks - images.id.get_num_chunks()
-        if lacking:
-            raise InputError(f"{name} lacks {lacking} of its {chunks} chunks")
-    elif images.id.get_storage_size() < images.nbytes:
-        raise InputError(f"{name} was never written")
+    check_written(images)
     n, *_, rows, columns = images.shape
     found = torch.empty(n, rows, columns, dtype=torch.float32 if real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB

@@ -28,7 +28,7 @@ import numpy as np
 
 from loupe_lib.config import RunConfig
 from loupe_lib.errors import InputError
-from loupe_lib.files import member, open_hdf5, writing_hdf5
+from loupe_lib.files import check_written, member, open_hdf5, writing_hdf5
 
 FORMAT = "loupe-results"
 VERSION = 2
@@ -89,6 +89,7 @@ class RunResult:
 PICTURES = ("truth", "reconstructions", "zero_filled")  # kept to 16 bits
 NUMBERS = ("slope", "soft_share", "undecided_share")
 SMALL = ("histogram", "shown")
+KINDS = ("<f4", "<f8", "<i8")  # of numbers
 
 
 def write_results(results: Iterable[RunResult], path: str | os.PathLike[str]) -> None:
@@ -205,16 +206,16 @@ def _read_run(runs: h5py.Group, name: str) -> RunResult:
         config=config,
         provenance=json.loads(group.attrs["provenance"]),
         warnings=tuple(json.loads(group.attrs["warnings"])),
-        probabilities=member(group, "probabilities", h5py.Dataset)[()],
+        probabilities=_values(group, "probabilities"),
         **(_read_1(group) if group.file.attrs["version"] == 1 else _read_2(group)),
     )
 
 
 def _read_2(group: h5py.Group) -> dict[str, Any]:
-    pictures = member(group, "pictures", h5py.Dataset)[()].astype(np.float32)
+    pictures = _values(group, "pictures").astype(np.float32)
     found: dict[str, Any] = dict(zip(PICTURES, pictures, strict=True))
     found |= {"history": {}, "metrics": {}}
-    for name, value in _columns(member(group, "numbers", h5py.Dataset)).items():
+    for name, value in _columns(group).items():
         kind, _, rest = name.partition("/")
         if kind == "history":
             found[kind][rest] = value
@@ -226,18 +227,27 @@ def _read_2(group: h5py.Group) -> dict[str, Any]:
     return found
 
 
-def _columns(dataset: h5py.Dataset) -> Columns:
-    columns, values, end = {}, dataset[()], 0
-    for name, kind, shape in json.loads(dataset.attrs["columns"]):
+def _columns(group: h5py.Group) -> Columns:
+    columns, values, end = {}, _values(group, "numbers"), 0
+    for name, kind, shape in json.loads(group["numbers"].attrs["columns"]):
+        if kind not in KINDS:
+            raise InputError(f"{group.name}/numbers has a column of kind {kind!r}")
         begin, end = end, end + math.prod(shape)
         columns[name] = values[begin:end].astype(kind).reshape(shape)
     if end != len(values):
-        raise InputError(f"{dataset.name} must hold as many values as its columns")
+        raise InputError(f"{group.name}/numbers must hold as many values as its columns")
     return columns
 
 
+def _values(group: h5py.Group, name: str) -> np.ndarray:
+    """All of a dataset, if the file holds as much as the dataset claims."""
+    dataset = member(group, name, h5py.Dataset)
+    check_written(dataset)
+    return np.asarray(dataset[()])
+
+
 def _read_1(group: h5py.Group) -> dict[str, Any]:
-    arrays = {name: member(group, name, h5py.Dataset)[()] for name in (*SMALL, *PICTURES)}
+    arrays = {name: _values(group, name) for name in (*SMALL, *PICTURES)}
     metrics = member(group, "metrics", h5py.Group)
     return {
         **arrays,
@@ -250,4 +260,4 @@ def _read_1(group: h5py.Group) -> dict[str, Any]:
 
 def _columns_1(group: h5py.Group, name: str) -> Columns:
     columns = member(group, name, h5py.Group)
-    return {column: np.asarray(member(columns, column, h5py.Dataset)[()]) for column in columns}
+    return {column: _values(columns, column) for column in columns}

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from loupe_lib.errors import InputError
-from loupe_lib.files import member
+from loupe_lib.files import check_written, member
 from loupe_lib.hdf5_check import check_hdf5
 from loupe_lib.importing.stacks import Stack, array_axis, check_array, telling
 
@@ -61,8 +61,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         check_array(stack.shape or (), stack.dtype)
         if stack.chunks:  # HDF5 reads them whole
             check_array(stack.chunks, stack.dtype)
-        if not stack.id.get_storage_size():  # HDF5 reads zeros where nothing was written
-            raise InputError(f"{name} was never written")
+        check_written(stack)
         order = [along, *(i for i in range(3) if i != along)]
         slices, rows, columns = (stack.shape[i] for i in order)
         memory = stack.nbytes

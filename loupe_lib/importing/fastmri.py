@@ -18,7 +18,7 @@ import numpy as np
 from scipy import fft
 
 from loupe_lib.errors import InputError
-from loupe_lib.files import member
+from loupe_lib.files import check_written, member
 
 KSPACE, STORED = "kspace", "reconstruction_esc"
 MAX_SLICES = 4096
@@ -153,8 +153,7 @@ def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) 
     for what, found, most in limits:
         if found > most:
             raise InputError(f"{name} has {found} {what}; at most {most} can be read")
-    if not dataset.id.get_storage_size():  # HDF5 reads zeros where nothing was written
-        raise InputError(f"{name} was never written")
+    check_written(dataset)
 
 
 def _recon_size(volume: h5py.File) -> tuple[int, int]:
