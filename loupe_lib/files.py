@@ -208,8 +208,7 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
         raise InputError(f"{path}: {error}") from error
     # What h5py raises for a file that is no HDF5, was cut short or damaged.
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no whole file of format {kind}: {reason}") from error
+        raise InputError(f"{path} is no whole file of format {kind}: {error}") from error
 
 
 def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:

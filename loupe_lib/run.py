@@ -293,5 +293,4 @@ def _read(path: Path, *kinds: str) -> tuple[State, RunConfig, dict[str, Any]]:
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: no such file") from None
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError, InputError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no whole file of format {kinds[0]}: {reason}") from error
+        raise InputError(f"{path} is no whole file of format {kinds[0]}: {error}") from error

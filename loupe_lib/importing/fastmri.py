@@ -198,5 +198,4 @@ def _open(file: IO[bytes]) -> Iterator[h5py.File]:
         raise
     # What h5py raises for a file that is no HDF5, was cut short or damaged.
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"no whole HDF5 file: {reason}") from error
+        raise InputError(f"no whole HDF5 file: {error}") from error

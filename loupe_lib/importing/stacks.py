@@ -51,8 +51,8 @@ def telling(path: Path, kind: str) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as {kind}: {reason[:300]}") from error
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
 
 
 def check_array(shape: Sequence[int], kind: np.dtype) -> None:

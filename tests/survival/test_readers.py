@@ -7,8 +7,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from loupe_lib import InputError
 from loupe_lib.config import RunConfig
@@ -20,11 +18,12 @@ from loupe_lib.sources import load_images
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import assert_one_line, random, smoke
 from tests.conftest import Survival
-from tests.survival.mutate import READERS
+from tests.survival.readers import READERS
 from tests.survival.test_store import python
 
 pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpus(trained, tmp_path_factory) -> Path:
@@ -59,8 +58,9 @@ def corpus(trained, tmp_path_factory) -> Path:
     trained_weights = trained.weights(0)
     (folder / "weights.safetensors").write_bytes(trained_weights.read_bytes())
     (folder / "config.json").write_text(smoke().to_json())
-    write_list([Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)],
-               folder / "list.tsv")
+    write_list(
+        [Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)], folder / "list.tsv"
+    )
     for name in ("fastmri.tar", "fastmri.tar.xz"):
         with tarfile.open(folder / name, "w:xz" if name.endswith("xz") else "w") as archive:
             archive.add(folder / "fastmri.h5", "folder/fastmri.h5")
@@ -72,42 +72,28 @@ def test_whole_files_are_read(corpus):
         read(corpus / name)
 
 
+def tried(way: str, name: str, corpus: Path, tries: int) -> dict[str, int]:
+    """What a process that reads so many files of one kind counts."""
+    process = python("-m", f"tests.survival.{way}", name, corpus / name, tries)
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_mutations(name, corpus, survival: Survival):
     """A file is changed at random and read."""
     tries = survival.tries(2000, 100)
-    process = python("-m", "tests.survival.mutate", name, corpus / name, tries)
-    out, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
-    counts = json.loads(out)
-    assert sum(counts.values()) == tries
-    survival.counts.update(counts)
+    survival.counts.update(tried("mutate", name, corpus, tries))
+    assert sum(survival.counts.values()) == tries
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=9), values),
-    max_leaves=5,
-)
-FIELDS = json.loads(smoke().to_json())
-
-
-def test_configurations(survival: Survival):
-    """A configuration holds any JSON under any name."""
-
-    @settings(max_examples=survival.tries(5000, 300), deadline=None, database=None)
-    @given(st.dictionaries(st.sampled_from(sorted(FIELDS)) | st.text(max_size=9), VALUES))
-    def check(changes: dict[str, object]) -> None:
-        try:
-            config = RunConfig.from_json(json.dumps(FIELDS | changes))
-        except InputError as error:
-            assert_one_line(str(error))
-            survival.survived("refused")
-        else:
-            assert RunConfig.from_json(config.to_json()) == config
-            survival.survived("read")
-
-    check()
+@pytest.mark.parametrize("name", READERS)
+def test_odd_content(name, corpus, survival: Survival):
+    """A well-formed file says anything that hypothesis thinks of, and is read."""
+    tries = survival.tries(1000, 50)
+    survival.counts.update(tried("odd", name, corpus, tries))
+    assert sum(survival.counts.values()) >= 0.8 * tries  # fewer where it has no more to say
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
