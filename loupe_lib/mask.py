@@ -42,8 +42,8 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
         acceleration: R >= 1, needed by ``"topk"`` alone.
         method: ``"threshold"``: P > 0.5, as the paper does. It keeps N*N/R samples only where P
             is binary already, so report the achieved R, ``mask.numel() / mask.sum()``.
-            ``"topk"``: the round(N*N/R) largest entries (round(N/R)
-            of columns), the exact budget; of equal entries the first in memory are kept.
+            ``"topk"``: the round(N*N/R) largest entries, or round(N/R) columns: the exact budget;
+            of equal entries the first in memory are kept.
             ``"bernoulli"``: an independent draw an entry (LOUPE, Bahadir et al. 2020).
 
     Returns:
