@@ -31,9 +31,10 @@ FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 # Drawn from results alone; the others need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
 # These read kept files, where they are, and are shown once, whatever the profile.
-KEPT = [ROOT / "results" / name for name in ("reference.h5", "claims.h5", "beyond.json")]
+KEPT = [ROOT / "results" / f"{name}.h5" for name in ("reference", "claims", "claims-small")]
+BEYOND = ROOT / "results" / "beyond.json"
 FASTMRI = [ROOT / "results" / f"fastmri_{kind}.h5" for kind in ("magnitude", "complex")]
-FROM_KEPT = {"beyond": KEPT[-1:], "claims": KEPT, "fastmri": FASTMRI}
+FROM_KEPT = {"beyond": [BEYOND], "claims": [*KEPT, BEYOND], "fastmri": FASTMRI}
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 REFERENCE = ROOT / "results" / "reference.h5"
 

@@ -171,12 +171,12 @@ class FastMRIFolder:
         if not title.isprintable():
             return LeftOut(repr(title), "its name is not printable")
         offset, length = (member.offset, member.size) if member else (0, stamp[0])
-        try:
-            with member.open() if member else open(path, "rb") as file:
+        with member.open() if member else open(path, "rb") as file:
+            try:
                 check_hdf5(file, offset, length)
                 scan = read_scan(file, self.is_complex)
-        except InputError as error:
-            return LeftOut(title, str(error))
+            except InputError as error:
+                return LeftOut(title, str(error))
         working = scan.slice_bytes + 6 * scan.slice_bytes // scan.coils
         memory = stack_bytes(scan.slices, self.size, self.is_complex) + working
         if memory > MEMORY:
