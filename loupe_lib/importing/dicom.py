@@ -59,6 +59,8 @@ def open_series(path: Path, axis: str | None = None) -> Stack:
         order, reverse = [0, 1, 2], [False] * 3
         if axis is not None:
             order, reverse = view(_orientation(headers), axis)
+        patient = str(first.get("PatientID", ""))
+        kind = f"DICOM {first.get('Modality', '')}".strip()
 
     def read() -> Iterator[np.ndarray]:
         with telling(path, "a DICOM series"):
@@ -75,8 +77,6 @@ def open_series(path: Path, axis: str | None = None) -> Stack:
             yield from turned(volume, order, reverse)
 
     slices, rows, columns = (shape[i] for i in order)
-    patient = str(first.get("PatientID", ""))
-    kind = f"DICOM {first.get('Modality', '')}".strip()
     return Stack(kind, patient, slices, (rows, columns), 4 * int(np.prod(shape)), read)
 
 
