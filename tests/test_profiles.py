@@ -181,7 +181,8 @@ def test_values_out_of_range_are_refused(change, named):
 
 def test_the_commands_that_remain_train_every_arm_of_the_claims_once():
     text = (ROOT / "results" / "README.md").read_text("utf-8")
-    listed = [name for arms in re.findall(r'--arms "(.*)"', text) for name in arms.split(",")]
+    remaining = text.partition("## What remains to be run")[2]
+    listed = [name for arms in re.findall(r'--arms "(.*)"', remaining) for name in arms.split(",")]
     expected = [arm.name for arm in profile("claims").others]
     assert sorted(listed) == sorted(expected)
     assert profile("claims").seeds == (0, 1, 2)
