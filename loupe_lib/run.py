@@ -292,5 +292,6 @@ def _read(path: Path, *kinds: str) -> tuple[State, RunConfig, dict[str, Any]]:
         return tensors, RunConfig.from_json(texts["config"]), progress
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: no such file") from None
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError, InputError) as error:
+    # Also what JSON raises for numbers of too many digits, and for lists within lists without end.
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is no whole file of format {kinds[0]}: {error}") from error
