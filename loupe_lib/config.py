@@ -138,7 +138,7 @@ class RunConfig:
         except InputError:
             raise
         except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"not a run configuration: {' '.join(str(error).split())}") from None
+            raise InputError(f"not a run configuration: {error}") from None
 
 
 def _at_least(config: RunConfig, name: str, lowest: int) -> None:

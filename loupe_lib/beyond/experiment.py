@@ -227,7 +227,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
             raise ValueError("code, device and date must be texts")
     # What malformed or foreign JSON leads to; RecursionError for one nested without end.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        reason = f"{type(error).__name__} {error}"
         raise InputError(f"{path} is no whole file of format {FORMAT}: {reason}") from error
     return Record(plan, found, outcomes)
 

@@ -48,6 +48,24 @@ def config(draw: DrawFn, whole: bytes) -> bytes:
 
 
 @st.composite
+def record(draw: DrawFn, whole: bytes) -> bytes:
+    """JSON with any value under any name, in the whole, its plan and its runs."""
+    found = json.loads(whole)
+    found["runs"] = [draw(odd_fields(run)) for run in found["runs"]]
+    found["plan"] = draw(odd_fields(found["plan"]))
+    return json.dumps(draw(odd_fields(found))).encode()
+
+
+def odd_fields(whole: dict[str, Any]) -> SearchStrategy[dict[str, Any]]:
+    """The same with a few values changed, missing or more."""
+    some = st.dictionaries(st.sampled_from(sorted(whole)) | TEXTS, VALUES, max_size=2)
+    lacking = st.sampled_from(sorted(whole)).map(
+        lambda name: {key: value for key, value in whole.items() if key != name}
+    )
+    return mostly(whole, some.map(lambda changes: whole | changes) | lacking)
+
+
+@st.composite
 def listed(draw: DrawFn, whole: bytes) -> bytes:
     """Lines and fields that are missing, repeated or any text."""
     lines = []
@@ -187,6 +205,7 @@ ODD: dict[str, Callable[[bytes], SearchStrategy[bytes]]] = {
     "series.dcm": dicom,
     "weights.safetensors": safetensors,
     "config.json": config,
+    "beyond.json": record,
     "list.tsv": listed,
     "fastmri.tar": tar,
     "fastmri.tar.xz": lambda whole: tar(lzma.decompress(whole)).map(lzma.compress),

@@ -10,6 +10,7 @@ from typing import IO
 import torch
 
 from loupe_lib import InputError, hdf5_check
+from loupe_lib.beyond.experiment import read_record
 from loupe_lib.config import RunConfig
 from loupe_lib.hdf5_look import look_at
 from loupe_lib.images import read_images
@@ -76,6 +77,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "series.dcm": lambda path: slices(open_series(path)),
     "weights.safetensors": read_weights,
     "config.json": configuration,
+    "beyond.json": read_record,
     "list.tsv": read_list,
     "fastmri.tar": fastmri,
     "fastmri.tar.xz": fastmri,

@@ -17,7 +17,7 @@ from loupe_lib.results import write_results
 from loupe_lib.sources import load_images
 from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import assert_one_line, random, smoke
-from tests.conftest import Survival
+from tests.conftest import ROOT, Survival
 from tests.survival.readers import READERS
 from tests.survival.test_store import python
 
@@ -58,6 +58,8 @@ def corpus(trained, tmp_path_factory) -> Path:
     trained_weights = trained.weights(0)
     (folder / "weights.safetensors").write_bytes(trained_weights.read_bytes())
     (folder / "config.json").write_text(smoke().to_json())
+    beyond = json.loads((ROOT / "results" / "beyond.json").read_text("utf-8"))
+    (folder / "beyond.json").write_text(json.dumps(beyond | {"runs": beyond["runs"][:4]}))
     write_list(
         [Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)], folder / "list.tsv"
     )
