@@ -18,6 +18,12 @@ from loupe_lib.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
 ALL = (0.8, 0.1, 0.1)
+# A test run in the background of a shell would hand down that Ctrl-C is ignored.
+HEARING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("loupe_lib", run_name="__main__", alter_sys=True)
+"""
 
 
 def large_folder(folder: Path, volumes: int, **settings) -> Path:
@@ -42,7 +48,7 @@ def undisturbed(root, tmp_path_factory) -> str:
 
 
 def start(root: Path, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "loupe_lib", "data", "fastmri", root, "--out", out]
+    command = [sys.executable, "-c", HEARING, "data", "fastmri", root, "--out", out]
     options = ["--size", "48", "--split", "0.8,0.1,0.1"]
     return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
 
