@@ -132,11 +132,23 @@ def test_claim_3_shows_the_released_reading_without_a_vote(world):
     world.put("4S released", psnr=10.0)
     found = world.verdict(3)
     assert found.verdict == HOLDS
-    released = [f for f in found.findings if f.part.startswith("released")]
+    released = [f for f in found.findings if f.part.startswith("4S released")]
     assert [f.outcome for f in released] == [REFUTED] * 4 and not any(f.decides for f in released)
     world.drop("4S released", seeds=(1,))
     assert world.verdict(3).verdict == HOLDS
-    assert "the released reading was not run" in " ".join(world.verdict(3).sentences)
+    assert "4S released is not compared by validation" in " ".join(world.verdict(3).sentences)
+
+
+def test_claim_3_shows_4s_from_lower_slopes_without_a_vote(world):
+    world.put("4S s0=1", psnr=10.0).put("4S s0=2000", psnr=10.0)
+    found = world.verdict(3)
+    assert found.verdict == HOLDS
+    lower = [f for f in found.findings if "s0=" in f.part]
+    assert {f.part for f in lower} == {
+        f"4S s0={slope} minus best fixed s by validation (dB)" for slope in (1, 20)
+    }
+    assert not any(f.decides for f in lower)
+    assert [f.outcome for f in lower if "s0=1 " in f.part] == [REFUTED] * 2
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -292,7 +304,9 @@ def test_settings_that_agree_to_the_last_digit_do_not_divide_by_nothing():
 )
 def test_claim_8_asks_whether_a_trained_slope_falls_to_nothing(world, path, verdict):
     world.put("trained-slope", path=path)
-    assert world.verdict(8).verdict == verdict
+    found = world.verdict(8)
+    assert found.verdict == verdict
+    assert f"and {', '.join([f'{path[-1]:g}'] * 3)} after the last" in found.sentences[1]
 
 
 def test_below_ln_3_every_entry_of_m_is_near_one_half():
@@ -434,7 +448,7 @@ def test_what_has_no_vote_cannot_spoil_a_verdict(world):
     world.put("tanh", r=8, topk=(math.nan, 30.0, 30.0))
     found = world.verdict(3)
     assert found.verdict == HOLDS
-    assert "there is no such comparison: released 4S minus best" in " ".join(found.sentences)
+    assert "4S released is not compared by test: 4S released minus" in " ".join(found.sentences)
     compared, missing = baselines(world.evidence())
     assert missing == ["4S released (without a finite PSNR)", "tanh (without a finite PSNR)"]
     assert [b.finding.acceleration for b in compared if b.name == "tanh"] == [4]

@@ -90,7 +90,7 @@ def test_the_outcome_has_a_row_for_each_comparison_and_marks_those_without_a_vot
     found = judge(world.evidence())[2]
     text = outcome(found)
     lines = [line for line in text.splitlines() if line.startswith("|")][2:]
-    assert len(lines) == len(found.findings) == 8
+    assert len(lines) == len(found.findings) == 12
     for line, finding in zip(lines, found.findings, strict=True):
         cells = [cell.strip().replace(SPACE, " ") for cell in line[1:-1].split("|")]
         assert cells[0] == f"{finding.part}, {finding.detail}"

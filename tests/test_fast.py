@@ -215,6 +215,19 @@ def gradients(learner, k: int) -> dict[str, Tensor]:
     }
 
 
+def stepped(learner, drawn: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """The mean loss of each model over some batches, and its gradients, those of all batches."""
+    losses, kept = [], [[] for _ in learner.models]
+    for indices in drawn:
+        losses.append(learner.step(indices))
+        for k, of_model in enumerate(kept):
+            of_model.append({name: g.clone() for name, g in gradients(learner, k).items()})
+    return torch.stack(losses).mean(dim=0), [
+        {name: torch.stack([g[name] for g in of_model]) for name in of_model[0]}
+        for of_model in kept
+    ]
+
+
 def distances(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Tensor:
     """Relative distance of each tensor, in order of size."""
     ratios = [(found[n] - expected[n]).norm() / expected[n].norm() for n in expected]
@@ -255,18 +268,20 @@ def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, 
 @gpu
 @pytest.mark.parametrize("lines", [False, True], ids=["points", "lines"])
 @pytest.mark.parametrize("mask", OTHER)
-def test_a_step_with_another_mask_is_as_near_the_plain_one(device, mask, lines, strict):
-    x, (indices,), rates = heads(), batches(1, 2), [0.01, 0.01]
+def test_steps_with_another_mask_are_as_near_the_plain_ones(device, mask, lines, strict):
+    # At the same weights for several batches: a trained slope has one gradient, a sum that nearly
+    # cancels, and in one batch the rounding of bfloat16 may be more than what is left of it.
+    x, drawn, at_rest = heads(), batches(8, 2), [0.0, 0.0]
     made = {
-        make: make(others(mask, lines, device, size=64, width=16, slope=20.0), x, rates)
+        make: make(others(mask, lines, device, size=64, width=16, slope=20.0), x, at_rest)
         for make in (PlainLearner, AutocastLearner, fast)
     }
-    losses = {make: learner.step(indices) for make, learner in made.items()}
+    losses, found = {}, {}
+    for make, learner in made.items():
+        losses[make], found[make] = stepped(learner, drawn)
     torch.testing.assert_close(losses[fast], losses[PlainLearner], rtol=2e-3, atol=0)
     for k in (0, 1):
-        truth, ours, theirs = (
-            gradients(made[make], k) for make in (PlainLearner, fast, AutocastLearner)
-        )
+        truth, ours, theirs = (found[make][k] for make in (PlainLearner, fast, AutocastLearner))
         assert distances(ours, truth).median() < 1.5 * distances(theirs, truth).median()
         assert distances(ours, truth)[-1] < 1.5 * distances(theirs, truth)[-1] + 0.01
         for name, value in made[PlainLearner].models[k].mask.named_buffers():
@@ -279,11 +294,16 @@ def test_the_soft_loss_is_near_the_plain_one_s(device, strict):
     learner = fast(models(0, 1, device=device, size=64, width=16), x, [0.003] * 2)
     for indices in batches(60, 2):
         learner.step(indices)
-    soft, hard = learner.evaluate(x[:20], relaxed=True)[0], learner.evaluate(x[:20])[0]
     plain = PlainLearner(learner.models, x, [0.003] * 2)
-    expected = plain.evaluate(x[:20], relaxed=True)[0]  # other draws of U
-    torch.testing.assert_close(soft.mean(dim=1), expected.mean(dim=1), rtol=0.05, atol=0)
-    assert not torch.allclose(soft, hard)
+
+    def soft(learner) -> Tensor:
+        """Mean over 40 draws of U, each of which changes it by a few per cent."""
+        draws = [learner.evaluate(x[:20], relaxed=True)[0].mean(dim=1) for _ in range(40)]
+        return torch.stack(draws).mean(dim=0)
+
+    torch.testing.assert_close(soft(learner), soft(plain), rtol=0.03, atol=0)
+    hard = learner.evaluate(x[:20])[0].mean(dim=1)
+    assert ((soft(learner) - hard).abs() > 0.1 * hard).all()
 
 
 @gpu

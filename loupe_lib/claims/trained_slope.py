@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.verdict import Claim, Finding, compare
+from loupe_lib.claims.verdict import Claim, Finding, compare, number
 
 GONE = math.log(3)  # below, every entry of M lies between 1/4 and 3/4 whatever P and U are
 
@@ -43,10 +43,11 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
             compare("(2) s after the last epoch", r, last, high=GONE),
         ]
         near = np.mean([near_half(run.histogram) for run in runs])
+        first = np.subtract(last, fall).mean()
         sentences.append(
-            f"At R = {r:g} the trained slope went from {np.mean(last) - np.mean(fall):.3g} to "
-            f"{np.mean(last):.3g}; of the entries of M of the kept weights {near:.1%} lie within a "
-            "quarter of 1/2."
+            f"At R = {r:g} s was {number(first)} after the first epoch, a mean over seeds, and "
+            f"{', '.join(map(number, sorted(last)))} after the last, one a seed; of the entries of "
+            f"M of the kept weights {near:.1%} lie within a quarter of 1/2."
         )
     return findings, sentences
 
