@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeVar
 
 import h5py
 
@@ -165,9 +165,9 @@ class _Disk(io.FileIO):
             return 0
 
 
-def _sealed_digest(file: BinaryIO) -> bytes:
+def _sealed_digest(file: IO[bytes]) -> bytes:
     file.seek(SEAL_SIZE)
-    return _sha256(file).hexdigest().encode()
+    return digest_from_here(file).encode()
 
 
 @contextlib.contextmanager
@@ -247,12 +247,12 @@ def check_written(dataset: h5py.Dataset) -> None:
 def digest(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
-        return _sha256(file).hexdigest()
+        return digest_from_here(file)
 
 
-def _sha256(file: BinaryIO) -> "hashlib._Hash":
-    """Of all from where the file stands."""
-    sha256 = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 16), b""):
+def digest_from_here(file: IO[bytes]) -> str:
+    """The SHA-256 of all from where an open file stands, in hexadecimal."""
+    sha256 = hashlib.sha256()  # hashlib.file_digest is of Python 3.11
+    for block in iter(lambda: file.read(1 << 20), b""):
         sha256.update(block)
-    return sha256
+    return sha256.hexdigest()

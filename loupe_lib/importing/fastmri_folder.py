@@ -16,16 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
+from loupe_lib.files import digest_from_here, write_file
 from loupe_lib.hdf5_check import check_hdf5
-from loupe_lib.importing.archives import (
-    PIECE,
-    Member,
-    is_archive,
-    is_compressed,
-    members,
-    window,
-)
+from loupe_lib.importing.archives import Member, is_archive, is_compressed, members, window
 from loupe_lib.importing.fastmri import read_scan, read_slices
 from loupe_lib.importing.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
 from loupe_lib.provenance import cores
@@ -245,10 +238,7 @@ def _open(volume: Volume) -> IO[bytes]:
 
 def _digest(file: IO[bytes]) -> str:
     file.seek(0)
-    sha256 = hashlib.sha256()
-    while block := file.read(PIECE):
-        sha256.update(block)
-    return sha256.hexdigest()
+    return digest_from_here(file)
 
 
 def _from_json(kept: dict[str, Any]) -> Volume | LeftOut:
