@@ -248,8 +248,8 @@ def test_claim_7_sets_the_spread_over_settings_against_that_over_seeds(world):
     world.put("4S m=.*", psnr=lambda key: {"1.2": 10, "2": 20, "3": 40}[key[0][5:]] + 0.1 * key[2])
     found = world.verdict(7)
     assert found.verdict == IN_PART
-    assert outcomes(found, "spread over m ") == [REFUTED] * 2
-    assert outcomes(found, "spread over p ") == [SHOWN] * 2
+    assert outcomes(found, "(m) ") == [REFUTED] * 2
+    assert outcomes(found, "(p) ") == [SHOWN] * 2
     for pattern in ("4S p=.*", "4S s0=.*"):
         world.put(pattern, psnr=lambda key: 20 * len(key[0]) + float(key[0][-1]))
     assert world.verdict(7).verdict == DOES_NOT_HOLD
@@ -263,7 +263,7 @@ def test_claim_7_is_undecided_where_chance_could_do_it(world):
         world.put(re.escape(arm), psnr=tuple(map(float, psnr)))
     ratio, probability = settings.spread(np.array(list(noise.values()), float))
     assert ratio == pytest.approx(math.sqrt(4 / 3)) and probability > settings.LEVEL
-    assert outcomes(world.verdict(7), "spread over p ") == [UNDECIDED] * 2
+    assert outcomes(world.verdict(7), "(p) ") == [UNDECIDED] * 2
 
 
 def test_the_f_test_compares_two_linear_models():

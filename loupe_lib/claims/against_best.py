@@ -57,11 +57,12 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
                 sentences.append(f"At R = {r:g} {name} is not compared {choice}: {error}.")
                 continue
             findings.append(found)
-            side = "above" if found.mean > 0 else "below"
-            sentences.append(
-                f"At R = {r:g} {name} is {abs(found.mean):.2f} dB {side} s = {slope:g}, the "
-                f"best {choice}; that it is no worse than the margin is {found.outcome}."
-            )
+            if decides:
+                side = "above" if found.mean > 0 else "below"
+                sentences.append(
+                    f"At R = {r:g} 4S is {abs(found.mean):.2f} dB {side} s = {slope:g}, the best "
+                    f"{choice}; that it is no worse than the margin is {found.outcome}."
+                )
     return findings, sentences
 
 

@@ -46,6 +46,7 @@ class Baseline:
         name: of the arm.
         lines: whether its masks, and those of the 4S beside it, are whole lines.
         psnr: test PSNR of each seed with the exact budget, in dB.
+        own: that of 4S.
         warned: how many of its runs carry a warning.
         finding: that of 4S minus it, paired by seed.
     """
@@ -53,6 +54,7 @@ class Baseline:
     name: str
     lines: bool
     psnr: tuple[float, ...]
+    own: tuple[float, ...]
     warned: int
     finding: Finding
 
@@ -94,9 +96,14 @@ def _compare(name: str, lines: bool, acceleration: float, own: Seeds, other: See
     difference = compare(name, acceleration, paired(own, other, exact), decides=False)
     low, high = difference.interval
     outcome = SHOWN if low > 0 or high < 0 else UNDECIDED
-    psnr = tuple(exact(run) for run in other.values())
-    warned = sum(bool(run.warnings) for run in other.values())
-    return Baseline(name, lines, psnr, warned, dataclasses.replace(difference, outcome=outcome))
+    return Baseline(
+        name=name,
+        lines=lines,
+        psnr=tuple(map(exact, other.values())),
+        own=tuple(map(exact, own.values())),
+        warned=sum(bool(run.warnings) for run in other.values()),
+        finding=dataclasses.replace(difference, outcome=outcome),
+    )
 
 
 def exact(run: RunResult) -> float:

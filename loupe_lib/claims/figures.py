@@ -165,6 +165,7 @@ def trained_slope_figure(evidence: Evidence) -> Figure | None:
         histogram = np.mean([run.histogram for run in found.values()], axis=0)
         edges = np.linspace(0, 1, len(histogram) + 1)
         right.stairs(histogram, edges, color=BLUE, linestyle=dash, label=f"R = {r:g}")
+    left.set_yscale("log")
     left.set_xlabel("epoch")
     left.set_ylabel("trained slope $s$")
     left.grid(alpha=0.3)

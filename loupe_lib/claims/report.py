@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -74,20 +75,31 @@ def baseline_table(evidence: Evidence) -> str:
         "| R | samples | mask | PSNR (dB) | seeds | 4S minus it (dB) "
         f"| {CONFIDENCE:.0%} interval | |",
         "|--:|:--|:--|--:|--:|--:|--:|:--|",
-        *map(_baseline, found),
     ]
+    for _, group in groupby(found, key=lambda b: (b.finding.acceleration, b.lines)):
+        alike = list(group)
+        rows += [_own(alike[0]), *map(_baseline, alike)]
     table = "\n".join(rows) + "\n\n" if found else ""
     if missing:
         table += f"**Not compared:** {', '.join(missing)}. {evidence.how(ARMS)}"
     return table
 
 
+def _own(baseline: Baseline) -> str:
+    """The row of the 4S that others are compared with."""
+    cells = (*_place(baseline), "**4S**", mean_and_spread(baseline.own), str(len(baseline.own)))
+    return f"| {' | '.join(cells)} | | | |"
+
+
+def _place(baseline: Baseline) -> tuple[str, str]:
+    return f"{baseline.finding.acceleration:g}", "lines" if baseline.lines else "points"
+
+
 def _baseline(baseline: Baseline) -> str:
     finding = baseline.finding
     side = "4S is better" if finding.mean > 0 else "it is better"
     cells = (
-        f"{finding.acceleration:g}",
-        "lines" if baseline.lines else "points",
+        *_place(baseline),
         baseline.name + (f" ({baseline.warned} with a warning)" if baseline.warned else ""),
         mean_and_spread(baseline.psnr),
         str(finding.seeds),
@@ -124,7 +136,7 @@ def _interval(ends: tuple[float, float]) -> str:
 def _mean(finding: Finding) -> str:
     """Mean and spread, after R or a task, and the part of the test; on one line."""
     name, colon, _ = finding.part.partition(":")
-    part = re.match(r"\(\w+\)", finding.part)
+    part = re.match(r"\([\w ]+\)", finding.part)
     r = "" if finding.acceleration is None else f"R = {finding.acceleration:g}"
     place = name if colon else f"{r} {part[0] if part else ''}".strip()
     return f"{place}: {_spread(finding)}".removeprefix(": ").replace(" ", SPACE)
@@ -135,4 +147,4 @@ def _spread(finding: Finding) -> str:
     mean = number(finding.mean)
     if math.isnan(finding.deviation):
         return mean
-    return f"{mean} ± {finding.deviation:.2g}".replace(" ", SPACE)
+    return f"{mean} ± {number(finding.deviation, 2)}".replace(" ", SPACE)

@@ -61,7 +61,7 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
             values = ", ".join(f"{value:g}" for value in sorted(runs))
             findings.append(
                 Finding(
-                    f"spread over {name} over that over seeds",
+                    f"({name}) spread over its values, by that over seeds",
                     r,
                     (ratio,),
                     len(seeds),

@@ -202,11 +202,12 @@ def check_finite(part: str, values: Sequence[float]) -> None:
         raise NotTestable(f"{part}: a run has no finite number")
 
 
-def number(value: float) -> str:
-    """Three digits; a hyphen for what does not exist."""
+def number(value: float, digits: int = 3) -> str:
+    """So many digits, or all before the point; a hyphen for what does not exist."""
     if math.isnan(value):
         return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    is_whole = abs(value) >= 10**digits - 0.5
+    return f"{value:.0f}" if is_whole else f"{value:.{digits}g}"
 
 
 def overall(outcomes: Sequence[str]) -> str:
