@@ -288,7 +288,7 @@ def test_the_page_is_whole_where_every_arm_was_run(world, tmp_path):
     text = "\n".join(data.get("text/markdown", "") for data in shown)
     assert text.count("**not run**") == 1
     assert "| 9. " in next(line for line in text.splitlines() if "**not run**" in line)
-    assert text.count("Verdict: not run") == 3  # claim 9, and two at the size of another sweep
+    assert text.count("Verdict: not run") == 4  # claim 9, and three at the size of another sweep
     assert "| 8 | points | poisson |" in text and "| best of 3 fixed slopes | 3 |" in text
     assert text.index("Runs with a warning") < text.index("The paper says")
 
