@@ -123,7 +123,7 @@ class ProbabilityMask(Mask):
         size: N, see :class:`Mask`.
         acceleration: R >= 1; the mean of P is 1/R.
         slope: s > 0 of the sigmoid that stands for the threshold during training. It is no
-            parameter: gradient descent would drive it to 0 (paper, section II-A).
+            parameter: the paper expects that training would drive it to 0 (section II-A).
         t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
         lines: learn columns of k-space: gamma, U and M are then (N,), the same in every row.
 
