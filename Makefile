@@ -20,11 +20,11 @@ FASTMRI := fastmri==0.3.0
 .DELETE_ON_ERROR:
 
 book: $(READY)
-	@$(PY) -m tools.preamble
-	@$(PY) -m tools.build_book --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)')
+	@$(PY) -m loupe_companion.book.preamble
+	@$(PY) -m loupe_companion.book.build --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)')
 
 notebooks: $(READY)
-	@$(PY) -m tools.preamble
+	@$(PY) -m loupe_companion.book.preamble
 
 test: $(READY)
 	$(PY) -m ruff check .
@@ -32,11 +32,11 @@ test: $(READY)
 	$(PY) -m pytest -n 2 --dist loadfile
 
 survival: $(READY)
-	$(PY) -m pytest tests/survival --survival results/survival.json
+	$(PY) -m pytest tests/robustness --survival results/survival.json
 
 # The environment is set up again only when what it is made from has changed.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info < (3, 14) or sys.exit("PYTHON must be Python 3.10 to 3.13; got " + sys.version.split()[0])'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("PYTHON must be Python 3.11 to 3.13; got " + sys.version.split()[0])'
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@echo 'Installing requirements.lock into .venv (some minutes the first time)'
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
@@ -46,9 +46,9 @@ $(READY): requirements.lock pyproject.toml
 
 # One version of each package for every Python wherever one exists; markers where none does.
 lock:
-	@{ echo '# Everything `make` installs, to the version, for Python 3.10 to 3.13 on Linux and macOS.'; \
+	@{ echo '# Everything `make` installs, to the version, for Python 3.11 to 3.13 on Linux and macOS.'; \
 	   echo '# Made by `make lock` from pyproject.toml; torch brings the GPU libraries of its own build.'; \
-	   uv pip compile --quiet --universal --python-version 3.10 --fork-strategy fewest \
+	   uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	     --all-extras --no-header --no-annotate --no-emit-index-url pyproject.toml; \
 	 } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock

@@ -1,6 +1,6 @@
-"""``python -m loupe_lib``: see :mod:`loupe_lib.cli`."""
+"""``python -m loupe_companion``: see :mod:`loupe_companion.cli`."""
 
-from loupe_lib.cli import main
+from loupe_companion.cli import main
 
 if __name__ == "__main__":
     main()

@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 
+from loupe_companion.profiles import profile
+from loupe_companion.provenance import provenance
+from loupe_lib.cuda import trainer_for
+from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
-from loupe_lib.learner import Learner, PlainLearner
 from loupe_lib.loupe import Loupe
-from loupe_lib.profiles import profile
-from loupe_lib.provenance import find_device, provenance
-from loupe_lib.run import build_model
-from loupe_lib.sweep import learner_for
+from loupe_lib.training.device import find_device
+from loupe_lib.training.run import build_model
+from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def table(result: dict[str, Any]) -> str:
     for row, kind, models in [*rows, (result["pack"], "project", result["pack"]["models"])]:
         cell = row[kind]
         spread = f"{cell['ms']:.2f} ({cell['quartiles'][0]:.2f}-{cell['quartiles'][1]:.2f})"
-        step = cell["learner"].removesuffix("Learner").lower()
+        step = cell["learner"].removesuffix("Trainer").lower()
         memory = "-" if cell["peak_gib"] is None else f"{cell['peak_gib']:.2f}"
         ratio = f"{row['ratio']:.2f}" if kind == "project" else ""
         lines.append(
@@ -123,17 +124,17 @@ def _compare(
     plan: Plan, size: int, width: int, ceilings: dict[str, Any], device: torch.device
 ) -> dict[str, Any]:
     """One model, plain and as the project trains it."""
-    learner, indices = _learner(PlainLearner, plan, 1, size, width, device)
+    trainer, indices = _trainer(PlainTrainer, plan, 1, size, width, device)
     # Here, not above: it fails to import under TYPE_CHECKING, which Sphinx sets for the reference.
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        learner.step(indices)
-    del learner
+        trainer.step(indices)
+    del trainer
     flops = counter.get_total_flops()
     plain, project = (
         _measure(kind, plan, 1, size, width, flops, ceilings, device)
-        for kind in (PlainLearner, learner_for(device))
+        for kind in (PlainTrainer, trainer_for(device))
     )
     return {
         "size": size,
@@ -151,8 +152,8 @@ def _pack(
     """Several models together; compared with as many plain steps one after the other."""
     models, size, width = plan.pack
     single = next(row for row in steps if (row["size"], row["width"]) == (size, width))
-    learner = learner_for(device)
-    found = _measure(learner, plan, models, size, width, single["flops"], ceilings, device)
+    trainer = trainer_for(device)
+    found = _measure(trainer, plan, models, size, width, single["flops"], ceilings, device)
     return {
         "models": models,
         "size": size,
@@ -164,15 +165,15 @@ def _pack(
 
 
 def _measure(
-    kind: type[Learner], plan: Plan, models: int, size: int, width: int, flops: int,
+    kind: type[Trainer], plan: Plan, models: int, size: int, width: int, flops: int,
     ceilings: dict[str, Any], device: torch.device,
 ) -> dict[str, Any]:  # fmt: skip
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    learner, indices = _learner(kind, plan, models, size, width, device)
-    spread = _time(lambda: learner.step(indices), plan, device)
+    trainer, indices = _trainer(kind, plan, models, size, width, device)
+    spread = _time(lambda: trainer.step(indices), plan, device)
     peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     tflops = models * flops / spread["ms"] / 1e9
     return {
@@ -185,18 +186,18 @@ def _measure(
     }
 
 
-def _learner(
-    kind: type[Learner], plan: Plan, models: int, size: int, width: int, device: torch.device
-) -> tuple[Learner, torch.Tensor]:
-    """A learner of fresh models on random images, and the batch of each."""
+def _trainer(
+    kind: type[Trainer], plan: Plan, models: int, size: int, width: int, device: torch.device
+) -> tuple[Trainer, torch.Tensor]:
+    """A trainer of fresh models on random images, and the batch of each."""
     config = dataclasses.replace(profile("smoke").configs()[0], size=size, width=width)
     seeds = range(models)
     trained: list[Loupe] = [build_model(dataclasses.replace(config, seed=k), device) for k in seeds]
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2 * plan.batch, size, size, generator=generator).to(device)
     indices = torch.stack([torch.randperm(len(images), generator=generator) for _ in seeds])
-    learner = kind(trained, images, [config.learning_rate] * models)
-    return learner, indices[:, : plan.batch].contiguous().to(device)
+    trainer = kind(trained, images, [config.learning_rate] * models)
+    return trainer, indices[:, : plan.batch].contiguous().to(device)
 
 
 def _time(run: Callable[[], object], plan: Plan, device: torch.device) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m loupe_lib``, a command for each stage."""
+"""The command line: ``python -m loupe_companion``, a command for each stage."""
 
 import sys
 from collections.abc import Callable
@@ -7,25 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe_lib.bench import bench as run_bench
-from loupe_lib.bench import table
-from loupe_lib.beyond.experiment import experiment
-from loupe_lib.beyond.report import accuracy_table
-from loupe_lib.cli_data import app as data_app
-from loupe_lib.cli_shared import Data, ProfileName, stoppable
-from loupe_lib.config import RunConfig
+from loupe_companion.bench import bench as run_bench
+from loupe_companion.bench import table
+from loupe_companion.beyond.experiment import experiment
+from loupe_companion.beyond.tables import accuracy_table
+from loupe_companion.cli_data import app as data_app
+from loupe_companion.cli_shared import Data, ProfileName, stoppable
+from loupe_companion.estimate import estimate
+from loupe_companion.evaluation import evaluate as evaluate_model
+from loupe_companion.export import KINDS, ORDERS
+from loupe_companion.export import export_mask as write_mask
+from loupe_companion.results import RunResult, collected_names, read_results
+from loupe_companion.sources import load_images, plan
+from loupe_companion.sweep import collect, result_file, shared_results, stored_runs
+from loupe_companion.sweep import sweep as run_sweep
+from loupe_lib.data.images import read_images
 from loupe_lib.errors import InputError
-from loupe_lib.estimate import estimate
-from loupe_lib.evaluation import evaluate as evaluate_model
-from loupe_lib.export import KINDS, ORDERS
-from loupe_lib.export import export_mask as write_mask
-from loupe_lib.images import read_images
-from loupe_lib.provenance import find_device
-from loupe_lib.results import RunResult, collected_names, read_results
-from loupe_lib.run import read_weights
-from loupe_lib.sources import load_images, plan
-from loupe_lib.sweep import collect, result_file, shared_results, stored_runs
-from loupe_lib.sweep import sweep as run_sweep
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.device import find_device
+from loupe_lib.training.run import read_weights
 
 app = typer.Typer(
     help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",
@@ -98,7 +98,7 @@ def sweep(
         typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S comes in any case."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
-    arms: Annotated[
+    methods: Annotated[
         str | None,
         typer.Option(help="Names, separated by commas, such as 's=200,4S'; all by default."),
     ] = None,
@@ -111,7 +111,7 @@ def sweep(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train fixed slopes and 4S at every acceleration, and the other arms of 'claims'.
+    """Train fixed slopes and 4S at every acceleration, and the other methods of 'claims'.
 
     What is trained already, in the run store or in OUT, is not trained again. Results that OUT
     holds of other runs stay in it, so that a long sweep can be done in parts.
@@ -122,7 +122,7 @@ def sweep(
         accelerations=_numbers("accelerations", accelerations, float),
         slopes=_numbers("slopes", slopes, float),
         seed=_numbers("seeds", seeds, int),
-        arms=None if arms is None else arms.split(","),
+        methods=None if methods is None else methods.split(","),
         patience=patience,
         factor=factor,
     )

@@ -1,16 +1,13 @@
-"""The command line: ``python -m loupe_lib data ...``, which makes and inspects image files."""
+"""The commands ``data ...``, which make and inspect image files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loupe_lib.cli_shared import ProfileName, stoppable
-from loupe_lib.cohort import cohort
-from loupe_lib.errors import InputError
-from loupe_lib.files import digest
-from loupe_lib.images import SPLITS, Images, read_images, write_images
-from loupe_lib.importing.commands import (
+from loupe_companion.cli_shared import ProfileName, stoppable
+from loupe_companion.profiles import profile
+from loupe_lib.data.convert import (
     PAPER_ACQUISITION,
     PAPER_SIZE,
     PAPER_SPLIT,
@@ -19,8 +16,11 @@ from loupe_lib.importing.commands import (
     import_fastmri,
     import_files,
 )
-from loupe_lib.profiles import profile
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data.heads import cohort
+from loupe_lib.data.images import SPLITS, Images, read_images, write_images
+from loupe_lib.data.storage import digest
+from loupe_lib.data.synthetic_fastmri import write_fastmri
+from loupe_lib.errors import InputError
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loupe_lib.profiles import SWEEPS
+from loupe_companion.profiles import SWEEPS
 
 PROFILE_HELP = f"Sizes and settings: {', '.join(SWEEPS)}."
 ProfileName = Annotated[str, typer.Option("--profile", help=PROFILE_HELP)]

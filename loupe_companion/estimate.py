@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from loupe_lib.config import RunConfig
-from loupe_lib.masks import mask_kind
-from loupe_lib.provenance import device_name, find_device
-from loupe_lib.run import build_model
-from loupe_lib.sweep import learner_for, one_thread, plan_work, result_file
+from loupe_companion.sweep import plan_work, result_file
+from loupe_lib.cuda import trainer_for
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.device import device_name, find_device, one_thread
+from loupe_lib.training.masks import mask_kind
+from loupe_lib.training.run import build_model
 
 WARM_UP, TIMED = 3, 10  # steps
 
@@ -22,7 +23,7 @@ def estimate(configs: Sequence[RunConfig], runs: Path, device: str | None = None
     Args:
         configs: the sweep.
         runs: folder of the run store; what it holds is not trained.
-        device: as for :func:`loupe_lib.sweep.sweep`.
+        device: as for :func:`loupe_companion.sweep.sweep`.
     """
     where = find_device(device)
     todo = [config for config in configs if not result_file(runs, config).exists()]
@@ -53,12 +54,12 @@ def step_seconds(pack: Sequence[RunConfig], device: torch.device) -> float:
     with one_thread(device):
         models = [build_model(c, device) for c in pack]
         images = torch.rand(config.batch, config.size, config.size, device=device)
-        learner = learner_for(device)(models, images, [c.learning_rate for c in pack])
+        trainer = trainer_for(device)(models, images, [c.learning_rate for c in pack])
         indices = torch.arange(config.batch, device=device).repeat(len(pack), 1)
         for _ in range(WARM_UP):
-            learner.step(indices).sum().item()  # .item() waits for the device
+            trainer.step(indices).sum().item()  # .item() waits for the device
         began = time.perf_counter()
         for _ in range(TIMED):
-            loss = learner.step(indices)
+            loss = trainer.step(indices)
         loss.sum().item()
         return (time.perf_counter() - began) / TIMED

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loupe_companion.volume_metrics import volume_metrics
+from loupe_lib.data.images import Split
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
-from loupe_lib.images import Split, target
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import Mask
-from loupe_lib.metrics import psnr, volume_metrics
+from loupe_lib.metrics import psnr, target
 
 MASKS = ("threshold", "topk", "relaxed")  # how P becomes the mask of the test images
 DRAWS = 1000  # masks in a histogram, as in the paper's Fig. 2

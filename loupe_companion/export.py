@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from matplotlib import image
 
+from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
 from loupe_lib.mask import Mask
 
 KINDS = ("threshold", "topk", "probabilities")

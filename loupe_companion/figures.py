@@ -12,15 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from loupe_lib.cohort import Head
-from loupe_lib.config import RunConfig
+from loupe_companion.evaluation import DRAW_SEED
+from loupe_companion.results import RunResult
+from loupe_companion.symmetry import opposite
+from loupe_lib.data.heads import Head
+from loupe_lib.data.images import Images
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
-from loupe_lib.evaluation import DRAW_SEED
-from loupe_lib.images import Images, target
 from loupe_lib.mask import ProbabilityMask, binarize, relax
-from loupe_lib.results import RunResult
-from loupe_lib.symmetry import opposite
+from loupe_lib.metrics import target
+from loupe_lib.training.config import RunConfig
 
 # Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"

@@ -1,9 +1,9 @@
-"""Make loupe_lib/assets/heads.h5, the slab above the eyes of three head volumes.
+"""Make loupe_lib/data/assets/heads.h5, the slab above the eyes of three head volumes.
 
-Usage: python tools/make_heads.py FOLDER
+Usage: python loupe_companion/make_heads.py FOLDER
 
-FOLDER holds the three source volumes under the names below; loupe_lib/assets/TERMS.md says where
-each is published and on which terms. Two runs write the same bytes. Needs the extra `images`.
+FOLDER holds the three source volumes under the names below; loupe_lib/data/assets/TERMS.md says
+where each is published and on which terms. Two runs write the same bytes. Needs the extra `images`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import h5py
 import nibabel
 import numpy as np
 
-ASSET = Path(__file__).parents[1] / "loupe_lib" / "assets" / "heads.h5"
+ASSET = Path(__file__).parents[1] / "loupe_lib" / "data" / "assets" / "heads.h5"
 HEAD_LEVEL = 20  # grey level of 255 that tells head from background, in all three volumes
 FEWEST_VOXELS = 20  # a plane with fewer voxels above that level holds no head
 MARGIN = 3  # empty voxels left on each side of the head, so that a deformed head has an edge
@@ -101,7 +101,7 @@ def slab(source: Source, folder: Path) -> np.ndarray:
 
 def main() -> None:
     """Write the asset from the folder named on the command line."""
-    parser = argparse.ArgumentParser(description="Make loupe_lib/assets/heads.h5.")
+    parser = argparse.ArgumentParser(description="Make loupe_lib/data/assets/heads.h5.")
     parser.add_argument("folder", type=Path, help="folder of the three NIfTI volumes")
     folder = parser.parse_args().folder
     buffer = io.BytesIO()

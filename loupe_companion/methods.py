@@ -5,15 +5,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Arm:
+class Method:
     """One way to choose a mask, trained at every acceleration with every seed of a sweep.
 
     Attributes:
-        name: for people, and for ``sweep --arms``.
-        changes: fields of :class:`loupe_lib.config.RunConfig` that differ from those of the
-            sweep's 4S runs.
+        name: for people, and for ``sweep --methods``.
+        changes: fields of :class:`~loupe_lib.training.config.RunConfig` that differ from those of
+            the sweep's 4S runs.
         shrinks: whether something raises the slope in a first round. If nothing does, all epochs
-            are one round, so that every arm is trained as long.
+            are one round, so that every method is trained as long.
     """
 
     name: str
@@ -21,47 +21,47 @@ class Arm:
     shrinks: bool = True
 
 
-def fixed_slope(slope: float, lines: bool = False) -> Arm:
+def fixed_slope(slope: float, lines: bool = False) -> Method:
     """The paper's baseline: one slope throughout."""
     changes = {"slope": float(slope)} | ({"lines": True} if lines else {})
-    return Arm(f"s={slope:g}{' lines' * lines}", changes, shrinks=False)
+    return Method(f"s={slope:g}{' lines' * lines}", changes, shrinks=False)
 
 
-PAPER_4S = Arm("4S")
+PAPER_4S = Method("4S")
 
 # Around the reference run, one setting changed at a time; p = 8, m = 1.5 and s0 = 200 are its own.
 SETTINGS_OF_4S = (
-    *(Arm(f"4S p={patience}", {"patience": patience}) for patience in (4, 16, 40)),
-    *(Arm(f"4S m={factor:g}", {"factor": factor}) for factor in (1.2, 2.0, 3.0)),
-    *(Arm(f"4S s0={slope:g}", {"slope": slope}) for slope in (1.0, 20.0, 2000.0)),
+    *(Method(f"4S p={patience}", {"patience": patience}) for patience in (4, 16, 40)),
+    *(Method(f"4S m={factor:g}", {"factor": factor}) for factor in (1.2, 2.0, 3.0)),
+    *(Method(f"4S s0={slope:g}", {"slope": slope}) for slope in (1.0, 20.0, 2000.0)),
 )
 
 # Slopes are annealed over the ranges that their authors used: temperatures 1 / s from 1 to 0.1
 # (Maddison et al. 2017 and Jang et al. 2017 stay within these), tanh from 0.1 to 10 (Qin et al.
 # 2020, whose rule PUERT took over).
 OTHER_BINARIZATIONS = (
-    Arm("4S released", {"schedule": "released"}),
-    Arm("exponential", {"schedule": "exponential"}),
-    Arm("trained-slope", {"mask": "trained_slope"}, shrinks=False),
-    Arm("straight-through", {"mask": "straight_through"}, shrinks=False),
-    Arm(
+    Method("4S released", {"schedule": "released"}),
+    Method("exponential", {"schedule": "exponential"}),
+    Method("trained-slope", {"mask": "trained_slope"}, shrinks=False),
+    Method("straight-through", {"mask": "straight_through"}, shrinks=False),
+    Method(
         "concrete",
         {"mask": "concrete", "schedule": "exponential", "slope": 1.0, "max_slope": 10.0},
     ),
-    Arm("tanh", {"mask": "tanh", "schedule": "exponential", "slope": 0.1, "max_slope": 10.0}),
+    Method("tanh", {"mask": "tanh", "schedule": "exponential", "slope": 0.1, "max_slope": 10.0}),
 )
 
 FIXED = tuple(
-    Arm(mask, {"mask": mask}, shrinks=False)
+    Method(mask, {"mask": mask}, shrinks=False)
     for mask in ("disc", "uniform", "gaussian", "poisson", "spectrum")
 )
 
 # Columns of k-space, as a Cartesian scan acquires them. A disc of columns is the central ones.
 LINES = (
-    Arm("4S lines", {"lines": True}),
+    Method("4S lines", {"lines": True}),
     *(fixed_slope(slope, lines=True) for slope in (20, 200, 2000)),
     *(
-        Arm(f"{mask} lines", {"mask": mask, "lines": True}, shrinks=False)
+        Method(f"{mask} lines", {"mask": mask, "lines": True}, shrinks=False)
         for mask in ("disc", "uniform", "gaussian", "spectrum")
     ),
 )

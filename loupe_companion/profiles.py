@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loupe_lib.arms import CLAIMS, PAPER_4S, Arm, fixed_slope
-from loupe_lib.config import RunConfig
+from loupe_companion.methods import CLAIMS, PAPER_4S, Method, fixed_slope
 from loupe_lib.errors import InputError
+from loupe_lib.training.config import RunConfig
 
 PAPER_SLOPES = (20.0, 200.0, 2000.0, 5000.0, 10000.0, 50000.0)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A sweep: fixed slopes, 4S and other arms, at every acceleration, with every seed."""
+    """A sweep: fixed slopes, 4S and other methods, at every acceleration, with every seed."""
 
     name: str
     accelerations: tuple[float, ...]
@@ -24,43 +24,43 @@ class Profile:
     shrink_epochs: int
     settle_epochs: int  # of 4S's second round; a fixed slope gets the epochs of both rounds
     settings: dict[str, Any] = field(default_factory=dict)  # further fields of RunConfig
-    others: tuple[Arm, ...] = ()  # beside fixed slopes and 4S
-    only: tuple[str, ...] = ()  # names of the arms that are wanted; all without it
+    others: tuple[Method, ...] = ()  # beside fixed slopes and 4S
+    only: tuple[str, ...] = ()  # names of the methods that are wanted; all without it
     pictures: bool = True  # whether its collected results keep those of test slices
     shares: str | None = None  # a profile whose collected results count for this one too
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
+    def methods(self) -> tuple[Method, ...]:
         """What is compared: fixed slopes, 4S, then the others."""
-        all_arms = (*map(fixed_slope, self.slopes), PAPER_4S, *self.others)
-        return tuple(arm for arm in all_arms if not self.only or arm.name in self.only)
+        all_methods = (*map(fixed_slope, self.slopes), PAPER_4S, *self.others)
+        return tuple(method for method in all_methods if not self.only or method.name in self.only)
 
-    def config(self, arm: Arm, acceleration: float, seed: int) -> RunConfig:
-        """One run of an arm."""
+    def config(self, method: Method, acceleration: float, seed: int) -> RunConfig:
+        """One run of an method."""
         both = self.shrink_epochs + self.settle_epochs
         values = {
             "acceleration": float(acceleration),
             "slope": float(self.initial_slope),
-            "shrink_epochs": self.shrink_epochs if arm.shrinks else 0,
-            "settle_epochs": self.settle_epochs if arm.shrinks else both,
+            "shrink_epochs": self.shrink_epochs if method.shrinks else 0,
+            "settle_epochs": self.settle_epochs if method.shrinks else both,
             "seed": seed,
         }
-        return RunConfig(**(values | self.settings | arm.changes))
+        return RunConfig(**(values | self.settings | method.changes))
 
     def configs(self) -> list[RunConfig]:
-        """The runs of the sweep, those of one acceleration together, then those of one arm."""
+        """The runs of the sweep, those of one acceleration together, then those of one method."""
         return [
-            self.config(arm, acceleration, seed)
+            self.config(method, acceleration, seed)
             for acceleration in self.accelerations
-            for arm in self.arms
+            for method in self.methods
             for seed in self.seeds
         ]
 
     def label(self, config: RunConfig) -> str:
-        """For people, with what tells the arms of this sweep apart: ``R=4 4S p=16 seed 0``."""
-        for arm in self.arms:
-            if self.config(arm, config.acceleration, config.seed) == config:
-                return f"R={config.acceleration:g} {arm.name} seed {config.seed}"
+        """For people, with what tells the methods of this sweep apart: ``R=4 4S p=16 seed 0``."""
+        for method in self.methods:
+            if self.config(method, config.acceleration, config.seed) == config:
+                return f"R={config.acceleration:g} {method.name} seed {config.seed}"
         return config.label
 
 
@@ -165,7 +165,7 @@ SWEEPS = PROFILES | {
 def profile(
     name: str,
     *,
-    arms: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
     accelerations: Sequence[float] | None = None,
     slopes: Sequence[float] | None = None,
     seed: int | Sequence[int] | None = None,
@@ -175,7 +175,7 @@ def profile(
 
     Args:
         name: smoke, quick, reference, paper, claims, claims-small or claims-smoke.
-        arms: names of the arms that are wanted; all of the profile's without it.
+        methods: names of the methods that are wanted; all of the profile's without it.
         accelerations: R, each at least 1.
         slopes: the fixed slopes; may be empty.
         seed: one seed or several.
@@ -217,11 +217,11 @@ def profile(
     base = SWEEPS[name]
     kept = {key: value for key, value in given.items() if key in of_runs}
     chosen = dataclasses.replace(base, **changes, settings={**base.settings, **kept})
-    if arms is None:
+    if methods is None:
         return chosen
-    known = [arm.name for arm in chosen.arms]
-    unknown = [arm for arm in arms if arm not in known]
-    if unknown or not arms:
+    known = [method.name for method in chosen.methods]
+    unknown = [method for method in methods if method not in known]
+    if unknown or not methods:
         got = repr(unknown[0]) if unknown else "none"
-        raise InputError(f"arms must be some of {', '.join(known)}; got {got}")
-    return dataclasses.replace(chosen, only=tuple(arms))
+        raise InputError(f"methods must be some of {', '.join(known)}; got {got}")
+    return dataclasses.replace(chosen, only=tuple(methods))

@@ -1,9 +1,8 @@
 """Where a number comes from: code, packages, device, date."""
 
 import hashlib
-import os
 import platform
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -12,39 +11,9 @@ from typing import Any
 import torch
 
 import loupe_lib
-from loupe_lib.errors import InputError
+from loupe_lib.training.device import device_name
 
 PACKAGES = ("torch", "numpy", "h5py", "scikit-image", "safetensors")
-
-
-def find_device(name: str | None = None) -> torch.device:
-    """The device to compute on: by name, or a GPU if torch sees one, else the CPU.
-
-    Raises:
-        InputError: for a device that does not exist here.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = torch.cuda.device_count()
-    here = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if name not in here:
-        raise InputError(f"device must be one of {', '.join(here)} on this machine; got {name!r}")
-    return torch.device(name)
-
-
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
-
-
-def device_name(device: torch.device) -> str:
-    """What the device calls itself, such as NVIDIA H100 80GB HBM3."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}), one thread a run"
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -54,7 +23,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": device_name(device),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

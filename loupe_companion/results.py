@@ -26,9 +26,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from loupe_lib.config import RunConfig
+from loupe_lib.data.storage import check_written, member, open_hdf5, writing_hdf5
 from loupe_lib.errors import InputError
-from loupe_lib.files import check_written, member, open_hdf5, writing_hdf5
+from loupe_lib.training.config import RunConfig
 
 FORMAT = "loupe-results"
 VERSION = 2
@@ -45,8 +45,8 @@ class RunResult:
         probabilities: (N, N) P of those weights, centred.
         history: columns of the training history, a value an epoch.
         metrics: by mask (``threshold``, ``topk``, ``relaxed``), what
-            :func:`loupe_lib.evaluation.evaluate` returned.
-        histogram: (50,) see :class:`loupe_lib.evaluation.MaskStatistics`.
+            :func:`loupe_companion.evaluation.evaluate` returned.
+        histogram: (50,) see :class:`loupe_companion.evaluation.MaskStatistics`.
         soft_share: likewise.
         undecided_share: likewise.
         shown: (m,) which test slices are kept as pictures.

@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from loupe_lib.config import RunConfig
+from loupe_companion.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
+from loupe_companion.provenance import provenance
+from loupe_companion.results import RunResult
+from loupe_lib.data.images import Split
 from loupe_lib.decoder import zero_filled
-from loupe_lib.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
-from loupe_lib.images import Split, target
-from loupe_lib.learner import Learner
-from loupe_lib.provenance import provenance
-from loupe_lib.results import RunResult
-from loupe_lib.run import Run
+from loupe_lib.metrics import target
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.run import Run
+from loupe_lib.training.trainer import Trainer
 
 
-def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
+def measure(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
     """Evaluate the weights that a finished run kept.
 
     Args:
         run: its model holds those weights.
         test: the test images.
-        learner: what trained it, for the record.
+        trainer: what trained it, for the record.
     """
     model = run.model.eval()
     metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
@@ -43,7 +44,7 @@ def measure(run: Run, test: Split, learner: type[Learner]) -> RunResult:
         zero_filled=reconstruct_all(zero_filled, images, masks).numpy(),
         provenance={
             **provenance(model.mask.slope.device),
-            "learner": learner.__name__,
+            "learner": trainer.__name__,
             "training_seconds": sum(row["seconds"] for row in run.history),
         },
         warnings=(*run.warnings, *collapse(metrics["threshold"], run.config)),

@@ -4,12 +4,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from loupe_lib.cohort import cohort
-from loupe_lib.config import HEADS, RunConfig
+from loupe_companion.profiles import Profile, profile
+from loupe_lib.data.heads import cohort
+from loupe_lib.data.images import SPLITS, Images, read_images
+from loupe_lib.data.storage import digest
 from loupe_lib.errors import InputError
-from loupe_lib.files import digest
-from loupe_lib.images import SPLITS, Images, read_images
-from loupe_lib.profiles import Profile, profile
+from loupe_lib.training.config import HEADS, RunConfig
 
 
 def plan(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
@@ -18,7 +18,7 @@ def plan(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
     Args:
         name: of the profile.
         data: the image file; None for the embedded heads.
-        settings: see :func:`loupe_lib.profiles.profile`.
+        settings: see :func:`loupe_companion.profiles.profile`.
 
     Raises:
         InputError: if it is no image file, or a setting does not exist.

@@ -12,24 +12,25 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from loupe_lib.config import RunConfig
-from loupe_lib.errors import InputError
-from loupe_lib.files import remove_unfinished, write_file
-from loupe_lib.learner import Learner, PlainLearner
-from loupe_lib.masks import mask_kind
-from loupe_lib.measure import measure
-from loupe_lib.profiles import Profile
-from loupe_lib.provenance import cores, find_device
-from loupe_lib.results import (
+from loupe_companion.profiles import Profile
+from loupe_companion.results import (
     RunResult,
     collect_results,
     collected_names,
     read_results,
     write_results,
 )
-from loupe_lib.run import Run, checkpoint_files, write_weights
-from loupe_lib.sources import load_images
-from loupe_lib.training import train
+from loupe_companion.run_summary import measure
+from loupe_companion.sources import load_images
+from loupe_lib.cuda import trainer_for
+from loupe_lib.data.storage import remove_unfinished, write_file
+from loupe_lib.data.workers import cores
+from loupe_lib.errors import InputError
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.device import find_device, one_thread
+from loupe_lib.training.loop import train
+from loupe_lib.training.masks import mask_kind
+from loupe_lib.training.run import Run, checkpoint_files, write_weights
 
 # Activations at the finest level of all models of a pack: a sweep of 14 runs with three seeds at
 # N = 128, width 16 and batch 16 fits; at N = 320 and width 64 one run fills the card by itself.
@@ -195,7 +196,7 @@ def _workers(where: torch.device) -> list[str]:
 
 
 def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
-    """Runs that one learner trains together: on a GPU those of one shape and length.
+    """Runs that one trainer trains together: on a GPU those of one shape and length.
 
     Those that watch the soft loss are apart: it takes random masks that others do not draw.
     """
@@ -315,34 +316,12 @@ def _train_claimed(
     with one_thread(device):
         progressing = [Run(config, device) for config in configs]
         checkpoints = [folder / CHECKPOINT for folder in folders]
-        learner = learner_for(device)
-        train(progressing, images, checkpoints, learner, progress, row)
+        trainer = trainer_for(device)
+        train(progressing, images, checkpoints, trainer, progress, row)
         # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
-            results = pool.map(lambda run: measure(run, images.test, learner), progressing)
+            results = pool.map(lambda run: measure(run, images.test, trainer), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):
             write_weights(folder / WEIGHTS, run.model, run.config)
             write_results([result], folder / RESULT)
             _remove_checkpoints(runs, run.config)
-
-
-def learner_for(device: torch.device) -> type[Learner]:
-    """The training step that is used on a device: the fast one needs Triton and bfloat16."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        with contextlib.suppress(ModuleNotFoundError):
-            from loupe_lib.fast.learner import FastLearner
-
-            return FastLearner
-    return PlainLearner
-
-
-@contextlib.contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """On the CPU, sums split over threads round differently: use one."""
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

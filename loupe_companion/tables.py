@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loupe_lib.results import RunResult
+from loupe_companion.results import RunResult
 
 
 def conditions(results: Sequence[RunResult]) -> str:

@@ -1,12 +1,6 @@
-"""Image quality: the paper's PSNR, and the volume metrics of the fastMRI challenge."""
+"""Image quality: the paper's PSNR, and what a reconstruction is compared with."""
 
-import numpy as np
 import torch
-from skimage.metrics import (
-    normalized_root_mse,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
 from torch import Tensor
 
 
@@ -25,28 +19,16 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     return -10 * torch.log10(mse)
 
 
-def volume_metrics(x_hat: Tensor, x: Tensor) -> dict[str, float]:
-    """PSNR, SSIM and NMSE of one volume as the fastMRI challenge defines them.
+def target(x: Tensor) -> Tensor:
+    """What the reconstruction of an image is compared with: its magnitude.
 
-    Peak and data range are the maximum of the *volume*, and the error is averaged over all its
-    slices before the logarithm is taken: for one and the same reconstruction this PSNR may lie
-    several dB from :func:`psnr` (Zbontar et al., fastMRI, section 6).
+    The decoder's output is real (eq. 2), and radiologists look at magnitudes; the phase of a
+    measured image is its scanner's.
 
     Args:
-        x_hat: (n, N, N) reconstructed slices of one volume.
-        x: (n, N, N) its true slices.
+        x: (..., N, N) images as `check_images` returns them.
 
     Returns:
-        ``volume_psnr`` in dB, ``volume_ssim`` (mean over slices, 7 x 7 window),
-        ``volume_nmse`` = ||x_hat - x||^2 / ||x||^2.
+        (..., N, N) float32 in [0, 1]; real images, magnitudes already, are returned as they are.
     """
-    estimate, truth = (a.detach().cpu().double().numpy() for a in (x_hat, x))
-    peak = float(truth.max())
-    slices = [
-        structural_similarity(a, b, data_range=peak) for a, b in zip(truth, estimate, strict=True)
-    ]
-    return {
-        "volume_psnr": float(peak_signal_noise_ratio(truth, estimate, data_range=peak)),
-        "volume_ssim": float(np.mean(slices)),
-        "volume_nmse": float(normalized_root_mse(truth, estimate)) ** 2,  # ||.||_2 of truth
-    }
+    return x.abs() if x.is_complex() else x

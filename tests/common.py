@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from loupe_lib.config import RunConfig
-from loupe_lib.files import SEAL_SIZE
-from loupe_lib.images import SPLITS, Images
-from loupe_lib.profiles import profile
-from loupe_lib.scanner import ifft2c, scan
+from loupe_companion.profiles import profile
+from loupe_lib.data.images import SPLITS, Images
+from loupe_lib.data.simulation import ifft2c, scan
+from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.training.config import RunConfig
 
 # The tensors of these tests are so small that threads cost more than they save.
 torch.set_num_threads(1)

@@ -18,8 +18,10 @@ RECORDS = pytest.StashKey[list[dict[str, object]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--survival", type=Path, metavar="FILE",
-        help="make every try of the tests in tests/survival, and write what was counted as JSON",
+        "--survival",
+        type=Path,
+        metavar="FILE",
+        help="make every try of the tests in tests/robustness, and write what was counted as JSON",
     )
 
 
@@ -31,11 +33,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the record, if it was asked for and nothing failed."""
     path = session.config.getoption("--survival")
     if path is not None and session.testscollected and not session.testsfailed:
-        from loupe_lib.files import write_file
-        from loupe_lib.provenance import find_device, provenance
+        from loupe_companion.provenance import provenance
+        from loupe_lib.data.storage import write_file
+        from loupe_lib.training.device import find_device
 
-        record = {"provenance": provenance(find_device("cpu")),
-                  "tests": session.config.stash[RECORDS]}
+        record = {
+            "provenance": provenance(find_device("cpu")),
+            "tests": session.config.stash[RECORDS],
+        }
         write_file(path, (json.dumps([record], indent=1) + "\n").encode())
 
 
@@ -93,7 +98,7 @@ class Book:
 def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     """The real book of the smoke profile, trained, executed and built from nothing, once."""
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
-    from tools.build_book import build
+    from loupe_companion.book.build import build
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from loupe_lib.images import Images
-from loupe_lib.profiles import Profile, profile
-from loupe_lib.results import RunResult
-from loupe_lib.sources import load_images
-from loupe_lib.sweep import result_file, sweep
+from loupe_companion.profiles import Profile, profile
+from loupe_companion.results import RunResult
+from loupe_companion.sources import load_images
+from loupe_companion.sweep import result_file, sweep
+from loupe_lib.data.images import Images
 from tests.common import smoke
 
 

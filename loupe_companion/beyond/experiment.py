@@ -1,4 +1,4 @@
-"""Fixed slopes against 4S in the layers of :mod:`loupe_lib.beyond`, over several seeds."""
+"""Fixed slopes against 4S in the layers of :mod:`loupe_companion.beyond`, over several seeds."""
 
 import copy
 import itertools
@@ -19,10 +19,11 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from loupe_lib.beyond.tasks import TASKS, Examples, digits
+from loupe_companion.beyond.tasks import TASKS, Examples, digits
+from loupe_companion.provenance import provenance
+from loupe_lib.data.storage import writing
+from loupe_lib.data.workers import cores
 from loupe_lib.errors import InputError
-from loupe_lib.files import writing
-from loupe_lib.provenance import cores, provenance
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 
 FORMAT, VERSION = "loupe_lib beyond", 1

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from loupe_lib.beyond.experiment import Outcome, Record
-from loupe_lib.beyond.tasks import TASKS
-from loupe_lib.figures import BLUE, GREY, WIDTH, YELLOW
+from loupe_companion.beyond.experiment import Outcome, Record
+from loupe_companion.beyond.tasks import TASKS
+from loupe_companion.figures import BLUE, GREY, WIDTH, YELLOW
 
 
 def accuracy_figure(record: Record) -> Figure:

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Iterable
 
-from loupe_lib.beyond.experiment import Outcome, Record
-from loupe_lib.beyond.tasks import TASKS
+from loupe_companion.beyond.experiment import Outcome, Record
+from loupe_companion.beyond.tasks import TASKS
 
 
 def conditions(record: Record) -> str:

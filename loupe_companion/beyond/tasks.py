@@ -8,8 +8,8 @@ import torch
 from skimage import data
 from torch import Tensor, nn
 
-from loupe_lib.beyond.local_binary import LocalBinaryConv2d
-from loupe_lib.beyond.pixels import PixelMask
+from loupe_companion.beyond.local_binary import LocalBinaryConv2d
+from loupe_companion.beyond.pixels import PixelMask
 from loupe_lib.errors import InputError
 
 PIXELS = 10  # of the 64 of a digit

@@ -1,4 +1,4 @@
-"""Build the book: ``python -m tools.build_book --profile quick``.
+"""Build the book: ``python -m loupe_companion.book.build --profile quick``.
 
 Pages and notebooks are copied into a staging tree, the notebooks are executed there with papermill,
 and jupyter-book turns the tree into HTML with every warning an error.
@@ -17,14 +17,14 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from loupe_companion.book.notebooks import NotebookError, execute, for_readers, page
+from loupe_companion.book.pages import profiles_table, speed, survival, versions_page
+from loupe_companion.book.preamble import ROOT
+from loupe_companion.profiles import PROFILES
+from loupe_companion.results import RunResult, read_results
+from loupe_companion.sources import plan
+from loupe_companion.sweep import sweep
 from loupe_lib.errors import InputError
-from loupe_lib.profiles import PROFILES
-from loupe_lib.results import RunResult, read_results
-from loupe_lib.sources import plan
-from loupe_lib.sweep import sweep
-from tools.generated_pages import profiles_table, speed, survival, versions_page
-from tools.notebooks import NotebookError, execute, for_readers, page
-from tools.preamble import ROOT
 
 # The theme's, for icons that it draws as SVG; a page opened from disk may not load them this way.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
@@ -43,8 +43,12 @@ class BuildError(Exception):
     """Why there is no book, for the person who asked for it."""
 
 
-def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" / "_build",
-          cwd: Path = ROOT) -> Path:
+def build(
+    profile: str,
+    data: Path | None = None,
+    output: Path = ROOT / "book" / "_build",
+    cwd: Path = ROOT,
+) -> Path:
     """Build the book.
 
     Args:
@@ -63,8 +67,7 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
     """
     stage = output / "stage"
     shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(ROOT / "book", stage / "book",
-                    ignore=shutil.ignore_patterns("_build", ".*"))
+    shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("_build", ".*"))
     (stage / "notebooks").mkdir()
 
     images = {} if data is None else {"data": str(data.resolve())}
@@ -78,8 +81,9 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
 
     executed: dict[str, NotebookNode] = {}
 
-    def run(source: Path, label: str, parameters: dict[str, Any], folder: Path,
-            *inputs: Path) -> NotebookNode:
+    def run(
+        source: Path, label: str, parameters: dict[str, Any], folder: Path, *inputs: Path
+    ) -> NotebookNode:
         start = time.monotonic()
         target = output / "executed" / f"{source.stem}.{label}.ipynb"
         notebook = execute(source, target, parameters, [*_shared_inputs(), *inputs], folder)
@@ -116,14 +120,17 @@ def build(profile: str, data: Path | None = None, output: Path = ROOT / "book" /
 
 def _shared_inputs() -> list[Path]:
     """What every notebook's outputs depend on."""
-    library = [path for path in (ROOT / "loupe_lib").rglob("*")
-               if path.is_file() and "__pycache__" not in path.parts]
+    library = [
+        path
+        for path in (ROOT / "loupe_lib").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     return [*library, ROOT / "requirements.lock"]
 
 
 def train(profile: str, data: Path | None, cwd: Path) -> list[RunResult]:
     """Train what the profile lacks here, where its progress can be seen, not in a notebook."""
-    command = [sys.executable, "-m", "loupe_lib", "sweep", "--profile", profile]
+    command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", profile]
     if data is not None:
         command += ["--data", str(data.resolve())]
     if subprocess.run(command, cwd=cwd).returncode:
@@ -142,7 +149,8 @@ def kept_results() -> list[RunResult]:
         raise BuildError(
             f"results/reference.h5 lacks {missing} of the {len(wanted)} runs of the reference "
             "profile; remove it, or train them: "
-            "python -m loupe_lib sweep --profile reference --out results/reference.h5")
+            "python -m loupe_companion sweep --profile reference --out results/reference.h5"
+        )
     return [kept[config] for config in wanted]
 
 
@@ -154,11 +162,24 @@ def render(stage: Path, output: Path) -> Path:
     shutil.rmtree(sphinx, ignore_errors=True)
     sphinx.mkdir(parents=True)
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("jupyter-book")), "build", str(stage.resolve()),
-         "--config", str(ROOT / "_config.yml"), "--toc", str(stage.resolve() / "book/_toc.yml"),
-         "--path-output", str(sphinx.resolve()), "-W", "--keep-going", "-q"],
-        capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)})
+        [
+            str(Path(sys.executable).with_name("jupyter-book")),
+            "build",
+            str(stage.resolve()),
+            "--config",
+            str(ROOT / "_config.yml"),
+            "--toc",
+            str(stage.resolve() / "book/_toc.yml"),
+            "--path-output",
+            str(sphinx.resolve()),
+            "-W",
+            "--keep-going",
+            "-q",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     if done.returncode:
         faults = COLOURS.sub("", done.stderr).strip()
         raise BuildError(f"the book has faults:\n{faults[-4000:]}")

@@ -41,8 +41,9 @@ class NotebookError(Exception):
     """A notebook that cannot be executed, in one line."""
 
 
-def execute(source: Path, target: Path, parameters: dict[str, Any], inputs: Iterable[Path],
-            cwd: Path) -> NotebookNode:
+def execute(
+    source: Path, target: Path, parameters: dict[str, Any], inputs: Iterable[Path], cwd: Path
+) -> NotebookNode:
     """Execute a notebook, unless it already was with the same parameters and inputs.
 
     Args:
@@ -68,17 +69,25 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], inputs: Iter
     for name in parameters:
         if name not in known:  # papermill itself only warns
             raise NotebookError(
-                f"{source.name} has no parameter {name!r}; it has {', '.join(known)}")
+                f"{source.name} has no parameter {name!r}; it has {', '.join(known)}"
+            )
     target.parent.mkdir(parents=True, exist_ok=True)
     trial = target.with_suffix(".failed.ipynb")
     try:
         notebook = papermill.execute_notebook(
-            str(source), str(trial), parameters, kernel_name="python3", cwd=str(cwd),
-            progress_bar=False, extra_arguments=QUIET_KERNEL)
+            str(source),
+            str(trial),
+            parameters,
+            kernel_name="python3",
+            cwd=str(cwd),
+            progress_bar=False,
+            extra_arguments=QUIET_KERNEL,
+        )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(
             f"{source.name} failed in cell {error.cell_index + 1}: "
-            f"{error.ename}: {error.evalue} (kept as {trial})") from None
+            f"{error.ename}: {error.evalue} (kept as {trial})"
+        ) from None
     notebook.metadata["fingerprint"] = fingerprint
     nbformat.write(notebook, trial)
     os.replace(trial, target)

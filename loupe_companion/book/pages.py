@@ -12,14 +12,25 @@ from typing import Any
 import torch
 from nbformat import NotebookNode
 
-from loupe_lib.bench import table
-from loupe_lib.profiles import PROFILES
-from loupe_lib.report import conditions
-from loupe_lib.results import RunResult
+from loupe_companion.bench import table
+from loupe_companion.profiles import PROFILES
+from loupe_companion.results import RunResult
+from loupe_companion.tables import conditions
 
 PACKAGES = (
-    "loupe_lib", "torch", "numpy", "h5py", "matplotlib", "scikit-image", "safetensors",
-    "papermill", "nbclient", "ipykernel", "jupyter-book", "Sphinx", "myst-nb",
+    "loupe_lib",
+    "torch",
+    "numpy",
+    "h5py",
+    "matplotlib",
+    "scikit-image",
+    "safetensors",
+    "papermill",
+    "nbclient",
+    "ipykernel",
+    "jupyter-book",
+    "Sphinx",
+    "myst-nb",
 )
 
 TEXT = """\
@@ -61,7 +72,7 @@ def speed(bench: Path) -> str:
 
 
 def survival(record: Path) -> str:
-    """What the tests of `tests/survival` counted, as MyST Markdown."""
+    """What the tests of `tests/robustness` counted, as MyST Markdown."""
     if not record.exists():
         return f"No kept record (`results/{record.name}`) was found when this book was built."
     return "\n\n".join(_counted(run) for run in json.loads(record.read_text("utf-8"))) + "\n"
@@ -123,8 +134,13 @@ def profiles_table() -> str:
     for profile in PROFILES.values():
         run = profile.configs()[0]
         cells = (
-            f"`{profile.name}`", run.size, run.width, run.train, _list(profile.accelerations),
-            _list(profile.slopes), len(profile.seeds),
+            f"`{profile.name}`",
+            run.size,
+            run.width,
+            run.train,
+            _list(profile.accelerations),
+            _list(profile.slopes),
+            len(profile.seeds),
             f"at most {profile.shrink_epochs} + {profile.settle_epochs}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -147,8 +163,12 @@ def _date(notebook: NotebookNode) -> str:
 def _commit(root: Path) -> str:
     try:
         described = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True,
-            check=True)
+            ["git", "describe", "--always", "--dirty"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown (not a git checkout)"
     return described.stdout.strip()

@@ -1,4 +1,6 @@
-"""Stamp the install cell into every notebook and clean it for git: ``python -m tools.preamble``.
+"""Stamp the install cell into every notebook, and clean the notebook for git.
+
+Run as ``python -m loupe_companion.book.preamble``.
 
 The repository's address stands in ``_config.yml`` alone; this writes it into the notebooks, so
 that one opened in Colab, with no other file around, knows where to get the library.
@@ -9,7 +11,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 
 INSTALL = """\
@@ -49,10 +51,12 @@ def stamp(notebook: nbformat.NotebookNode, url: str) -> None:
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    })
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
-"""Draw the README's picture from the kept results: ``python -m tools.readme_picture``."""
+"""Draw the README's picture from the kept results.
+
+Run as ``python -m loupe_companion.book.readme_picture``.
+"""
 
 import io
 
-from loupe_lib.figures import psnr_figure
-from loupe_lib.files import write_file
-from loupe_lib.results import read_results
-from tools.preamble import ROOT
+from loupe_companion.book.preamble import ROOT
+from loupe_companion.figures import psnr_figure
+from loupe_companion.results import read_results
+from loupe_lib.data.storage import write_file
 
 
 def main() -> None:

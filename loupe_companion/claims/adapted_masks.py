@@ -7,10 +7,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, paired
-from loupe_lib.claims.verdict import Claim, Finding, NotTestable, compare
+from loupe_companion.claims.run_table import FIXED_SLOPES, Evidence, paired
+from loupe_companion.claims.statistics import Claim, Finding, NotTestable, compare
+from loupe_companion.results import RunResult
 from loupe_lib.mask import binarize
-from loupe_lib.results import RunResult
 
 NEARLY_BINARY = 0.1  # of the budget 1/R
 RANDOM_MASKS = 100
@@ -35,7 +35,7 @@ At each R, for 4S, over seeds:
     short="distance of P from binary, as a share of 1/R; energy against random masks; "
     "correlation with the spectrum against the highest slope",
     known=False,
-    arms=f"{FIXED_SLOPES}|4S",
+    methods=f"{FIXED_SLOPES}|4S",
 )
 
 

@@ -1,9 +1,15 @@
 """Claim 3: 4S is at least as good as the best fixed slope, without tuning (Fig. 3)."""
 
-from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, best, paired, validation_quality
-from loupe_lib.claims.verdict import Claim, Finding, NotRun, NotTestable, compare
-from loupe_lib.profiles import Profile
-from loupe_lib.results import RunResult
+from loupe_companion.claims.run_table import (
+    FIXED_SLOPES,
+    Evidence,
+    best,
+    paired,
+    validation_quality,
+)
+from loupe_companion.claims.statistics import Claim, Finding, NotRun, NotTestable, compare
+from loupe_companion.profiles import Profile
+from loupe_companion.results import RunResult
 
 MARGIN = 0.5  # dB
 TUNED = "by validation"
@@ -27,7 +33,7 @@ seen.""",
     short="PSNR of 4S minus that of the slope with the best validation loss (dB), "
     f"margin -{MARGIN:g} dB",
     known=True,
-    arms=f"{FIXED_SLOPES}|4S",
+    methods=f"{FIXED_SLOPES}|4S",
 )
 
 
@@ -67,9 +73,9 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
 
 
 def lower_starts(profile: Profile) -> list[str]:
-    """The arms that are 4S from a lower slope than the profile's."""
+    """The methods that are 4S from a lower slope than the profile's."""
     return [
-        arm.name
-        for arm in profile.arms
-        if arm.name.startswith("4S s0=") and arm.changes["slope"] < profile.initial_slope
+        method.name
+        for method in profile.methods
+        if method.name.startswith("4S s0=") and method.changes["slope"] < profile.initial_slope
     ]

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from loupe_lib.claims.evidence import (
+from loupe_companion.claims.run_table import (
     FIXED_SLOPES,
     Evidence,
     Seeds,
@@ -11,8 +11,15 @@ from loupe_lib.claims.evidence import (
     paired,
     validation_quality,
 )
-from loupe_lib.claims.verdict import SHOWN, UNDECIDED, Finding, NotRun, NotTestable, compare
-from loupe_lib.results import RunResult
+from loupe_companion.claims.statistics import (
+    SHOWN,
+    UNDECIDED,
+    Finding,
+    NotRun,
+    NotTestable,
+    compare,
+)
+from loupe_companion.results import RunResult
 
 POINTS = (
     "4S released",
@@ -43,7 +50,7 @@ class Baseline:
     """One way to choose a mask, beside 4S.
 
     Attributes:
-        name: of the arm.
+        name: of the method.
         lines: whether its masks, and those of the 4S beside it, are whole lines.
         psnr: test PSNR of each seed with the exact budget, in dB.
         own: that of 4S.
@@ -59,7 +66,7 @@ class Baseline:
     finding: Finding
 
 
-ARMS = "|".join(map(re.escape, (*POINTS, *LINES))) + f"|4S|4S lines|{FIXED_SLOPES}( lines)?"
+METHODS = "|".join(map(re.escape, (*POINTS, *LINES))) + f"|4S|4S lines|{FIXED_SLOPES}( lines)?"
 
 
 def baselines(evidence: Evidence) -> tuple[list[Baseline], list[str]]:
@@ -71,10 +78,10 @@ def baselines(evidence: Evidence) -> tuple[list[Baseline], list[str]]:
     """
     found, missing = [], []
     for r in evidence.accelerations:
-        for lines, arms in ((False, POINTS), (True, LINES)):
+        for lines, methods in ((False, POINTS), (True, LINES)):
             end = " lines" if lines else ""
             grid = f"s fixed by a grid{end}"
-            for name in (grid, *arms):
+            for name in (grid, *methods):
                 try:
                     own = evidence.runs(r, f"4S{end}")
                     other = _tuned(evidence, r, end) if name == grid else evidence.runs(r, name)

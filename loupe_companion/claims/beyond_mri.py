@@ -1,8 +1,8 @@
 """Claim 9: 4S is useful beyond MRI, for other binary layers."""
 
-from loupe_lib.beyond.experiment import Record
-from loupe_lib.beyond.tasks import TASKS
-from loupe_lib.claims.verdict import CONFIDENCE, MIN_SEEDS, Claim, Finding, NotRun, compare
+from loupe_companion.beyond.experiment import Record
+from loupe_companion.beyond.tasks import TASKS
+from loupe_companion.claims.statistics import CONFIDENCE, MIN_SEEDS, Claim, Finding, NotRun, compare
 
 MARGIN = 1.0  # points of accuracy
 
@@ -42,7 +42,7 @@ def judge(record: Record) -> tuple[list[Finding], list[str]]:
     """Put claim 9 to its test.
 
     Args:
-        record: what ``python -m loupe_lib beyond`` measured.
+        record: what ``python -m loupe_companion beyond`` measured.
 
     Raises:
         NotRun: if there are fewer than ``MIN_SEEDS`` seeds of any run.

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from loupe_lib.claims.baselines import baselines
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.returned_slope import EVERYWHERE
-from loupe_lib.claims.settings import FIELDS, SETTINGS
-from loupe_lib.claims.verdict import Finding, NotRun, Verdict
-from loupe_lib.figures import BLUE, GREY, MARKERS, WIDTH, YELLOW
+from loupe_companion.claims.baselines import baselines
+from loupe_companion.claims.returned_slope import EVERYWHERE
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.settings import FIELDS, SETTINGS
+from loupe_companion.claims.statistics import Finding, NotRun, Verdict
+from loupe_companion.figures import BLUE, GREY, MARKERS, WIDTH, YELLOW
 
 PAPER_SLOPES_RETURNED = {4.0: 18800.0, 8.0: 1675.0}  # of 4S, one seed each (paper, Fig. 3)
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
@@ -123,11 +123,13 @@ def settings_figure(evidence: Evidence) -> Figure | None:
     for ax, (name, pattern) in zip(axes, SETTINGS.items(), strict=True):
         for r in evidence.accelerations:
             try:
-                arms = [evidence.runs(r, arm.name) for arm in evidence.arms(f"4S|{pattern}")]
+                methods = [
+                    evidence.runs(r, method.name) for method in evidence.methods(f"4S|{pattern}")
+                ]
             except NotRun:
                 return None
             psnr: dict[float, list[float]] = {}
-            for runs in arms:
+            for runs in methods:
                 for run in runs.values():
                     psnr.setdefault(getattr(run.config, FIELDS[name]), []).append(run.psnr())
             style: dict[str, Any] = {"color": YELLOW, "marker": MARKERS.get(r, "D")}

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, best, paired
-from loupe_lib.claims.verdict import REFUTED, Claim, Finding, compare
-from loupe_lib.results import RunResult
+from loupe_companion.claims.run_table import FIXED_SLOPES, Evidence, best, paired
+from loupe_companion.claims.statistics import REFUTED, Claim, Finding, compare
+from loupe_companion.results import RunResult
 
 CLAIM = Claim(
     number=2,
@@ -19,7 +19,7 @@ PSNR minus that of the lowest slope, and minus that of the highest, each paired 
 the best by the number that is then compared favours the claim a little.""",
     short="PSNR of the best fixed slope minus that of the lowest, and of the highest (dB)",
     known=True,
-    arms=FIXED_SLOPES,
+    methods=FIXED_SLOPES,
 )
 
 

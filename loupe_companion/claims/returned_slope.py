@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-from loupe_lib.claims.evidence import Evidence, paired
-from loupe_lib.claims.verdict import (
+from loupe_companion.claims.run_table import Evidence, paired
+from loupe_companion.claims.statistics import (
     REFUTED,
     SHOWN,
     UNDECIDED,
@@ -29,7 +29,7 @@ $-\\ln m$ and $\\ln m$, so that R changes nothing of note. The sign is not teste
 gives no reason for it.""",
     short="ln of the slope at the lowest R minus ln of that at the highest",
     known=True,
-    arms="4S",
+    methods="4S",
 )
 
 

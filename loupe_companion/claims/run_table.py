@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from loupe_lib.arms import Arm
-from loupe_lib.claims.verdict import MIN_SEEDS, NotRun
-from loupe_lib.config import RunConfig
-from loupe_lib.images import Images
-from loupe_lib.profiles import Profile
-from loupe_lib.results import RunResult
+from loupe_companion.claims.statistics import MIN_SEEDS, NotRun
+from loupe_companion.methods import Method
+from loupe_companion.profiles import Profile
+from loupe_companion.results import RunResult
+from loupe_lib.data.images import Images
+from loupe_lib.training.config import RunConfig
 
-Seeds = dict[int, RunResult]  # the runs of one arm at one R, by seed
-FIXED_SLOPES = r"s=\S+"  # the arms that are fixed slopes of point masks
+Seeds = dict[int, RunResult]  # the runs of one method at one R, by seed
+FIXED_SLOPES = r"s=\S+"  # the methods that are fixed slopes of point masks
 
 
 class Evidence:
     """Results, sorted out by what was trained.
 
     Args:
-        results: of any sweeps; those that are no runs of the profile's arms are left out.
-        profile: the sweep whose arms are compared. Its seeds are those that are found.
+        results: of any sweeps; those that are no runs of the profile's methods are left out.
+        profile: the sweep whose methods are compared. Its seeds are those that are found.
         images: those that the runs were trained and tested on; None where they are not at hand.
     """
 
@@ -39,24 +39,24 @@ class Evidence:
         """The R of the profile, rising."""
         return sorted(map(float, self.profile.accelerations))
 
-    def arms(self, pattern: str) -> list[Arm]:
-        """The arms of the profile whose whole name a regular expression matches."""
-        return [arm for arm in self.profile.arms if re.fullmatch(pattern, arm.name)]
+    def methods(self, pattern: str) -> list[Method]:
+        """The methods of the profile whose whole name a regular expression matches."""
+        return [method for method in self.profile.methods if re.fullmatch(pattern, method.name)]
 
-    def found(self, acceleration: float, arm: Arm) -> Seeds:
-        """The runs of an arm at one R that exist."""
-        wanted = {seed: self.profile.config(arm, acceleration, seed) for seed in self._seeds}
+    def found(self, acceleration: float, method: Method) -> Seeds:
+        """The runs of an method at one R that exist."""
+        wanted = {seed: self.profile.config(method, acceleration, seed) for seed in self._seeds}
         return {s: self._results[c] for s, c in wanted.items() if c in self._results}
 
     def runs(self, acceleration: float, name: str) -> Seeds:
-        """The runs of the arm of that name at one R.
+        """The runs of the method of that name at one R.
 
         Raises:
-            NotRun: if there is no such arm, or fewer than ``MIN_SEEDS`` runs.
+            NotRun: if there is no such method, or fewer than ``MIN_SEEDS`` runs.
         """
         found = {}
-        for arm in self.arms(re.escape(name)):
-            found = self.found(acceleration, arm)
+        for method in self.methods(re.escape(name)):
+            found = self.found(acceleration, method)
         if len(found) < MIN_SEEDS:
             raise NotRun(f"{name} at R = {acceleration:g} has {len(found)} of {MIN_SEEDS} seeds")
         return found
@@ -67,38 +67,39 @@ class Evidence:
         Raises:
             NotRun: if there are fewer than two slopes, or than ``MIN_SEEDS`` that all have.
         """
-        arms = sorted(self.arms(pattern), key=lambda arm: float(arm.changes["slope"]))
-        if len(arms) < 2:
-            raise NotRun(f"fixed slopes: {len(arms)} of at least 2")
-        runs = {float(a.changes["slope"]): self.runs(acceleration, a.name) for a in arms}
+        methods = sorted(self.methods(pattern), key=lambda method: float(method.changes["slope"]))
+        if len(methods) < 2:
+            raise NotRun(f"fixed slopes: {len(methods)} of at least 2")
+        runs = {float(a.changes["slope"]): self.runs(acceleration, a.name) for a in methods}
         seeds = common(*runs.values())
         return {slope: {seed: runs[slope][seed] for seed in seeds} for slope in runs}
 
     def missing(self, pattern: str) -> list[str]:
-        """The names of the arms that have fewer than ``MIN_SEEDS`` runs at some R."""
+        """The names of the methods that have fewer than ``MIN_SEEDS`` runs at some R."""
         return [
-            arm.name
-            for arm in self.arms(pattern)
-            if any(len(self.found(r, arm)) < MIN_SEEDS for r in self.accelerations)
+            method.name
+            for method in self.methods(pattern)
+            if any(len(self.found(r, method)) < MIN_SEEDS for r in self.accelerations)
         ]
 
     def how(self, pattern: str) -> str:
-        """What trains the runs of such arms that are missing, a sentence in Markdown."""
+        """What trains the runs of such methods that are missing, a sentence in Markdown."""
         missing, name = ",".join(self.missing(pattern)), self.profile.name
         if not missing:
-            return f"The profile {name!r} lacks the arms, or its runs share too few seeds."
+            return f"The profile {name!r} lacks the methods, or its runs share too few seeds."
         return (
-            f'To train them: `python -m loupe_lib sweep --profile {name} --arms "{missing}" '
+            f"To train them: `python -m loupe_companion sweep --profile {name} "
+            f'--methods "{missing}" '
             f"--seeds 0,1,2 --out results/{name}.h5`; in parts of under ten minutes: "
             "`results/README.md`."
         )
 
     def warned(self, pattern: str) -> list[RunConfig]:
-        """The runs of such arms that carry a warning."""
+        """The runs of such methods that carry a warning."""
         runs = [
             run
             for r in self.accelerations
-            for a in self.arms(pattern)
+            for a in self.methods(pattern)
             for run in self.found(r, a).values()
         ]
         return [run.config for run in runs if run.warnings]
@@ -109,13 +110,13 @@ class Evidence:
         return Evidence(kept, self.profile, self.images)
 
 
-def common(*arms: Mapping[int, RunResult]) -> list[int]:
-    """The seeds that several arms share.
+def common(*methods: Mapping[int, RunResult]) -> list[int]:
+    """The seeds that several methods share.
 
     Raises:
         NotRun: if they are fewer than ``MIN_SEEDS``.
     """
-    seeds = sorted(set.intersection(*(set(arm) for arm in arms)))
+    seeds = sorted(set.intersection(*(set(method) for method in methods)))
     if len(seeds) < MIN_SEEDS:
         raise NotRun(f"seeds in common: {len(seeds)} of {MIN_SEEDS}")
     return seeds
@@ -130,14 +131,14 @@ def paired(
     return [measure(first[seed]) - measure(second[seed]) for seed in common(first, second)]
 
 
-def best(arms: Mapping[float, Seeds], measure: Callable[[RunResult], float]) -> float:
+def best(methods: Mapping[float, Seeds], measure: Callable[[RunResult], float]) -> float:
     """The key of the runs with the highest mean of a number; NaN is less than any."""
 
     def mean(runs: Seeds) -> float:
         found = sum(map(measure, runs.values())) / len(runs)
         return -math.inf if math.isnan(found) else found
 
-    return max(arms, key=lambda key: mean(arms[key]))
+    return max(methods, key=lambda key: mean(methods[key]))
 
 
 def validation_quality(run: RunResult) -> float:

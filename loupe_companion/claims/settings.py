@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from loupe_lib.claims.evidence import Evidence, common
-from loupe_lib.claims.verdict import (
+from loupe_companion.claims.run_table import Evidence, common
+from loupe_companion.claims.statistics import (
     REFUTED,
     SHOWN,
     UNDECIDED,
@@ -17,7 +17,7 @@ from loupe_lib.claims.verdict import (
 )
 
 LEVEL = 0.05  # of the F test
-# Names of the arms in which it alone is changed; "4S" itself has the setting of the others.
+# Names of the methods in which it alone is changed; "4S" itself has the setting of the others.
 SETTINGS = {"p": r"4S p=\S+", "m": r"4S m=\S+", "initial s": r"4S s0=\S+"}
 FIELDS = {"p": "patience", "m": "factor", "initial s": "slope"}
 
@@ -39,7 +39,7 @@ against that *over seeds* of one setting (root mean square over settings).
 - *Undecided*: it is larger, and the F test cannot tell it from chance.""",
     short="spread of PSNR over settings over that over seeds, for p, m and initial s",
     known=False,
-    arms="4S|" + "|".join(SETTINGS.values()),
+    methods="4S|" + "|".join(SETTINGS.values()),
 )
 
 
@@ -48,10 +48,10 @@ def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     findings, sentences = [], []
     for name, pattern in SETTINGS.items():
         for r in evidence.accelerations:
-            arms = evidence.arms(f"4S|{pattern}")
-            if len(arms) < 2:
+            methods = evidence.methods(f"4S|{pattern}")
+            if len(methods) < 2:
                 raise NotRun(f"settings of {name} beside the profile's: none")
-            found = [evidence.runs(r, arm.name) for arm in arms]
+            found = [evidence.runs(r, method.name) for method in methods]
             runs = {getattr(next(iter(f.values())).config, FIELDS[name]): f for f in found}
             seeds = common(*runs.values())
             psnr = np.array([[runs[value][s].psnr() for s in seeds] for value in sorted(runs)])

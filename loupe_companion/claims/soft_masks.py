@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence, paired
-from loupe_lib.claims.verdict import Claim, Finding, compare
+from loupe_companion.claims.run_table import FIXED_SLOPES, Evidence, paired
+from loupe_companion.claims.statistics import Claim, Finding, compare
 
 MANY, FEW = 0.10, 0.01  # shares of the entries of M
 
@@ -27,7 +27,7 @@ The first is the paper's own figure, and says little: an entry of $M$ is soft wh
 second can come out either way: it is on $P$ that thresholding acts.""",
     short="soft share of M by slope; undecided share of P, lowest minus highest slope",
     known=True,
-    arms=FIXED_SLOPES,
+    methods=FIXED_SLOPES,
 )
 
 

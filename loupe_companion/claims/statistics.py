@@ -60,7 +60,7 @@ class Claim:
         test: what is measured and what would bear the claim out; Markdown, fixed beforehand.
         short: the same in half a line, for the table of all claims.
         known: whether the test was written by someone who had seen results of the runs it uses.
-        arms: the arms of the sweep that it needs, a regular expression of their names.
+        methods: the methods of the sweep that it needs, a regular expression of their names.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Claim:
     test: str
     short: str
     known: bool
-    arms: str = ""
+    methods: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,19 @@ from itertools import groupby
 
 import numpy as np
 
-from loupe_lib.claims.baselines import ARMS, Baseline, baselines
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.tuning_cost import tuning_costs
-from loupe_lib.claims.verdict import CONFIDENCE, SHOWN, Claim, Finding, NotRun, Verdict, number
-from loupe_lib.report import mean_and_spread
+from loupe_companion.claims.baselines import METHODS, Baseline, baselines
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import (
+    CONFIDENCE,
+    SHOWN,
+    Claim,
+    Finding,
+    NotRun,
+    Verdict,
+    number,
+)
+from loupe_companion.claims.tuning_cost import tuning_costs
+from loupe_companion.tables import mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -81,7 +89,7 @@ def baseline_table(evidence: Evidence) -> str:
         rows += [_own(alike[0]), *map(_baseline, alike)]
     table = "\n".join(rows) + "\n\n" if found else ""
     if missing:
-        table += f"**Not compared:** {', '.join(missing)}. {evidence.how(ARMS)}"
+        table += f"**Not compared:** {', '.join(missing)}. {evidence.how(METHODS)}"
     return table
 
 

@@ -1,8 +1,8 @@
 """Claim 6: thresholding costs much at a low slope and nothing under 4S."""
 
-from loupe_lib.claims.evidence import FIXED_SLOPES, Evidence
-from loupe_lib.claims.verdict import Claim, Finding, compare
-from loupe_lib.results import RunResult
+from loupe_companion.claims.run_table import FIXED_SLOPES, Evidence
+from loupe_companion.claims.statistics import Claim, Finding, compare
+from loupe_companion.results import RunResult
 
 MUCH, NOTHING = 1.0, 0.1  # dB
 LEAST, MOST = 0.9, 1.1  # samples, relative to the budget N*N/R
@@ -24,7 +24,7 @@ thresholded mask of the same run. At each R, over seeds:
     short="PSNR, relaxed minus thresholded (dB), at the lowest slope and under 4S; samples "
     "over budget",
     known=True,
-    arms=f"{FIXED_SLOPES}|4S",
+    methods=f"{FIXED_SLOPES}|4S",
 )
 
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.verdict import Claim, Finding, compare, number
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import Claim, Finding, compare, number
 
 GONE = math.log(3)  # below, every entry of M lies between 1/4 and 3/4 whatever P and U are
 
@@ -27,7 +27,7 @@ entries of $M$ near 1/2 is shown for the weights that were kept, those of the lo
 thresholded mask, which may be from any epoch.""",
     short="s after the last epoch minus s after the first; s after the last epoch",
     known=False,
-    arms="trained-slope",
+    methods="trained-slope",
 )
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loupe_lib.claims.evidence import Evidence, common, validation_quality
-from loupe_lib.results import RunResult
+from loupe_companion.claims.run_table import Evidence, common, validation_quality
+from loupe_companion.results import RunResult
 
 TEST = """\
 The point of 4S is tuning, so tuning is measured: for one seed, the trainings and epochs that a

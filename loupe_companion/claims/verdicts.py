@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loupe_lib.beyond.experiment import read_record
-from loupe_lib.claims import (
+from loupe_companion.beyond.experiment import read_record
+from loupe_companion.claims import (
     adapted_masks,
     against_best,
     beyond_mri,
@@ -17,8 +17,8 @@ from loupe_lib.claims import (
     thresholding,
     trained_slope,
 )
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.verdict import (
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import (
     NOT_RUN,
     NOT_TESTABLE,
     OUTCOMES,
@@ -50,7 +50,7 @@ def judge(evidence: Evidence, beyond: Path | None = None) -> list[Verdict]:
 
     Args:
         evidence: the runs that are there; what is missing gives the verdict ``not run``.
-        beyond: results of ``python -m loupe_lib beyond``; there may be no such file.
+        beyond: results of ``python -m loupe_companion beyond``; there may be no such file.
 
     Raises:
         InputError: if that file is no such results.
@@ -60,9 +60,9 @@ def judge(evidence: Evidence, beyond: Path | None = None) -> list[Verdict]:
 
 def _twice(claim: Claim, test: Judge, evidence: Evidence) -> Verdict:
     """All runs first, then once more without those that carry a warning."""
-    how = evidence.how(claim.arms)
+    how = evidence.how(claim.methods)
     verdict = _verdict(claim, lambda: test(evidence), how)
-    warned = evidence.warned(claim.arms)
+    warned = evidence.warned(claim.methods)
     if not warned or verdict.verdict == NOT_RUN:
         return verdict
     second = _verdict(claim, lambda: test(evidence.without_warnings()), how)
@@ -73,7 +73,7 @@ def _twice(claim: Claim, test: Judge, evidence: Evidence) -> Verdict:
 
 
 def _beyond(path: Path | None) -> Verdict:
-    how = "To train them: `python -m loupe_lib beyond --out results/beyond.json`."
+    how = "To train them: `python -m loupe_companion beyond --out results/beyond.json`."
 
     def test() -> tuple[list[Finding], list[str]]:
         if path is None or not path.exists():

@@ -3,13 +3,13 @@
 # mypy: disable-error-code="import-not-found, import-untyped"
 """3x3 convolutions of K models side by side, forwards and backwards, without bias.
 
-Activations are (K * B, H, W, C) as in :mod:`loupe_lib.fast.kernels`, weights
+Activations are (K * B, H, W, C) as in :mod:`loupe_lib.cuda.kernels`, weights
 (K, out, 3, 3, in) with any strides. A single model is left to cuDNN. Many small ones would leave
 the card idle one by one, and cuDNN's grouped convolutions are slow for few channels a group: a
 pack has two Triton kernels of its own.
 
 A skip connection and an upsampled map are never concatenated: the one is convolved, the other
-convolved as :mod:`loupe_lib.fast.upsampling` tells, and the results are added.
+convolved as :mod:`loupe_lib.cuda.upsampling` tells, and the results are added.
 """
 
 import torch
@@ -17,8 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from loupe_lib.fast.kernels import STATISTICS, launch, leaky, statistics, store_statistics
-from loupe_lib.fast.upsampling import gather
+from loupe_lib.cuda.kernels import STATISTICS, launch, leaky, statistics, store_statistics
+from loupe_lib.cuda.upsampling import gather
 
 TILE = (16, 8)  # rows and columns of pixel groups that a program takes at a time
 REPEAT = 16  # tiles that a program of _correlate goes through; fewer make more partial sums
@@ -69,7 +69,7 @@ def _convolve(
     Reads x once from memory, TY * TX / STEPX times from cache, and writes out once. Computing Q
     pixels from one window of TX saves reads; the products of a pixel with the Q - 1 neighbours
     that it does not see are with zeros. ADD: adds to what out holds. SUM: writes the sums of
-    :func:`loupe_lib.fast.kernels._statistics` of what it computed. SPAN, if not 0, is CIN, of which
+    :func:`loupe_lib.cuda.kernels._statistics` of what it computed. SPAN, if not 0, is CIN, of which
     several neighbours fit into BK.
     """
     k = tl.program_id(1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from loupe_lib.fast.memory import PackedModels
+from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import Mask, ProbabilityMask
 

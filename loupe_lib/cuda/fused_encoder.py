@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from loupe_lib.fast import kernels
-from loupe_lib.fast.memory import PackedModels
+from loupe_lib.cuda import kernels
+from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.mask import binarize
 
 GAMMA = "encoder.mask.gamma"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from loupe_lib.learner import State
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask
+from loupe_lib.training.trainer import State
 
 ALIGNMENT = 64  # elements from one parameter to the next: a multiple of it, for whole vectors
 
@@ -92,7 +92,7 @@ class PackedModels:
         return {name: value.clone() for name, value in self.models[k].state_dict().items()}
 
     def state(self, k: int) -> State:
-        """All that model k needs to go on, with this learner or the plain one."""
+        """All that model k needs to go on, with this trainer or the plain one."""
         state = {f"model.{name}": value for name, value in self.weights(k).items()}
         steps = self.steps[k].cpu()
         if steps > 0:

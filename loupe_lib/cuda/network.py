@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from loupe_lib.fast import kernels
-from loupe_lib.fast.convolutions import Convolutions, CudnnConvolutions, PackedConvolutions
-from loupe_lib.fast.kernels import launch
-from loupe_lib.fast.upsampling import spread
+from loupe_lib.cuda import kernels
+from loupe_lib.cuda.convolutions import Convolutions, CudnnConvolutions, PackedConvolutions
+from loupe_lib.cuda.kernels import launch
+from loupe_lib.cuda.upsampling import spread
 from loupe_lib.unet import LEVELS
 
 EPS, MOMENTUM = 1e-5, 0.1  # of torch's BatchNorm2d

@@ -1,6 +1,6 @@
 """The training step for NVIDIA GPUs: K models of one shape trained as one network.
 
-The same mathematics as :class:`loupe_lib.learner.PlainLearner`, the definition, in other
+The same mathematics as :class:`loupe_lib.training.trainer.PlainTrainer`, the definition, in other
 arithmetic: activations and convolutions in bfloat16, weights cast to it once a step. Parameters,
 Adam, masks, Fourier transforms, statistics and loss stay float32. A whole step is one CUDA graph,
 so that the processor has no more to do than to draw the random numbers and to start it.
@@ -12,20 +12,20 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from loupe_lib.fast import kernels
-from loupe_lib.fast.encoders import TorchEncoder, draw_shape
-from loupe_lib.fast.fused_encoder import FusedEncoder
-from loupe_lib.fast.memory import PackedModels
-from loupe_lib.fast.network import Network, Store
-from loupe_lib.images import target
+from loupe_lib.cuda import kernels
+from loupe_lib.cuda.encoders import TorchEncoder, draw_shape
+from loupe_lib.cuda.fused_encoder import FusedEncoder
+from loupe_lib.cuda.memory import PackedModels
+from loupe_lib.cuda.network import Network, Store
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask
+from loupe_lib.metrics import target
 
 EVALUATION_BATCH = 16
 
 
-class FastLearner(PackedModels):
-    """A :class:`loupe_lib.learner.Learner` on a GPU that computes in bfloat16 (Ampere, 2020, on).
+class CudaTrainer(PackedModels):
+    """A :class:`~loupe_lib.training.trainer.Trainer` on a GPU, in bfloat16 (Ampere, 2020, on).
 
     The same models together give the same bits again on one kind of device: nothing is summed in
     an order that may change. In other company, or alone, a model's results differ by rounding.
@@ -64,7 +64,7 @@ class FastLearner(PackedModels):
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, indices: Tensor) -> Tensor:
-        """One Adam step of every model: see :class:`loupe_lib.learner.Learner`."""
+        """One Adam step of every model: see :class:`loupe_lib.training.trainer.Trainer`."""
         if self._graph is None or self._indices.shape != indices.shape:
             self._graph = self._record(indices)
         self._indices.copy_(indices)
@@ -114,7 +114,7 @@ class FastLearner(PackedModels):
 
     @torch.no_grad()
     def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
-        """Errors of the inference models: see :class:`loupe_lib.learner.Learner`."""
+        """Errors of the inference models: see :class:`loupe_lib.training.trainer.Trainer`."""
         self.half.copy_(self.parameter)
         hard = self.encoder.binarize(self)
         masks = torch.fft.ifftshift(hard, dim=(-2, -1))[:, None]  # (K, 1, N, N)

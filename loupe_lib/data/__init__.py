@@ -1,1 +1,1 @@
-"""Other people's images: from fastMRI, NIfTI, DICOM and arrays to an image file."""
+"""Images in: the embedded heads, fastMRI, and files of other formats."""

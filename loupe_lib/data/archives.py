@@ -21,8 +21,8 @@ from typing import IO
 
 from tqdm.utils import CallbackIOWrapper
 
+from loupe_lib.data.window import Window
 from loupe_lib.errors import InputError
-from loupe_lib.window import Window
 
 PLAIN = (".tar",)
 COMPRESSED = (".tar.xz", ".txz", ".tar.gz", ".tgz")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loupe_lib.data.images import SPLITS
+from loupe_lib.data.storage import write_file
+from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file
-from loupe_lib.images import SPLITS
-from loupe_lib.importing.volumes import Volume
 
 LIST_HEADER = "split\tvolume\tslices\tsha256"
 MAX_LIST_BYTES = 64 << 20
@@ -77,9 +77,7 @@ def check_split(split: Sequence[float]) -> None:
     """
     if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
         found = ",".join(f"{n:g}" for n in split)
-        raise InputError(
-            f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}"
-        )
+        raise InputError(f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}")
 
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:

@@ -13,9 +13,8 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from loupe_lib.errors import InputError
-from loupe_lib.files import open_hdf5, remove_unfinished, writing_hdf5
-from loupe_lib.images import (
+from loupe_lib.data.choice import Choice, Listed, list_text
+from loupe_lib.data.images import (
     SPLITS,
     append_to_stack,
     check_images,
@@ -23,9 +22,10 @@ from loupe_lib.images import (
     read_stack,
     writing_images,
 )
-from loupe_lib.importing.choice import Choice, Listed, list_text
-from loupe_lib.importing.volumes import MEMORY, Opened, Source, Volume, fit
-from loupe_lib.provenance import cores
+from loupe_lib.data.storage import open_hdf5, remove_unfinished, writing_hdf5
+from loupe_lib.data.volumes import MEMORY, Opened, Source, Volume, fit
+from loupe_lib.data.workers import cores
+from loupe_lib.errors import InputError
 
 LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1

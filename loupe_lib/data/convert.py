@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loupe_lib.errors import InputError
-from loupe_lib.importing.choice import (
+from loupe_lib.data.choice import (
     Listed,
     check_split,
     choose,
@@ -14,11 +13,12 @@ from loupe_lib.importing.choice import (
     wanted_slices,
     write_list,
 )
-from loupe_lib.importing.conversion import convert, parts_folder
-from loupe_lib.importing.fastmri_folder import FastMRIFolder
-from loupe_lib.importing.image_files import ImageFiles
-from loupe_lib.importing.report import Report
-from loupe_lib.importing.volumes import LeftOut, Source, Volume
+from loupe_lib.data.conversion import convert, parts_folder
+from loupe_lib.data.fastmri_folder import FastMRIFolder
+from loupe_lib.data.formats.image_files import ImageFiles
+from loupe_lib.data.report import Report
+from loupe_lib.data.volumes import LeftOut, Source, Volume
+from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
 
 # The paper's: proton density without fat suppression, 2269 slices of 320 x 320.
@@ -34,7 +34,7 @@ class Selection:
 
     Attributes:
         split: slices, or shares, of train, validation and test; see
-            :func:`~loupe_lib.importing.choice.choose`.
+            :func:`~loupe_lib.data.choice.choose`.
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
         list_to: file for the list of what was chosen.

@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 from scipy import fft
 
+from loupe_lib.data.storage import check_written, member
 from loupe_lib.errors import InputError
-from loupe_lib.files import check_written, member
 
 KSPACE, STORED = "kspace", "reconstruction_esc"
 MAX_SLICES = 4096

@@ -15,19 +15,19 @@ from typing import IO, Any
 import numpy as np
 from tqdm import tqdm
 
+from loupe_lib.data.archives import Member, is_archive, is_compressed, members, window
+from loupe_lib.data.fastmri import read_scan, read_slices
+from loupe_lib.data.hdf5_check import check_hdf5
+from loupe_lib.data.storage import digest_from_here, write_file
+from loupe_lib.data.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
+from loupe_lib.data.workers import cores
 from loupe_lib.errors import InputError
-from loupe_lib.files import digest_from_here, write_file
-from loupe_lib.hdf5_check import check_hdf5
-from loupe_lib.importing.archives import Member, is_archive, is_compressed, members, window
-from loupe_lib.importing.fastmri import read_scan, read_slices
-from loupe_lib.importing.volumes import MEMORY, LeftOut, Opened, Volume, stack_bytes
-from loupe_lib.provenance import cores
 
 SUFFIX = ".h5"
 
 
 class FastMRIFolder:
-    """The volumes below a folder, a :class:`~loupe_lib.importing.volumes.Source`.
+    """The volumes below a folder, a :class:`~loupe_lib.data.volumes.Source`.
 
     Args:
         root: the folder; or a single file or archive of it.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import IO
 
-from loupe_lib import hdf5_look
+from loupe_lib.data import hdf5_look
 from loupe_lib.errors import InputError
 
 SECONDS = 60

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from loupe_lib.data.images import SPLITS, Images, Split
 from loupe_lib.errors import InputError
-from loupe_lib.images import SPLITS, Images, Split
 from loupe_lib.mask import check_size
 
 HEADS = {
@@ -64,7 +64,7 @@ class Head:
 @cache
 def heads() -> dict[str, Head]:
     """The three heads that come with the library, by name: colin27, mni152 and s1."""
-    asset = resources.files("loupe_lib") / "assets" / "heads.h5"
+    asset = resources.files("loupe_lib.data") / "assets" / "heads.h5"
     with asset.open("rb") as stored, h5py.File(stored, "r") as file:
         found = {
             name: Head(data[:], float(data.attrs["voxel_mm"]), str(data.attrs["title"]))

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loupe_lib.data.storage import check_written, digest, member, open_hdf5, writing_hdf5
 from loupe_lib.errors import InputError
-from loupe_lib.files import check_written, digest, member, open_hdf5, writing_hdf5
 from loupe_lib.mask import check_size
 
 FORMAT = "loupe-images"
@@ -73,21 +73,6 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
             )
     kind = np.complex64 if is_complex else np.float32
     return torch.from_numpy(np.require(array, kind, ["C", "W"]))
-
-
-def target(x: Tensor) -> Tensor:
-    """What the reconstruction of an image is compared with: its magnitude.
-
-    The decoder's output is real (eq. 2), and radiologists look at magnitudes; the phase of a
-    measured image is its scanner's.
-
-    Args:
-        x: (..., N, N) images as `check_images` returns them.
-
-    Returns:
-        (..., N, N) float32 in [0, 1]; real images, magnitudes already, are returned as they are.
-    """
-    return x.abs() if x.is_complex() else x
 
 
 def _size(shapes: Sequence[Sequence[int]]) -> str:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loupe_lib.images import SPLITS
-from loupe_lib.importing.conversion import Converted
-from loupe_lib.importing.volumes import LeftOut, Volume
+from loupe_lib.data.conversion import Converted
+from loupe_lib.data.images import SPLITS
+from loupe_lib.data.volumes import LeftOut, Volume
 
 SHOWN = 3  # names of what was left out for the same reason
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import fft
 
-from loupe_lib.cohort import splines
+from loupe_lib.data.heads import splines
 
 PHASE = 4.0  # rad, standard deviation of a control point; about a third of it in the image
 COIL_PHASE = 2.0  # rad, likewise

@@ -13,8 +13,8 @@ from typing import IO, Any, TypeVar
 
 import h5py
 
+from loupe_lib.data.hdf5_check import check_hdf5
 from loupe_lib.errors import InputError
-from loupe_lib.hdf5_check import check_hdf5
 
 Member = TypeVar("Member", h5py.Group, h5py.Dataset)
 UNFINISHED = ".unfinished"

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from loupe_lib.cohort import FIELD_OF_VIEW, anatomy, heads
+from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, heads
+from loupe_lib.data.simulation import centre_crop, rss, scan
+from loupe_lib.data.storage import writing
 from loupe_lib.errors import InputError
-from loupe_lib.files import writing
 from loupe_lib.mask import check_size
-from loupe_lib.scanner import centre_crop, rss, scan
 
 FOLDERS = ("train", "val", "test")  # after singlecoil_ or multicoil_
 OVERSAMPLING = 2  # of the readout, along the rows

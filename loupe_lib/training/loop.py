@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from loupe_lib.images import Images
-from loupe_lib.learner import Learner, PlainLearner
-from loupe_lib.run import Run
+from loupe_lib.data.images import Images
+from loupe_lib.training.run import Run
+from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: the work that a kill may cost
 CHECKPOINT_SHARE = 0.02  # of the time may go into them: large packs write theirs less often
@@ -25,7 +25,7 @@ def train(
     runs: Sequence[Run],
     images: Images,
     checkpoints: Sequence[Path],
-    make_learner: type[Learner] = PlainLearner,
+    make_trainer: type[Trainer] = PlainTrainer,
     progress: bool = True,
     row: int = 0,
 ) -> None:
@@ -39,7 +39,7 @@ def train(
             validation loss that their schedules watch.
         images: what to train and validate on; moved to the runs' device.
         checkpoints: a file for each run.
-        make_learner: what does the steps.
+        make_trainer: what does the steps.
         progress: show a progress bar.
         row: on which line of the terminal, where several processes show theirs.
     """
@@ -49,50 +49,50 @@ def train(
     validation = images.validation.images.to(device)
     for run in runs:
         run.model.mask.prepare(images.train.images)
-    learner = make_learner(
+    trainer = make_trainer(
         [run.model for run in runs],
         images.train.images.to(device),
         [run.schedule.learning_rate for run in runs],
     )
     for k, run in enumerate(runs):
-        run.start(learner, k)
+        run.start(trainer, k)
 
     due = time.perf_counter() + CHECKPOINT_SECONDS
     with _interruptible() as interrupted, _bar(runs, progress, row) as bar:
         while not all(run.finished for run in runs):
             began = time.perf_counter()
-            train_loss = _epoch(runs, learner, device)
-            errors, square_errors = learner.evaluate(validation)
+            train_loss = _epoch(runs, trainer, device)
+            errors, square_errors = trainer.evaluate(validation)
             loss = errors.mean(dim=1).tolist()
             psnr = (-10 * square_errors.log10()).mean(dim=1).tolist()
             soft_loss = [math.nan] * len(runs)
             if runs[0].schedule.watches_soft_loss:
-                soft_loss = learner.evaluate(validation, relaxed=True)[0].mean(dim=1).tolist()
+                soft_loss = trainer.evaluate(validation, relaxed=True)[0].mean(dim=1).tolist()
             seconds = (time.perf_counter() - began) / len(runs)  # each run's share
             for k, run in enumerate(runs):
                 if not run.finished:
                     run.end_epoch(
-                        learner, k, train_loss[k], loss[k], psnr[k], seconds, soft_loss[k]
+                        trainer, k, train_loss[k], loss[k], psnr[k], seconds, soft_loss[k]
                     )
             _show(bar, runs)
             if interrupted() or time.perf_counter() > due:
                 began = time.perf_counter()
                 for k, (run, path) in enumerate(zip(runs, checkpoints, strict=True)):
-                    run.save(path, learner, k)
+                    run.save(path, trainer, k)
                 took = time.perf_counter() - began
                 due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
             if interrupted():
                 raise KeyboardInterrupt
     for k, run in enumerate(runs):  # one that ended before others was trained on with them
-        run.restore(learner, k)
+        run.restore(trainer, k)
 
 
-def _epoch(runs: Sequence[Run], learner: Learner, device: torch.device) -> list[float]:
+def _epoch(runs: Sequence[Run], trainer: Trainer, device: torch.device) -> list[float]:
     """One epoch of every run; the mean training loss of each."""
     batches = torch.stack([run.batches() for run in runs], dim=1).to(device)  # (steps, K, B)
     total: Tensor = torch.zeros(len(runs), device=device)
     for indices in batches:
-        total += learner.step(indices)
+        total += trainer.step(indices)
     means: list[float] = (total / len(batches)).tolist()
     return means
 

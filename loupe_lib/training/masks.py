@@ -1,8 +1,7 @@
 """The mask that a run asks for."""
 
-from loupe_lib.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
-from loupe_lib.config import RunConfig
-from loupe_lib.fixed_masks import (
+from loupe_lib.baselines.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
+from loupe_lib.baselines.fixed_masks import (
     DiscMask,
     FixedMask,
     GaussianMask,
@@ -11,6 +10,7 @@ from loupe_lib.fixed_masks import (
     UniformMask,
 )
 from loupe_lib.mask import Mask, ProbabilityMask
+from loupe_lib.training.config import RunConfig
 
 LEARNED: dict[str, type[ProbabilityMask]] = {
     "sigmoid": ProbabilityMask,

@@ -5,16 +5,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from loupe_lib.config import RunConfig
 from loupe_lib.released_schedule import ReleasedSchedule
-from loupe_lib.schedule import Decision
 from loupe_lib.self_shrinking_slope import slope_buffers
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.schedule import Decision
 
 IDLE_SHARE = 10 / 40  # of the slope's patience: the published pause and patience
 
 
 class ReleasedTraining:
-    """:class:`~loupe_lib.ReleasedSchedule` in the place of :class:`~loupe_lib.schedule.Schedule`.
+    """:class:`~loupe_lib.ReleasedSchedule` in the place of ``Schedule``.
 
     One round, as the callback's defaults have it, in which one counter of epochs drives slope,
     learning rate and early stopping. It watches the soft validation loss, with random relaxed

@@ -17,14 +17,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from loupe_lib.config import RunConfig
+from loupe_lib.data.storage import write_file, writing
 from loupe_lib.errors import InputError
-from loupe_lib.files import write_file, writing
-from loupe_lib.learner import Learner, State
 from loupe_lib.loupe import Loupe
-from loupe_lib.masks import build_mask
-from loupe_lib.released_training import ReleasedTraining
-from loupe_lib.schedule import Schedule
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.masks import build_mask
+from loupe_lib.training.released_training import ReleasedTraining
+from loupe_lib.training.schedule import Schedule
+from loupe_lib.training.trainer import State, Trainer
 from loupe_lib.unet import UNet
 
 CHECKPOINT_FORMAT = "loupe-checkpoint 2"
@@ -99,16 +99,16 @@ class Run:
         order = rng.permutation(self.config.train)[: steps * self.config.batch]
         return torch.from_numpy(order.reshape(steps, self.config.batch))
 
-    def start(self, learner: Learner, k: int) -> None:
-        """Hand the state of a resumed run to the learner that trains it as its model k."""
+    def start(self, trainer: Trainer, k: int) -> None:
+        """Hand the state of a resumed run to the trainer that trains it as its model k."""
         if self._resume is not None:
-            learner.load(k, self._resume)
+            trainer.load(k, self._resume)
             self._resume = None
-        learner.set_learning_rate(k, self.schedule.learning_rate)
+        trainer.set_learning_rate(k, self.schedule.learning_rate)
 
     def end_epoch(
         self,
-        learner: Learner,
+        trainer: Trainer,
         k: int,
         train_loss: float,
         loss: float,
@@ -136,26 +136,26 @@ class Run:
         self.history.append(row)
         decision = self.schedule.step(loss, soft_loss)
         if decision.keep or self.best is None:
-            self.best = learner.weights(k)
+            self.best = trainer.weights(k)
         if not math.isfinite(train_loss):
             self.warnings.append(f"training loss {train_loss} in epoch {len(self.history)}")
             self.schedule.finished = True
         if decision.restore or self.schedule.finished:
-            self.restore(learner, k)
-        learner.set_learning_rate(k, self.schedule.learning_rate)
+            self.restore(trainer, k)
+        trainer.set_learning_rate(k, self.schedule.learning_rate)
 
-    def restore(self, learner: Learner, k: int) -> None:
+    def restore(self, trainer: Trainer, k: int) -> None:
         """Go back to the best weights, with a new optimizer."""
         assert self.best is not None
-        learner.load(k, {f"model.{name}": value for name, value in self.best.items()})
+        trainer.load(k, {f"model.{name}": value for name, value in self.best.items()})
 
-    def save(self, path: Path, learner: Learner, k: int) -> None:
+    def save(self, path: Path, trainer: Trainer, k: int) -> None:
         """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU.
 
         The one before is kept, see :func:`checkpoint_files`.
         """
         assert self.best is not None
-        tensors = learner.state(k) | {f"best.{name}": v for name, v in self.best.items()}
+        tensors = trainer.state(k) | {f"best.{name}": v for name, v in self.best.items()}
         progress = {
             "schedule": self.schedule.state_dict(),
             "history": self.history,

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from loupe_lib.config import RunConfig
-from loupe_lib.exponential_slope import ExponentialSlope
+from loupe_lib.baselines.exponential_slope import ExponentialSlope
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
+from loupe_lib.training.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loupe_lib.images import target
 from loupe_lib.loupe import Loupe
+from loupe_lib.metrics import target
 
 State = dict[str, Tensor]
 
 
-class Learner(Protocol):
+class Trainer(Protocol):
     """Trains K models of one shape that share nothing but the images.
 
     Slopes are the models' own ``slope`` buffers, read anew at each step; random masks come from
@@ -58,14 +58,14 @@ class Learner(Protocol):
         """A copy of the state dict of model k, its slope included."""
 
     def state(self, k: int) -> State:
-        """All that model k needs to go on, whichever learner does: weights, Adam, generator."""
+        """All that model k needs to go on, whichever trainer does: weights, Adam, generator."""
 
     def load(self, k: int, state: State) -> None:
         """Take over a :meth:`state`; where it has no Adam, Adam starts anew (a new round)."""
 
 
-class PlainLearner:
-    """Eager float32 PyTorch, one model after the other: see :class:`Learner`."""
+class PlainTrainer:
+    """Eager float32 PyTorch, one model after the other: see :class:`Trainer`."""
 
     def __init__(
         self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]

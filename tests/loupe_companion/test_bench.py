@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from loupe_companion.bench import bench, table
 from loupe_lib import Loupe
-from loupe_lib.bench import bench, table
 from loupe_lib.errors import InputError
 
 

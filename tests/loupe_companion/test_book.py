@@ -15,13 +15,20 @@ from tests.conftest import ROOT, Book
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
 
-from tools.build_book import FROM_KEPT, BuildError, render  # noqa: E402
-from tools.preamble import repository_url  # noqa: E402
+from loupe_companion.book.build import FROM_KEPT, BuildError, render  # noqa: E402
+from loupe_companion.book.preamble import repository_url  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 PROSE = (
-    "intro", "method", "reproduce", "differences", "survival", "versions", "api", "bibliography",
+    "intro",
+    "method",
+    "reproduce",
+    "differences",
+    "survival",
+    "versions",
+    "api",
+    "bibliography",
 )
 NOTEBOOKS = ("beyond", "claims", "data", "fastmri", "fig1", "fig2", "fig3", "fig4")
 PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in NOTEBOOKS)]

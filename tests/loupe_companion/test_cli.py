@@ -15,15 +15,15 @@ import pytest
 from matplotlib import image
 from safetensors.torch import load_file, safe_open, save_file
 
-from loupe_lib import cli
-from loupe_lib.cohort import cohort, heads
-from loupe_lib.files import digest
-from loupe_lib.images import read_images, write_images
-from loupe_lib.profiles import SWEEPS
-from loupe_lib.results import read_results, write_results
-from loupe_lib.run import read_weights
-from loupe_lib.sweep import result_file
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_companion import cli
+from loupe_companion.profiles import SWEEPS
+from loupe_companion.results import read_results, write_results
+from loupe_companion.sweep import result_file
+from loupe_lib.data.heads import cohort, heads
+from loupe_lib.data.images import read_images, write_images
+from loupe_lib.data.storage import digest
+from loupe_lib.data.synthetic_fastmri import write_fastmri
+from loupe_lib.training.run import read_weights
 from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -44,7 +44,7 @@ def loupe(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["loupe_lib", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["loupe4s", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             cli.main()
         out, err = capsys.readouterr()
@@ -146,7 +146,7 @@ def test_a_synthetic_fastmri_folder_is_written_once(loupe):
     assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
 
 
-CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--arms"]
+CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]
 
 
 def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
@@ -175,13 +175,13 @@ def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained,
 
 
 def test_arms_that_do_not_exist_are_refused(loupe):
-    ran = loupe("sweep", "--profile", "quick", "--arms", "4S,disc")
+    ran = loupe("sweep", "--profile", "quick", "--methods", "4S,disc")
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err == "error: arms must be some of s=2, s=20, s=2000, 4S; got 'disc'\n"
+    assert ran.err == "error: methods must be some of s=2, s=20, s=2000, 4S; got 'disc'\n"
 
 
 def test_the_module_is_the_command_line():
-    command = [sys.executable, "-m", "loupe_lib", "train", "--profile", "huge"]
+    command = [sys.executable, "-m", "loupe_companion", "train", "--profile", "huge"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from loupe_companion.estimate import estimate
 from loupe_lib import InputError
-from loupe_lib.estimate import estimate
 from tests.common import assert_one_line, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from loupe_companion.export import KINDS, ORDERS, export_mask
 from loupe_lib import InputError, ProbabilityMask
-from loupe_lib.export import KINDS, ORDERS, export_mask
 from tests.common import assert_one_line, uncentre
 
 N = 48

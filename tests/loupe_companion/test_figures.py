@@ -9,10 +9,10 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from loupe_lib import figures
-from loupe_lib.cohort import heads
-from loupe_lib.figures import BLUE, YELLOW
-from loupe_lib.run import read_weights
+from loupe_companion import figures
+from loupe_companion.figures import BLUE, YELLOW
+from loupe_lib.data.heads import heads
+from loupe_lib.training.run import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
 
 pytest_plugins = ["tests.fixtures_runs"]

@@ -15,9 +15,9 @@ from tests.conftest import ROOT, Book
 nbformat = pytest.importorskip("nbformat", reason="the book's tools are not installed")
 pytest.importorskip("papermill", reason="the book's tools are not installed")
 
-from tools.build_book import FROM_KEPT  # noqa: E402
-from tools.notebooks import NotebookError, execute, page  # noqa: E402
-from tools.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
+from loupe_companion.book.build import FROM_KEPT  # noqa: E402
+from loupe_companion.book.notebooks import NotebookError, execute, page  # noqa: E402
+from loupe_companion.book.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
 
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMES = [path.stem for path in SOURCES]
@@ -201,4 +201,4 @@ def test_notebook_runs_alone_as_in_colab(source: Path, clone: str, tmp_path: Pat
         "python3",
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (site / "loupe_lib" / "assets" / "heads.h5").exists()
+    assert (site / "loupe_lib" / "data" / "assets" / "heads.h5").exists()

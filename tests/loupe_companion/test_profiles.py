@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from loupe_companion.profiles import PROFILES, profile
+from loupe_companion.results import collected_names
 from loupe_lib import InputError
-from loupe_lib.config import RunConfig
-from loupe_lib.profiles import PROFILES, profile
-from loupe_lib.results import collected_names
+from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line
 from tests.conftest import ROOT
 
@@ -79,9 +79,9 @@ def test_values_can_be_replaced():
 
 
 def by_arm(name: str, **changes) -> dict[str, RunConfig]:
-    """The run of each arm at R = 4 with seed 0."""
+    """The run of each method at R = 4 with seed 0."""
     chosen = profile(name, accelerations=[4], seed=0, **changes)
-    return {arm.name: chosen.config(arm, 4, 0) for arm in chosen.arms}
+    return {method.name: chosen.config(method, 4, 0) for method in chosen.methods}
 
 
 @pytest.mark.parametrize("name", ["claims", "claims-small", "claims-smoke"])
@@ -89,7 +89,7 @@ def test_every_arm_of_the_claims_gets_the_epochs_images_and_seeds_of_4s(name):
     chosen = profile(name)
     configs = chosen.configs()
     assert len({config.name for config in configs}) == len(configs)
-    assert len(configs) == len(chosen.accelerations) * len(chosen.arms) * len(chosen.seeds)
+    assert len(configs) == len(chosen.accelerations) * len(chosen.methods) * len(chosen.seeds)
     assert len({c.shrink_epochs + c.settle_epochs for c in configs}) == 1
     same = ("size", "width", "train", "validation", "test", "batch", "data", "learning_rate")
     assert len({tuple(getattr(c, name) for name in same) for c in configs}) == 1
@@ -131,10 +131,12 @@ def test_a_run_of_an_arm_is_labelled_by_it():
 
 
 def test_some_arms_can_be_chosen():
-    assert list(by_arm("claims", arms=["disc", "4S p=4"])) == ["4S p=4", "disc"]
-    for arms, got in (([], "none"), (["disc", "circle"], "'circle'")):
-        with pytest.raises(InputError, match=f"arms must be some of s=20, .*, disc.*; got {got}"):
-            profile("claims", arms=arms)
+    assert list(by_arm("claims", methods=["disc", "4S p=4"])) == ["4S p=4", "disc"]
+    for methods, got in (([], "none"), (["disc", "circle"], "'circle'")):
+        with pytest.raises(
+            InputError, match=f"methods must be some of s=20, .*, disc.*; got {got}"
+        ):
+            profile("claims", methods=methods)
 
 
 def test_none_keeps_the_profile_s_value():
@@ -185,8 +187,14 @@ def test_what_is_kept_and_the_commands_that_remain_are_every_arm_of_the_claims_o
     kept = collected_names(ROOT / "results" / "claims.h5")
     text = (ROOT / "results" / "README.md").read_text("utf-8")
     remaining = text.partition("## What remains to be run")[2]
-    listed = [name for arms in re.findall(r'--arms "(.*)"', remaining) for name in arms.split(",")]
+    listed = [
+        name
+        for methods in re.findall(r'--methods "(.*)"', remaining)
+        for name in methods.split(",")
+    ]
     assert len(listed) == len(set(listed))
-    for arm in claims.others:
-        names = {claims.config(arm, r, s).name for r in claims.accelerations for s in claims.seeds}
-        assert kept & names == (set() if arm.name in listed else names), arm.name
+    for method in claims.others:
+        names = {
+            claims.config(method, r, s).name for r in claims.accelerations for s in claims.seeds
+        }
+        assert kept & names == (set() if method.name in listed else names), method.name

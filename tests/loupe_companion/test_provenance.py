@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h5py
@@ -12,8 +12,10 @@ import pytest
 import torch
 
 import loupe_lib
-from loupe_lib import InputError, provenance
-from loupe_lib.provenance import code_version, device_name, find_device
+from loupe_companion import provenance
+from loupe_companion.provenance import code_version
+from loupe_lib import InputError
+from loupe_lib.training.device import device_name, find_device
 from tests.common import assert_one_line, on_each_device
 
 
@@ -48,7 +50,7 @@ def test_provenance_tells_code_packages_device_and_date():
     assert found["packages"]["numpy"] == np.__version__
     assert found["packages"]["h5py"] == h5py.__version__
     assert found["packages"]["torch"] == torch.__version__
-    age = datetime.now(timezone.utc) - datetime.fromisoformat(found["date"])
+    age = datetime.now(UTC) - datetime.fromisoformat(found["date"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=1)
     assert found["device"].startswith("CPU")
 

@@ -9,10 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from loupe_lib import InputError
-from loupe_lib.config import RunConfig
-from loupe_lib.files import SEAL_SIZE
-from loupe_lib.results import (
+from loupe_companion.results import (
     PICTURES,
     RunResult,
     collect_results,
@@ -20,6 +17,9 @@ from loupe_lib.results import (
     read_results,
     write_results,
 )
+from loupe_lib import InputError
+from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, cut, edited
 from tests.conftest import ROOT
 

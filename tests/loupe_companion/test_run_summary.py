@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loupe_lib.evaluation import evaluate
-from loupe_lib.figures import cohort_figure, encoder_figure, phase_figure, spectrum_figure
-from loupe_lib.images import Images, read_images, write_images
-from loupe_lib.measure import collapse
-from loupe_lib.results import RunResult
-from loupe_lib.run import read_weights
-from loupe_lib.sources import plan
-from loupe_lib.sweep import result_file, sweep
+from loupe_companion.evaluation import evaluate
+from loupe_companion.figures import cohort_figure, encoder_figure, phase_figure, spectrum_figure
+from loupe_companion.results import RunResult
+from loupe_companion.run_summary import collapse
+from loupe_companion.sources import plan
+from loupe_companion.sweep import result_file, sweep
+from loupe_lib.data.images import Images, read_images, write_images
+from loupe_lib.training.run import read_weights
 from tests.common import measured, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from loupe_companion.profiles import profile
+from loupe_companion.sources import load_images, plan
 from loupe_lib import InputError
-from loupe_lib.cohort import cohort
-from loupe_lib.files import digest
-from loupe_lib.images import SPLITS, write_images
-from loupe_lib.profiles import profile
-from loupe_lib.sources import load_images, plan
+from loupe_lib.data.heads import cohort
+from loupe_lib.data.images import SPLITS, write_images
+from loupe_lib.data.storage import digest
 from tests.common import smoke
 
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from filelock import FileLock
 
-import loupe_lib.sweep as module
+import loupe_companion.sweep as module
+from loupe_companion.profiles import profile
+from loupe_companion.results import RunResult, read_results, write_results
+from loupe_companion.sweep import plan_work, result_file, results_of, sweep
 from loupe_lib import InputError
-from loupe_lib.masks import mask_kind
-from loupe_lib.profiles import profile
-from loupe_lib.results import RunResult, read_results, write_results
-from loupe_lib.run import read_weights
-from loupe_lib.sweep import plan_work, result_file, results_of, sweep
+from loupe_lib.training.masks import mask_kind
+from loupe_lib.training.run import read_weights
 from tests.common import edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -59,7 +59,7 @@ def test_a_result_tells_of_the_run(trained):
         config = result.config
         assert len(result.history["loss"]) == 3
         assert result.provenance["training_seconds"] == sum(result.history["seconds"])
-        assert result.provenance["learner"] == "PlainLearner"
+        assert result.provenance["learner"] == "PlainTrainer"
         assert result.slope == config.slope or config.shrinks
         # The middle of the only test volume.
         assert result.shown.tolist() == [7] and result.truth.shape == (1, 32, 32)
@@ -91,11 +91,11 @@ def test_two_processes_find_what_one_finds(trained, tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import loupe_lib.sweep, loupe_lib.training
-from loupe_lib import cli
-from loupe_lib.learner import PlainLearner
+import loupe_companion.sweep, loupe_lib.training.loop
+from loupe_companion import cli
+from loupe_lib.training.trainer import PlainTrainer
 
-class Stopped(PlainLearner):
+class Stopped(PlainTrainer):
     epoch = 0
 
     def evaluate(self, images):
@@ -104,8 +104,8 @@ class Stopped(PlainLearner):
             os.kill(os.getpid(), signal.{signal})
         return super().evaluate(images)
 
-loupe_lib.training.CHECKPOINT_SECONDS = 0.0
-loupe_lib.sweep.learner_for = lambda device: Stopped
+loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
+loupe_companion.sweep.trainer_for = lambda device: Stopped
 sys.argv = "loupe_lib train --profile smoke --seed 1 --device cpu --runs {runs}".split()
 cli.main()
 """
@@ -242,7 +242,7 @@ def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
 
 def test_a_sweep_of_other_arms_in_one_store(tmp_path):
     names = ["straight-through", "4S released", "spectrum lines", "trained-slope"]
-    chosen = profile("claims-smoke", arms=names, width=2)
+    chosen = profile("claims-smoke", methods=names, width=2)
     results = [sweep([config], tmp_path, progress=False)[0] for config in chosen.configs()]
     for config, result in zip(chosen.configs(), results, strict=True):
         assert result.config == config and len(result.history["loss"]) == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_lib.symmetry import opposite, pair_shares
+from loupe_companion.symmetry import opposite, pair_shares
 from tests.common import dft2, random, uncentre
 
 N = 32

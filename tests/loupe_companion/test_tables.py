@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from loupe_lib.report import comparison, conditions, psnr_table, volume_table
-from loupe_lib.results import RunResult
+from loupe_companion.results import RunResult
+from loupe_companion.tables import comparison, conditions, psnr_table, volume_table
 
 pytest_plugins = ["tests.fixtures_runs"]
 

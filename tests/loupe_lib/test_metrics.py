@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from loupe_companion.volume_metrics import volume_metrics
 from loupe_lib import psnr
-from loupe_lib.metrics import volume_metrics
 from tests.common import on_each_device, random
 
 N = 32

@@ -12,7 +12,7 @@ import pytest
 
 from loupe_lib import InputError, ReleasedSchedule
 
-RECORDED = json.loads((Path(__file__).parent / "data" / "released_4s.json").read_text("utf-8"))
+RECORDED = json.loads((Path(__file__).parents[1] / "data" / "released_4s.json").read_text("utf-8"))
 NAMES = {
     "initial_slope": "slope",
     "initial_lr": "lr",

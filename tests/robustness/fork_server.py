@@ -19,18 +19,27 @@ import torch
 
 torch.set_num_threads(1)
 
-import loupe_lib.importing.conversion  # noqa: E402
-import loupe_lib.results  # noqa: E402
-import loupe_lib.run  # noqa: E402
-import loupe_lib.sweep  # noqa: E402
-import loupe_lib.training  # noqa: E402
-from loupe_lib import cli, files  # noqa: E402
-from loupe_lib.learner import PlainLearner  # noqa: E402
-from loupe_lib.profiles import profile  # noqa: E402
-from loupe_lib.sources import load_images  # noqa: E402
+import loupe_companion.results  # noqa: E402
+import loupe_companion.sweep  # noqa: E402
+import loupe_lib.data.conversion  # noqa: E402
+import loupe_lib.training.loop  # noqa: E402
+import loupe_lib.training.run  # noqa: E402
+from loupe_companion import cli  # noqa: E402
+from loupe_companion.profiles import profile  # noqa: E402
+from loupe_companion.sources import load_images  # noqa: E402
+from loupe_lib.data import storage as files  # noqa: E402
+from loupe_lib.training.trainer import PlainTrainer  # noqa: E402
 
-PHASES = ("elsewhere", "training", "checkpointing", "measuring", "writing", "collecting",
-          "converting", "between fsync and rename")
+PHASES = (
+    "elsewhere",
+    "training",
+    "checkpointing",
+    "measuring",
+    "writing",
+    "collecting",
+    "converting",
+    "between fsync and rename",
+)
 SHARED = mmap.mmap(-1, 4 * (1 + len(PHASES)))  # the phase of the child, and entries into each
 
 
@@ -57,7 +66,7 @@ def child(argv: list[str]) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    sys.argv = ["loupe_lib", *argv]
+    sys.argv = ["loupe4s", *argv]
     try:
         cli.main()
     except SystemExit as leaving:
@@ -94,20 +103,20 @@ def run(argv: list[str], phase: str | None, entry: int, delay: float) -> dict[st
 
 
 def main() -> None:
-    watch(PlainLearner, "step", "training")
-    watch(PlainLearner, "evaluate", "training")
-    watch(loupe_lib.run.Run, "save", "checkpointing")
-    watch(loupe_lib.sweep, "measure", "measuring")
-    watch(loupe_lib.sweep, "write_weights", "writing")
-    watch(loupe_lib.sweep, "write_results", "writing")
-    watch(loupe_lib.sweep, "collect_results", "collecting")
-    watch(loupe_lib.importing.conversion._Conversion, "_convert", "converting")
-    watch(loupe_lib.importing.conversion, "writing_images", "converting")
+    watch(PlainTrainer, "step", "training")
+    watch(PlainTrainer, "evaluate", "training")
+    watch(loupe_lib.training.run.Run, "save", "checkpointing")
+    watch(loupe_companion.sweep, "measure", "measuring")
+    watch(loupe_companion.sweep, "write_weights", "writing")
+    watch(loupe_companion.sweep, "write_results", "writing")
+    watch(loupe_companion.sweep, "collect_results", "collecting")
+    watch(loupe_lib.data.conversion._Conversion, "_convert", "converting")
+    watch(loupe_lib.data.conversion, "writing_images", "converting")
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, one process, and no time lost on an estimate.
-    loupe_lib.training.CHECKPOINT_SECONDS = 0.0
-    loupe_lib.training.CHECKPOINT_SHARE = 1e9
-    loupe_lib.sweep.cores = lambda: 1
+    loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
+    loupe_lib.training.loop.CHECKPOINT_SHARE = 1e9
+    loupe_companion.sweep.cores = lambda: 1
     cli.estimate = lambda *_: ""
     load_images(profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)

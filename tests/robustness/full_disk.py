@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from loupe_lib import InputError, cli
-from loupe_lib.images import write_images
-from loupe_lib.learner import PlainLearner
-from loupe_lib.results import read_results, write_results
-from loupe_lib.run import Run, build_model, write_weights
-from loupe_lib.sources import load_images
+from loupe_companion import cli
+from loupe_companion.results import read_results, write_results
+from loupe_companion.sources import load_images
+from loupe_lib import InputError
+from loupe_lib.data.images import write_images
+from loupe_lib.training.run import Run, build_model, write_weights
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import files_in, random, smoke
 
 DISK = 8 << 20  # bytes
@@ -30,14 +31,14 @@ def writers() -> dict[str, Callable[[Path], None]]:
     images = load_images(smoke())
     model = build_model(smoke())
     run = Run(smoke(), "cpu")
-    learner = PlainLearner([run.model], random(64, 32, 32), [0.01])
-    learner.step(run.batches()[:1])
-    run.end_epoch(learner, 0, 1.0, 0.3, 20.0, 0.5)
+    trainer = PlainTrainer([run.model], random(64, 32, 32), [0.01])
+    trainer.step(run.batches()[:1])
+    run.end_epoch(trainer, 0, 1.0, 0.3, 20.0, 0.5)
     return {
         "results.h5": lambda path: write_results(results, path),
         "weights.safetensors": lambda path: write_weights(path, model, smoke()),
         "images.h5": lambda path: write_images(images, path),
-        "checkpoint.safetensors": lambda path: run.save(path, learner, 0),
+        "checkpoint.safetensors": lambda path: run.save(path, trainer, 0),
     }
 
 

@@ -1,7 +1,8 @@
 """Reads a file changed at random, again and again.
 
-``python -m tests.survival.mutate KIND FILE TRIES`` prints a JSON object: how many were ``refused``
-and how many ``read``, in the sense of `tests.survival.readers.try_to_read`. Anything else ends it.
+``python -m tests.robustness.mutate KIND FILE TRIES`` prints a JSON object: how many were
+``refused`` and how many ``read``, in the sense of `tests.robustness.readers.try_to_read`. Anything
+else ends it.
 """
 
 import json
@@ -10,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.survival.readers import bound_this_process, try_to_read
+from tests.robustness.readers import bound_this_process, try_to_read
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:

@@ -1,7 +1,7 @@
 """Reads well-formed files with odd content, drawn by hypothesis.
 
-``python -m tests.survival.odd KIND FILE EXAMPLES`` prints what `tests.survival.mutate` prints. Each
-strategy takes a whole file of its kind and changes what that says; its encoding stays right.
+``python -m tests.robustness.odd KIND FILE EXAMPLES`` prints what `tests.robustness.mutate` prints.
+Each strategy takes a whole file of its kind and changes what that says; its encoding stays right.
 """
 
 import gzip
@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from tests.survival.odd_hdf5 import hdf5
-from tests.survival.readers import bound_this_process, try_to_read
+from tests.robustness.odd_hdf5 import hdf5
+from tests.robustness.readers import bound_this_process, try_to_read
 
 TEXTS = st.text(max_size=12) | st.sampled_from(
     ["", "\n", "\0", "../up", "/tmp/up", "[" * 50_000, "9" * 5000, "NaN", "-1", "\x1b[2J", "1e999"]

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from loupe_lib.files import SEAL, SEAL_SIZE
+from loupe_lib.data.storage import SEAL, SEAL_SIZE
 
 ODD_VALUES: tuple[Any, ...] = (
     3,

@@ -9,19 +9,20 @@ from typing import IO
 
 import torch
 
-from loupe_lib import InputError, hdf5_check
-from loupe_lib.beyond.experiment import read_record
-from loupe_lib.config import RunConfig
-from loupe_lib.hdf5_look import look_at
-from loupe_lib.images import read_images
-from loupe_lib.importing.arrays import open_hdf5_stack, open_npy
-from loupe_lib.importing.choice import read_list
-from loupe_lib.importing.dicom import open_series
-from loupe_lib.importing.fastmri_folder import FastMRIFolder
-from loupe_lib.importing.nifti import open_nifti
-from loupe_lib.importing.stacks import Stack
-from loupe_lib.results import read_results
-from loupe_lib.run import read_weights
+from loupe_companion.beyond.experiment import read_record
+from loupe_companion.results import read_results
+from loupe_lib import InputError
+from loupe_lib.data import hdf5_check
+from loupe_lib.data.choice import read_list
+from loupe_lib.data.fastmri_folder import FastMRIFolder
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.nifti import open_nifti
+from loupe_lib.data.formats.stacks import Stack
+from loupe_lib.data.hdf5_look import look_at
+from loupe_lib.data.images import read_images
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.run import read_weights
 
 MEMORY = 6 << 30  # of addresses, most of which torch takes and never uses
 SECONDS = 90  # for one file
@@ -52,7 +53,7 @@ def configuration(path: Path) -> None:
 
 
 def look_in_fork(file: IO[bytes], offset: int, size: int) -> tuple[int, str]:
-    """As `loupe_lib.hdf5_check.look`, which starts a new process: that takes ten times as long."""
+    """As `hdf5_check.look`, which starts a new process: that takes ten times as long."""
     child = os.fork()
     if not child:
         signal.alarm(LOOKING)

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loupe_companion.results import read_results, write_results
+from loupe_companion.sources import load_images
 from loupe_lib import InputError
-from loupe_lib.images import SPLITS, read_images, write_images
-from loupe_lib.learner import PlainLearner
-from loupe_lib.results import read_results, write_results
-from loupe_lib.run import Run, read_weights
-from loupe_lib.sources import load_images
+from loupe_lib.data.images import SPLITS, read_images, write_images
+from loupe_lib.training.run import Run, read_weights
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import assert_one_line, random, smoke
 from tests.conftest import Survival
-from tests.test_sweep import measured
+from tests.loupe_companion.test_sweep import measured
 
 pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
@@ -41,9 +41,9 @@ def images_in(path: Path) -> object:
 def checkpoint_in(path: Path) -> object:
     run = Run(smoke(), "cpu")
     run.resume(path)
-    learner = PlainLearner([run.model], IMAGES, [0.01])
-    run.start(learner, 0)
-    state = {name: value.numpy() for name, value in learner.state(0).items()}
+    trainer = PlainTrainer([run.model], IMAGES, [0.01])
+    run.start(trainer, 0)
+    state = {name: value.numpy() for name, value in trainer.state(0).items()}
     return state, run.history, run.schedule.state_dict()
 
 
@@ -63,10 +63,10 @@ def whole(trained, tmp_path_factory) -> Path:
     shutil.copy(trained.weights(0), folder / "weights.safetensors")
     write_images(load_images(smoke()), folder / "images.h5")
     run = Run(smoke(), "cpu")
-    learner = PlainLearner([run.model], IMAGES, [0.01])
-    learner.step(run.batches()[:1])
-    run.end_epoch(learner, 0, 1.0, 0.3, 20.0, 0.5)
-    run.save(folder / "checkpoint.safetensors", learner, 0)
+    trainer = PlainTrainer([run.model], IMAGES, [0.01])
+    trainer.step(run.batches()[:1])
+    run.end_epoch(trainer, 0, 1.0, 0.3, 20.0, 0.5)
+    run.save(folder / "checkpoint.safetensors", trainer, 0)
     return folder
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loupe_lib.results import read_results
-from loupe_lib.sweep import RESULT, WEIGHTS
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_companion.results import read_results
+from loupe_companion.sweep import RESULT, WEIGHTS
+from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.conftest import ROOT, Survival
-from tests.test_sweep import measured
+from tests.loupe_companion.test_sweep import measured
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +26,20 @@ CONVERT = (
     "--acquisition CORPD_FBK,CORPDFS_FBK"
 )
 # Where the sweep is killed: in turn, so that short phases are struck as often as long ones.
-TARGETS = ("training", "checkpointing", "measuring", "writing", "collecting",
-           "between fsync and rename")
+TARGETS = (
+    "training",
+    "checkpointing",
+    "measuring",
+    "writing",
+    "collecting",
+    "between fsync and rename",
+)
 DELAYS = {"measuring": 0.3, "training": 0.05}  # seconds at most after the phase began; else 0.01
 
 
 @dataclass
 class Nursery:
-    """A process whose children are killed: see `tests.survival.nursery`."""
+    """A process whose children are killed: see `tests.robustness.fork_server`."""
 
     process: subprocess.Popen[str]
 
@@ -45,8 +51,8 @@ class Nursery:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    command = [sys.executable, "-m", "tests.survival.nursery"]
+def fork_server() -> Iterator[Nursery]:
+    command = [sys.executable, "-m", "tests.robustness.fork_server"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -58,19 +64,29 @@ def nursery() -> Iterator[Nursery]:
 def found_in(folder: Path) -> tuple[set[str], list[dict[str, object]], dict[str, bytes]]:
     """The names of all files, all that was measured, and the bytes of weights and images."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    exact = {name: path.read_bytes() for name, path in files.items()
-             if path.name in (WEIGHTS, "knee.h5")}
-    results = [measured(result) for name, path in sorted(files.items())
-               if path.name in (RESULT, "all.h5") for result in read_results(path)]
+    exact = {
+        name: path.read_bytes() for name, path in files.items() if path.name in (WEIGHTS, "knee.h5")
+    }
+    results = [
+        measured(result)
+        for name, path in sorted(files.items())
+        if path.name in (RESULT, "all.h5")
+        for result in read_results(path)
+    ]
     return set(files), results, exact
 
 
 def kill_and_go_on(
-    nursery: Nursery, command: str, tries: int, targets: tuple[str, ...], folder: Path,
-    survival: Survival, source: Path,
+    fork_server: Nursery,
+    command: str,
+    tries: int,
+    targets: tuple[str, ...],
+    folder: Path,
+    survival: Survival,
+    source: Path,
 ) -> None:
     undisturbed = folder / "undisturbed"
-    entries = nursery.run(command.format(undisturbed, source))["entries"]
+    entries = fork_server.run(command.format(undisturbed, source))["entries"]
     assert all(entries[target] for target in targets)
     files, results, exact = found_in(undisturbed)
     assert exact
@@ -80,10 +96,10 @@ def kill_and_go_on(
         target = targets[number % len(targets)]
         place = folder / str(number)
         entry, delay = rng.randint(1, entries[target]), rng.uniform(0, DELAYS.get(target, 0.01))
-        struck = nursery.run(command.format(place, source), target, entry, delay)
+        struck = fork_server.run(command.format(place, source), target, entry, delay)
         if not struck["killed"]:
             continue
-        again = nursery.run(command.format(place, source))
+        again = fork_server.run(command.format(place, source))
         assert again["status"] == 0, (struck, again)
         now = found_in(place)
         assert now[0] == files and now[2] == exact, struck
@@ -96,17 +112,21 @@ def kill_and_go_on(
     pytest.fail(f"only {killed} of {3 * tries} were struck in time")
 
 
-def test_sweep(nursery, tmp_path, survival):
+def test_sweep(fork_server, tmp_path, survival):
     """`kill -9` of a sweep; the next call equals an undisturbed one bit for bit."""
-    kill_and_go_on(
-        nursery, SWEEP, survival.tries(42, 6), TARGETS, tmp_path, survival, tmp_path
-    )
+    kill_and_go_on(fork_server, SWEEP, survival.tries(42, 6), TARGETS, tmp_path, survival, tmp_path)
 
 
-def test_conversion(nursery, tmp_path, survival):
+def test_conversion(fork_server, tmp_path, survival):
     """`kill -9` while fastMRI files are converted; the next call makes the same file."""
     write_fastmri(tmp_path / "fastmri", 6, 3, 0, size=32, slices=4)
     targets = ("converting", "between fsync and rename")
     kill_and_go_on(
-        nursery, CONVERT, survival.tries(20, 6), targets, tmp_path, survival, tmp_path / "fastmri"
+        fork_server,
+        CONVERT,
+        survival.tries(20, 6),
+        targets,
+        tmp_path,
+        survival,
+        tmp_path / "fastmri",
     )

@@ -15,24 +15,31 @@ import numpy as np
 import pytest
 import torch
 
+from loupe_companion.results import read_results
 from loupe_lib import InputError
-from loupe_lib.images import read_images
-from loupe_lib.importing.archives import members
-from loupe_lib.importing.arrays import open_hdf5_stack, open_npy
-from loupe_lib.importing.commands import Selection, import_fastmri
-from loupe_lib.results import read_results
-from loupe_lib.run import Run, read_weights
+from loupe_lib.data.archives import members
+from loupe_lib.data.convert import Selection, import_fastmri
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.images import read_images
+from loupe_lib.training.run import Run, read_weights
 from tests.common import assert_one_line, files_in, smoke
 from tests.conftest import ROOT, Survival
 
 MODULES = {"pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle"}
-CALLS = {"eval", "exec", "torch.load", "yaml.load", "yaml.full_load", "yaml.unsafe_load",
-         "pandas.read_pickle"}
+CALLS = {
+    "eval",
+    "exec",
+    "torch.load",
+    "yaml.load",
+    "yaml.full_load",
+    "yaml.unsafe_load",
+    "pandas.read_pickle",
+}
 
 
 def sources() -> Iterator[tuple[str, str]]:
     """All code of the library, the tools and the notebooks, with where it is."""
-    for folder in ("loupe_lib", "tools"):
+    for folder in ("loupe_lib", "loupe_companion"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), path.read_text("utf-8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
@@ -139,8 +146,13 @@ def linked(path: Path, secret: Path, kind: str) -> None:
             )
 
 
-KINDS = ("external link", "external link upwards", "soft link", "virtual dataset",
-         "external storage")
+KINDS = (
+    "external link",
+    "external link upwards",
+    "soft link",
+    "virtual dataset",
+    "external storage",
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,7 +220,7 @@ def test_no_name_in_an_archive_becomes_a_path(tmp_path, survival: Survival):
 
 def test_an_archive_expands_within_bounds(tmp_path, survival: Survival, monkeypatch):
     """A .tar.xz of some KB that expands to a thousand times its bound."""
-    monkeypatch.setattr("loupe_lib.importing.archives.ROOM", 1 << 20)
+    monkeypatch.setattr("loupe_lib.data.archives.ROOM", 1 << 20)
     path = tmp_path / "bomb.tar.xz"
     member = tarfile.TarInfo("file1.h5")
     member.size = 1 << 30

@@ -8,18 +8,18 @@ import h5py
 import numpy as np
 import pytest
 
+from loupe_companion.results import write_results
+from loupe_companion.sources import load_images
 from loupe_lib import InputError
-from loupe_lib.config import RunConfig
-from loupe_lib.files import SEAL_SIZE
-from loupe_lib.images import write_images
-from loupe_lib.importing.choice import Listed, write_list
-from loupe_lib.results import write_results
-from loupe_lib.sources import load_images
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data.choice import Listed, write_list
+from loupe_lib.data.images import write_images
+from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.data.synthetic_fastmri import write_fastmri
+from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, random, smoke
 from tests.conftest import ROOT, Survival
-from tests.survival.readers import READERS
-from tests.survival.test_store import python
+from tests.robustness.readers import READERS
+from tests.robustness.test_store import python
 
 pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_whole_files_are_read(corpus):
 
 def tried(way: str, name: str, corpus: Path, tries: int) -> dict[str, int]:
     """What a process that reads so many files of one kind counts."""
-    process = python("-m", f"tests.survival.{way}", name, corpus / name, tries)
+    process = python("-m", f"tests.robustness.{way}", name, corpus / name, tries)
     out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     return json.loads(out)

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 pytest.importorskip("nbformat", reason="the book's tools are not installed")
 
-from tools.generated_pages import survival as survival_page
+from loupe_companion.book.pages import survival as survival_page
 
 
 def test_every_count_of_the_kept_record_is_on_the_page():

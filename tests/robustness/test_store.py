@@ -12,11 +12,11 @@ import time
 
 import pytest
 
-from loupe_lib.results import collected_names, read_results, write_results
-from loupe_lib.sweep import CONFIG, result_file, sweep
+from loupe_companion.results import collected_names, read_results, write_results
+from loupe_companion.sweep import CONFIG, result_file, sweep
 from tests.common import smoke
 from tests.conftest import ROOT, Survival
-from tests.test_sweep import assert_same
+from tests.loupe_companion.test_sweep import assert_same
 
 pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
@@ -27,17 +27,24 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 def python(*arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     command = [*prefix, sys.executable, *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, env=ENVIRONMENT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
 def own_mounts() -> tuple[str, ...]:
     """How to start a process that may mount a disk of its own, without being an administrator."""
     prefix = ("unshare", "--map-root-user", "--mount")
-    if shutil.which("unshare") and not subprocess.run(
-        [*prefix, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
-    ).returncode:
+    if (
+        shutil.which("unshare")
+        and not subprocess.run(
+            [*prefix, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+        ).returncode
+    ):
         return prefix
     pytest.skip("this system lets nobody mount a small disk of their own")
 
@@ -48,8 +55,12 @@ def test_full_disk(trained, tmp_path, survival: Survival):
     write_results(trained.results[:2], tmp_path / "some.h5")
     (tmp_path / "disk").mkdir()
     process = python(
-        "-m", "tests.survival.full_disk", tmp_path / "disk", tmp_path / "some.h5",
-        survival.tries(100, 10), prefix=prefix,
+        "-m",
+        "tests.robustness.full_disk",
+        tmp_path / "disk",
+        tmp_path / "some.h5",
+        survival.tries(100, 10),
+        prefix=prefix,
     )
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -68,7 +79,7 @@ def test_full_disk_without_mounts(trained, tmp_path, survival: Survival):
 import resource, signal, sys
 from pathlib import Path
 from loupe_lib import InputError
-from loupe_lib.results import read_results, write_results
+from loupe_companion.results import read_results, write_results
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, tries = Path(sys.argv[1]), int(sys.argv[2])
 size = path.stat().st_size
@@ -91,8 +102,8 @@ for number in range(tries):
 
 COUNTED = """
 import sys
-import loupe_lib.sweep as module
-from loupe_lib import cli
+import loupe_companion.sweep as module
+from loupe_companion import cli
 train, folder = module.train, sys.argv[1]
 def counted(runs, *rest):
     with open(folder + "/trained", "a") as log:
@@ -156,7 +167,7 @@ def test_dead_holder(trained, tmp_path, survival: Survival):
 MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
-from loupe_lib.sweep import collect, stored_runs
+from loupe_companion.sweep import collect, stored_runs
 runs, out, many = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 began = time.process_time()
 listed = stored_runs(runs)
@@ -186,11 +197,15 @@ def test_many_runs(trained, tmp_path, survival: Survival, monkeypatch):
     listing, collecting, wall, megabytes = json.loads(out)
     assert len(collected_names(tmp_path / "all.h5")) == many
     assert listing < 10 and collecting < 10 and megabytes < 1024
-    survival.counts.update({
-        "runs": many, "seconds of CPU to list": round(listing, 1),
-        "seconds of CPU to collect": round(collecting, 1),
-        "seconds in all to collect": round(wall, 1), "MB at most": round(megabytes),
-    })
+    survival.counts.update(
+        {
+            "runs": many,
+            "seconds of CPU to list": round(listing, 1),
+            "seconds of CPU to collect": round(collecting, 1),
+            "seconds in all to collect": round(wall, 1),
+            "MB at most": round(megabytes),
+        }
+    )
     shutil.rmtree(tmp_path / "runs")
 
 
@@ -200,7 +215,7 @@ def test_the_command_line_lists_what_is_finished_and_what_is_begun(trained, tmp_
     for one in (config, begun):
         result_file(tmp_path, one).parent.mkdir(exist_ok=True)
         result_file(tmp_path, one).with_name(CONFIG).write_text(one.to_json())
-    process = python("-m", "loupe_lib", "runs", "--runs", tmp_path)
+    process = python("-m", "loupe_companion", "runs", "--runs", tmp_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert sorted(out.splitlines()) == sorted(

@@ -6,10 +6,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from loupe_lib.data.formats.stacks import Stack, array_axis, check_array, telling
+from loupe_lib.data.hdf5_check import check_hdf5
+from loupe_lib.data.storage import check_written, member
 from loupe_lib.errors import InputError
-from loupe_lib.files import check_written, member
-from loupe_lib.hdf5_check import check_hdf5
-from loupe_lib.importing.stacks import Stack, array_axis, check_array, telling
 
 
 def open_npy(path: Path, axis: str | None = None) -> Stack:

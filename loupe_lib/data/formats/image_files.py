@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
+from loupe_lib.data.formats.nifti import open_nifti
+from loupe_lib.data.formats.stacks import LARGEST, Stack
+from loupe_lib.data.storage import digest
+from loupe_lib.data.volumes import Opened, Volume, stack_bytes
 from loupe_lib.errors import InputError
-from loupe_lib.files import digest
-from loupe_lib.importing.arrays import open_hdf5_stack, open_npy
-from loupe_lib.importing.dicom import open_series
-from loupe_lib.importing.nifti import SUFFIXES as NIFTI
-from loupe_lib.importing.nifti import open_nifti
-from loupe_lib.importing.stacks import LARGEST, Stack
-from loupe_lib.importing.volumes import Opened, Volume, stack_bytes
 
 HDF5 = (".h5", ".hdf5")
 BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structure
@@ -26,7 +26,7 @@ BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structu
 class ImageFiles:
     """Files, each one volume, or folders of a DICOM series.
 
-    A :class:`~loupe_lib.importing.volumes.Source`.
+    A :class:`~loupe_lib.data.volumes.Source`.
 
     Args:
         paths: the files and folders.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from loupe_lib.data.formats.stacks import Stack, check_array, telling, turned, view
 from loupe_lib.errors import InputError
-from loupe_lib.importing.stacks import Stack, check_array, telling, turned, view
 
 SUFFIXES = (".nii", ".nii.gz")
 

@@ -13,11 +13,11 @@ import torch
 from skimage import data
 from torch.nn import functional
 
-from loupe_lib import cli
-from loupe_lib.beyond import experiment as beyond
-from loupe_lib.beyond.experiment import SMOKE, Outcome, fit, read_record, run, to_json
-from loupe_lib.beyond.report import accuracy_table
-from loupe_lib.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, digits, textures
+from loupe_companion import cli
+from loupe_companion.beyond import experiment as beyond
+from loupe_companion.beyond.experiment import SMOKE, Outcome, fit, read_record, run, to_json
+from loupe_companion.beyond.tables import accuracy_table
+from loupe_companion.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, digits, textures
 from loupe_lib.errors import InputError
 from tests.common import assert_one_line
 
@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("beyond") / "new" / "beyond.json"
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(sys, "argv", ["loupe_lib", "beyond", "--smoke", "--out", str(out)])
+        patch.setattr(sys, "argv", ["loupe4s", "beyond", "--smoke", "--out", str(out)])
         with pytest.raises(SystemExit) as left:
             cli.main()
     assert not left.value.code

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from loupe_lib.beyond import figures
-from loupe_lib.beyond.experiment import SMOKE, Record, run
-from loupe_lib.beyond.report import accuracy_table, conditions
-from loupe_lib.beyond.tasks import TASKS, digits
-from loupe_lib.figures import BLUE, YELLOW
+from loupe_companion.beyond import figures
+from loupe_companion.beyond.experiment import SMOKE, Record, run
+from loupe_companion.beyond.tables import accuracy_table, conditions
+from loupe_companion.beyond.tasks import TASKS, digits
+from loupe_companion.figures import BLUE, YELLOW
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
 

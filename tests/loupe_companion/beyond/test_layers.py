@@ -8,8 +8,8 @@ import torch
 from scipy.signal import correlate2d
 from torch import nn
 
+from loupe_companion.beyond import LocalBinaryConv2d, PixelMask
 from loupe_lib import InputError, SelfShrinkingSlope
-from loupe_lib.beyond import LocalBinaryConv2d, PixelMask
 from tests.common import assert_one_line, random, sigmoid
 from tests.conftest import ROOT
 
@@ -150,7 +150,7 @@ def test_settings_out_of_range_are_refused(make, said):
 
 def test_nothing_of_mri_is_needed_but_4s_itself():
     found = {}
-    for path in sorted((ROOT / "loupe_lib" / "beyond").glob("*.py")):
+    for path in sorted((ROOT / "loupe_companion" / "beyond").glob("*.py")):
         nodes = ast.walk(ast.parse(path.read_text("utf-8")))
         modules = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
         ours = {m for m in modules if m.startswith("loupe_lib") and ".beyond" not in m}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.claims_world import World
+from tests.loupe_companion.claims.world import World
 
 pytest_plugins = ["tests.fixtures_runs"]
 

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from scipy import stats
 
-from loupe_lib.beyond.experiment import FULL, Outcome, Record
-from loupe_lib.beyond.tasks import TASKS
-from loupe_lib.claims.beyond_mri import CLAIM, MARGIN, judge
-from loupe_lib.claims.verdict import REFUTED, SHOWN, UNDECIDED, NotRun
+from loupe_companion.beyond.experiment import FULL, Outcome, Record
+from loupe_companion.beyond.tasks import TASKS
+from loupe_companion.claims.beyond_mri import CLAIM, MARGIN, judge
+from loupe_companion.claims.statistics import REFUTED, SHOWN, UNDECIDED, NotRun
 
 SLOPES = FULL.slopes
 BEST = SLOPES[3]

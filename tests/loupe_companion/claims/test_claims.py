@@ -7,12 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from loupe_lib.claims import adapted_masks, settings, trained_slope
-from loupe_lib.claims.baselines import baselines
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.judgement import judge
-from loupe_lib.claims.tuning_cost import tuning_costs
-from loupe_lib.claims.verdict import (
+from loupe_companion.claims import adapted_masks, settings, trained_slope
+from loupe_companion.claims.baselines import baselines
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import (
     DOES_NOT_HOLD,
     HOLDS,
     IN_PART,
@@ -24,11 +22,13 @@ from loupe_lib.claims.verdict import (
     NotRun,
     Verdict,
 )
-from loupe_lib.profiles import profile
-from tests.claims_world import SLOPES, changed
+from loupe_companion.claims.tuning_cost import tuning_costs
+from loupe_companion.claims.verdicts import judge
+from loupe_companion.profiles import profile
 from tests.common import dft2, uncentre
+from tests.loupe_companion.claims.world import SLOPES, changed
 
-pytest_plugins = ["tests.fixtures_claims"]
+pytest_plugins = ["tests.loupe_companion.claims.fixtures"]
 
 NOISE = (-5.0, 0.0, 5.0)  # an interval of 12.4 to either side
 
@@ -122,8 +122,8 @@ def test_claim_3_tunes_by_validation_and_shows_the_choice_by_test_beside(world):
 
 
 def test_claim_3_pairs_by_seed(world):
-    for arm in ("4S", "s=.*"):
-        world.put(arm, psnr=(10.0, 30.0, 50.0))
+    for method in ("4S", "s=.*"):
+        world.put(method, psnr=(10.0, 30.0, 50.0))
     (first, *_) = world.verdict(3).findings
     assert first.values == (0, 0, 0) and first.interval == (0, 0)
 
@@ -259,8 +259,8 @@ def test_claim_7_is_undecided_where_chance_could_do_it(world):
     # Settings a little further apart than seeds, in another order with each seed.
     noise = {"4S": (30, 28, 29), "4S p=4": (28, 30, 29), "4S p=16": (32, 30, 31)}
     noise["4S p=40"] = (30, 32, 31)
-    for arm, psnr in noise.items():
-        world.put(re.escape(arm), psnr=tuple(map(float, psnr)))
+    for method, psnr in noise.items():
+        world.put(re.escape(method), psnr=tuple(map(float, psnr)))
     ratio, probability = settings.spread(np.array(list(noise.values()), float))
     assert ratio == pytest.approx(math.sqrt(4 / 3)) and probability > settings.LEVEL
     assert outcomes(world.verdict(7), "(p) ") == [UNDECIDED] * 2
@@ -326,8 +326,8 @@ REFERENCE_CLAIMS = (1, 2, 3, 5, 6)
 
 @pytest.mark.parametrize("number", [*REFERENCE_CLAIMS, 4, 7, 8])
 def test_fewer_than_three_seeds_are_no_test(world, images, number):
-    arms = {v.claim.number: v.claim.arms for v in judge(world.evidence(images))}
-    world.drop(arms[number], seeds=(2,))
+    methods = {v.claim.number: v.claim.methods for v in judge(world.evidence(images))}
+    world.drop(methods[number], seeds=(2,))
     found = world.verdict(number, images)
     assert found.verdict == NOT_RUN and not found.findings
     assert "2 of 3 seeds" in found.sentences[0]
@@ -338,10 +338,10 @@ def test_what_was_not_run_comes_with_the_command_that_runs_it(world):
     sentences = world.verdict(7).sentences
     assert "4S m=2 at R = 4 has 0 of 3 seeds" in sentences[0]
     assert (
-        '`python -m loupe_lib sweep --profile claims-smoke --arms "4S m=2,4S m=3" '
+        '`python -m loupe_companion sweep --profile claims-smoke --methods "4S m=2,4S m=3" '
         "--seeds 0,1,2 --out results/claims-smoke.h5`; in parts" in sentences[1]
     )
-    assert '--arms "trained-slope"' in world.verdict(8).sentences[1]
+    assert '--methods "trained-slope"' in world.verdict(8).sentences[1]
 
 
 def test_a_profile_without_the_arms_says_so(world):
@@ -349,7 +349,7 @@ def test_a_profile_without_the_arms_says_so(world):
     found = {verdict.claim.number: verdict for verdict in judge(evidence)}
     assert found[3].verdict == HOLDS
     assert found[7].verdict == found[8].verdict == NOT_RUN
-    assert found[8].sentences[1].startswith("The profile 'smoke' lacks the arms")
+    assert found[8].sentences[1].startswith("The profile 'smoke' lacks the methods")
 
 
 def test_nothing_at_all_is_not_run():
@@ -391,8 +391,8 @@ def test_without_its_warned_seeds_a_claim_is_judged_again(world):
     world.profile = dataclasses.replace(world.profile, seeds=(0, 1, 2, 3))
     for key, run in list(world.runs.items()):
         if key[2] == 2:
-            arm = next(arm for arm in world.profile.arms if arm.name == key[0])
-            config = world.profile.config(arm, key[1], 3)
+            method = next(method for method in world.profile.methods if method.name == key[0])
+            config = world.profile.config(method, key[1], 3)
             world.runs[key[0], key[1], 3] = dataclasses.replace(run, config=config)
     for r in (4, 8):
         collapsed = changed(world.runs["4S", r, 3], psnr=10.0, warnings=("collapsed mask",))

@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from loupe_lib.claims import against_best, figures, soft_masks, thresholding, trained_slope
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.judgement import judge
-from loupe_lib.claims.report import (
+from loupe_companion.claims import against_best, figures, soft_masks, thresholding, trained_slope
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import NOT_RUN, VERDICTS, number
+from loupe_companion.claims.tables import (
     baseline_table,
     cost_table,
     outcome,
     statement,
     verdict_table,
 )
-from loupe_lib.claims.verdict import NOT_RUN, VERDICTS, number
+from loupe_companion.claims.verdicts import judge
+from loupe_companion.profiles import profile
+from loupe_companion.results import write_results
+from loupe_companion.sources import load_images
+from loupe_companion.sweep import sweep
 from loupe_lib.errors import InputError
-from loupe_lib.profiles import profile
-from loupe_lib.results import write_results
-from loupe_lib.sources import load_images
-from loupe_lib.sweep import sweep
-from tests.claims_world import SLOPES
 from tests.conftest import ROOT
-from tests.test_report import rows
+from tests.loupe_companion.claims.world import SLOPES
+from tests.loupe_companion.test_tables import rows
 
-pytest_plugins = ["tests.fixtures_claims"]
+pytest_plugins = ["tests.loupe_companion.claims.fixtures"]
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -149,8 +149,8 @@ def test_the_table_of_baselines_says_which_is_better_and_what_was_not_run(world)
     assert "| points | disc (1 with a warning) |" in baseline_table(warned)
     assert baseline_table(warned).count("with a warning") == 1
     assert (
-        "**Not compared:** tanh. To train them: `python -m loupe_lib sweep --profile claims-smoke "
-        '--arms "tanh"' in baseline_table(world.evidence())
+        "**Not compared:** tanh. To train them: `python -m loupe_companion sweep "
+        '--profile claims-smoke --methods "tanh"' in baseline_table(world.evidence())
     )
 
 
@@ -249,7 +249,7 @@ def test_every_claim_is_judged_from_real_runs(tmp_path):
         accelerations=[4, 8],
         slopes=[20, 2000],
         seed=[0, 1, 2],
-        arms=wanted,
+        methods=wanted,
         train=16,
         validation=8,
         test=8,
@@ -269,7 +269,9 @@ def test_every_claim_is_judged_from_real_runs(tmp_path):
 
 
 def test_the_page_is_whole_where_every_arm_was_run(world, tmp_path):
-    execute = pytest.importorskip("tools.notebooks", reason="the book's tools are not installed")
+    execute = pytest.importorskip(
+        "loupe_companion.book.notebooks", reason="the book's tools are not installed"
+    )
     world.put("4S", topk=(31.0, 32.0, 33.5))
     write_results(world.runs.values(), tmp_path / "all.h5")
     parameters = {

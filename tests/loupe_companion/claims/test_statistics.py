@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from loupe_lib.claims.verdict import (
+from loupe_companion.claims.statistics import (
     DOES_NOT_HOLD,
     HOLDS,
     IN_PART,

@@ -1,4 +1,4 @@
-"""Results for every arm of the claims, made from one real run, to be changed by tests."""
+"""Results for every method of the claims, made from one real run, to be changed by tests."""
 
 import dataclasses
 import re
@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from loupe_lib.claims.evidence import Evidence
-from loupe_lib.claims.judgement import judge
-from loupe_lib.claims.verdict import Verdict
-from loupe_lib.profiles import Profile, profile
-from loupe_lib.results import RunResult
+from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.statistics import Verdict
+from loupe_companion.claims.verdicts import judge
+from loupe_companion.profiles import Profile, profile
+from loupe_companion.results import RunResult
 
 SLOPES = (20, 200, 2000)
 
 
 class World:
-    """A result for every arm of the claims at R = 4 and 8, three seeds, all equal at first.
+    """A result for every method of the claims at R = 4 and 8, three seeds, all equal at first.
 
-    Made from one real run: a test changes what it is about, by arm, R and seed.
+    Made from one real run: a test changes what it is about, by method, R and seed.
     """
 
     def __init__(self, template: RunResult) -> None:
@@ -26,17 +26,17 @@ class World:
             "claims-smoke", accelerations=[4, 8], slopes=SLOPES, seed=[0, 1, 2]
         )
         self.runs = {
-            (arm.name, r, seed): dataclasses.replace(
-                template, config=self.profile.config(arm, r, seed), warnings=()
+            (method.name, r, seed): dataclasses.replace(
+                template, config=self.profile.config(method, r, seed), warnings=()
             )
-            for arm in self.profile.arms
+            for method in self.profile.methods
             for r in (4, 8)
             for seed in (0, 1, 2)
         }
         self.put(psnr=lambda key: 30 + key[2], slope=lambda key: 200.0)
 
     def put(self, pattern: str = ".*", r: int | None = None, **values: Any) -> "World":
-        """Change results. A value may be a function of (arm, R, seed), or one for each seed."""
+        """Change results. A value may be a function of (method, R, seed), or one for each seed."""
         for key, run in self.runs.items():
             if re.fullmatch(pattern, key[0]) and r in (None, key[1]):
                 given = {name: _value(value, key) for name, value in values.items()}

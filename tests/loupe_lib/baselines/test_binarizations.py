@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from loupe_companion.evaluation import mask_statistics
+from loupe_companion.export import export_mask
 from loupe_lib import Encoder, ProbabilityMask
-from loupe_lib.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
-from loupe_lib.evaluation import mask_statistics
-from loupe_lib.export import export_mask
+from loupe_lib.baselines.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
 from tests.common import random, sigmoid
 
 N = 32

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from loupe_lib.exponential_slope import ExponentialSlope
+from loupe_lib.baselines.exponential_slope import ExponentialSlope
 from tests.common import Binary
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
+from loupe_companion.evaluation import mask_statistics
 from loupe_lib import InputError
-from loupe_lib.evaluation import mask_statistics
-from loupe_lib.fixed_masks import (
+from loupe_lib.baselines.fixed_masks import (
     CALIBRATION,
     DiscMask,
     GaussianMask,

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from loupe_companion.sources import load_images
 from loupe_lib import Loupe, SelfShrinkingSlope
-from loupe_lib.fast.encoders import TorchEncoder, draw_shape
-from loupe_lib.fast.memory import PackedModels
-from loupe_lib.fast.upsampling import gather, spread
-from loupe_lib.learner import PlainLearner
-from loupe_lib.run import MASK_SEED, Run, build_model
-from loupe_lib.sources import load_images
-from loupe_lib.training import train
+from loupe_lib.cuda.encoders import TorchEncoder, draw_shape
+from loupe_lib.cuda.memory import PackedModels
+from loupe_lib.cuda.upsampling import gather, spread
+from loupe_lib.training.loop import train
+from loupe_lib.training.run import MASK_SEED, Run, build_model
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import fixed, random, smoke
 
 
@@ -89,7 +89,7 @@ def test_probabilities_are_each_model_s_own():
 
 def test_a_state_travels_between_plain_and_packed():
     images, batch = random(8, 32, 32), torch.arange(4)[None]
-    first = PlainLearner(models(0), images, [0.01])
+    first = PlainTrainer(models(0), images, [0.01])
     for _ in range(3):
         first.step(batch)
     state = first.state(0)
@@ -99,7 +99,7 @@ def test_a_state_travels_between_plain_and_packed():
     assert travelled.keys() == state.keys()
     assert all(torch.equal(travelled[name], state[name]) for name in state)
 
-    second = PlainLearner(models(6), images, [0.01])
+    second = PlainTrainer(models(6), images, [0.01])
     second.load(0, travelled)
     first.step(batch), second.step(batch)
     after, other = first.state(0), second.state(0)
@@ -156,7 +156,7 @@ def test_other_masks_are_encoded_as_each_model_does_and_get_autograd_s_gradient(
 @pytest.mark.parametrize("mask", ["trained_slope", "uniform"])
 def test_a_state_with_another_mask_travels_too(mask):
     images, batch = random(8, 32, 32), torch.arange(4)[None]
-    first = PlainLearner(others(mask, False)[:1], images, [0.01])
+    first = PlainTrainer(others(mask, False)[:1], images, [0.01])
     first.step(batch)
     packed = PackedModels(others(mask, False), [0.01, 0.01])
     packed.load(1, first.state(0))
@@ -174,7 +174,7 @@ cuda = [
 gpu = pytest.mark.parametrize("device", [pytest.param("cuda", marks=cuda)])
 
 
-class AutocastLearner(PlainLearner):
+class AutocastLearner(PlainTrainer):
     """PyTorch's own bfloat16: a yardstick of what this precision costs."""
 
     def step(self, indices: Tensor) -> Tensor:
@@ -184,9 +184,9 @@ class AutocastLearner(PlainLearner):
 
 def fast(given: list[Loupe], images: Tensor, rates: list[float]):
     pytest.importorskip("triton")
-    from loupe_lib.fast.learner import FastLearner
+    from loupe_lib.cuda.trainer import CudaTrainer
 
-    return FastLearner(given, images, rates)
+    return CudaTrainer(given, images, rates)
 
 
 def heads(size: int = 64) -> Tensor:
@@ -206,22 +206,22 @@ def batches(count: int, models: int, seed: int = 0) -> Tensor:
     return torch.stack(drawn).view(count, models, 16).cuda()
 
 
-def gradients(learner, k: int) -> dict[str, Tensor]:
-    if isinstance(learner, PlainLearner):
-        return {name: p.grad for name, p in learner.models[k].named_parameters()}
+def gradients(trainer, k: int) -> dict[str, Tensor]:
+    if isinstance(trainer, PlainTrainer):
+        return {name: p.grad for name, p in trainer.models[k].named_parameters()}
     return {
         name: g[k].permute(0, 3, 1, 2) if g[k].dim() == 4 else g[k]
-        for name, g in learner.gradients.items()
+        for name, g in trainer.gradients.items()
     }
 
 
-def stepped(learner, drawn: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+def stepped(trainer, drawn: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """The mean loss of each model over some batches, and its gradients, those of all batches."""
-    losses, kept = [], [[] for _ in learner.models]
+    losses, kept = [], [[] for _ in trainer.models]
     for indices in drawn:
-        losses.append(learner.step(indices))
+        losses.append(trainer.step(indices))
         for k, of_model in enumerate(kept):
-            of_model.append({name: g.clone() for name, g in gradients(learner, k).items()})
+            of_model.append({name: g.clone() for name, g in gradients(trainer, k).items()})
     return torch.stack(losses).mean(dim=0), [
         {name: torch.stack([g[name] for g in of_model]) for name in of_model[0]}
         for of_model in kept
@@ -245,7 +245,7 @@ def with_phase(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(("width", "seeds"), [(16, (0,)), (16, (0, 1)), (6, (0, 1))])
 def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, kind, strict):
     x, (indices,), rates = kind(heads()), batches(1, len(seeds)), [0.01] * len(seeds)
-    plain = PlainLearner(models(*seeds, device=device, size=64, width=width), x, rates)
+    plain = PlainTrainer(models(*seeds, device=device, size=64, width=width), x, rates)
     auto = AutocastLearner(models(*seeds, device=device, size=64, width=width), x, rates)
     quick = fast(models(*seeds, device=device, size=64, width=width), x, rates)
     expected, _, found = plain.step(indices), auto.step(indices), quick.step(indices)
@@ -274,46 +274,46 @@ def test_steps_with_another_mask_are_as_near_the_plain_ones(device, mask, lines,
     x, drawn, at_rest = heads(), batches(8, 2), [0.0, 0.0]
     made = {
         make: make(others(mask, lines, device, size=64, width=16, slope=20.0), x, at_rest)
-        for make in (PlainLearner, AutocastLearner, fast)
+        for make in (PlainTrainer, AutocastLearner, fast)
     }
     losses, found = {}, {}
-    for make, learner in made.items():
-        losses[make], found[make] = stepped(learner, drawn)
-    torch.testing.assert_close(losses[fast], losses[PlainLearner], rtol=2e-3, atol=0)
+    for make, trainer in made.items():
+        losses[make], found[make] = stepped(trainer, drawn)
+    torch.testing.assert_close(losses[fast], losses[PlainTrainer], rtol=2e-3, atol=0)
     for k in (0, 1):
-        truth, ours, theirs = (found[make][k] for make in (PlainLearner, fast, AutocastLearner))
+        truth, ours, theirs = (found[make][k] for make in (PlainTrainer, fast, AutocastLearner))
         assert distances(ours, truth).median() < 1.5 * distances(theirs, truth).median()
         assert distances(ours, truth)[-1] < 1.5 * distances(theirs, truth)[-1] + 0.01
-        for name, value in made[PlainLearner].models[k].mask.named_buffers():
+        for name, value in made[PlainTrainer].models[k].mask.named_buffers():
             torch.testing.assert_close(made[fast].models[k].mask.get_buffer(name), value)
 
 
 @gpu
 def test_the_soft_loss_is_near_the_plain_one_s(device, strict):
     x = heads()
-    learner = fast(models(0, 1, device=device, size=64, width=16), x, [0.003] * 2)
+    trainer = fast(models(0, 1, device=device, size=64, width=16), x, [0.003] * 2)
     for indices in batches(60, 2):
-        learner.step(indices)
-    plain = PlainLearner(learner.models, x, [0.003] * 2)
+        trainer.step(indices)
+    plain = PlainTrainer(trainer.models, x, [0.003] * 2)
 
-    def soft(learner) -> Tensor:
+    def soft(trainer) -> Tensor:
         """Mean over 40 draws of U, each of which changes it by a few per cent."""
-        draws = [learner.evaluate(x[:20], relaxed=True)[0].mean(dim=1) for _ in range(40)]
+        draws = [trainer.evaluate(x[:20], relaxed=True)[0].mean(dim=1) for _ in range(40)]
         return torch.stack(draws).mean(dim=0)
 
-    torch.testing.assert_close(soft(learner), soft(plain), rtol=0.03, atol=0)
-    hard = learner.evaluate(x[:20])[0].mean(dim=1)
-    assert ((soft(learner) - hard).abs() > 0.1 * hard).all()
+    torch.testing.assert_close(soft(trainer), soft(plain), rtol=0.03, atol=0)
+    hard = trainer.evaluate(x[:20])[0].mean(dim=1)
+    assert ((soft(trainer) - hard).abs() > 0.1 * hard).all()
 
 
 @gpu
 def test_fifty_steps_stay_as_near_the_plain_ones_as_bfloat16_gets(device, strict):
     x, drawn, rates = heads(), batches(50, 2), [0.001, 0.001]
     losses = {}
-    for make in (PlainLearner, AutocastLearner, fast):
-        learner = make(models(0, 1, device=device, size=64, width=16), x, rates)
-        losses[make] = torch.stack([learner.step(indices) for indices in drawn])
-    truth = losses.pop(PlainLearner)
+    for make in (PlainTrainer, AutocastLearner, fast):
+        trainer = make(models(0, 1, device=device, size=64, width=16), x, rates)
+        losses[make] = torch.stack([trainer.step(indices) for indices in drawn])
+    truth = losses.pop(PlainTrainer)
     theirs, ours = (((found - truth).abs() / truth).mean() for found in losses.values())
     assert ours < 2 * theirs + 0.01
     assert losses[fast][-1].mean() < 0.7 * losses[fast][0].mean()  # it learns
@@ -336,15 +336,15 @@ def test_models_in_a_pack_are_as_each_alone(device):
 def test_the_same_pack_gives_the_same_bits_also_when_resumed(device):
     x, drawn = heads(), batches(6, 2)
 
-    def learner():
+    def trainer():
         return fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.003])
 
-    first, second = learner(), learner()
+    first, second = trainer(), trainer()
     for indices in drawn:
         first.step(indices)
     for indices in drawn[:3]:
         second.step(indices)
-    resumed = learner()
+    resumed = trainer()
     for k in (0, 1):
         resumed.load(k, {name: value.cpu() for name, value in second.state(k).items()})
     for indices in drawn[3:]:
@@ -358,18 +358,18 @@ def test_the_same_pack_gives_the_same_bits_also_when_resumed(device):
 @gpu
 def test_rates_and_slopes_count_from_the_next_step_on(device):
     x, drawn = heads(), batches(3, 2)
-    learner = fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.01])
-    learner.step(drawn[0])
-    learner.set_learning_rate(1, 0.0)
-    before = learner.parameter.clone()
-    learner.step(drawn[1])
-    assert torch.equal(learner.parameter[1], before[1])
-    assert not torch.equal(learner.parameter[0], before[0])
+    trainer = fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.01])
+    trainer.step(drawn[0])
+    trainer.set_learning_rate(1, 0.0)
+    before = trainer.parameter.clone()
+    trainer.step(drawn[1])
+    assert torch.equal(trainer.parameter[1], before[1])
+    assert not torch.equal(trainer.parameter[0], before[0])
     other = fast(models(0, 1, device=device, size=64, width=16), x, [0.01, 0.01])
     for k in (0, 1):
-        other.load(k, learner.state(k))
+        other.load(k, trainer.state(k))
     other.models[0].mask.slope.mul_(10)
-    one, two = learner.step(drawn[2]), other.step(drawn[2])
+    one, two = trainer.step(drawn[2]), other.step(drawn[2])
     assert one[0] != two[0] and one[1] == two[1]
 
 
@@ -377,11 +377,11 @@ def test_rates_and_slopes_count_from_the_next_step_on(device):
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_evaluation_is_that_of_the_plain_inference_model(device, seeds, strict):
     x = heads()
-    learner = fast(models(*seeds, device=device, size=64, width=16), x, [0.003] * len(seeds))
+    trainer = fast(models(*seeds, device=device, size=64, width=16), x, [0.003] * len(seeds))
     for indices in batches(60, len(seeds)):
-        learner.step(indices)
-    absolute, square = learner.evaluate(x[:20])  # not a whole number of batches
-    plain = PlainLearner(learner.models, x, [0.003] * len(seeds))
+        trainer.step(indices)
+    absolute, square = trainer.evaluate(x[:20])  # not a whole number of batches
+    plain = PlainTrainer(trainer.models, x, [0.003] * len(seeds))
     expected = plain.evaluate(x[:20])
     torch.testing.assert_close(absolute, expected[0], rtol=0.02, atol=0)
     torch.testing.assert_close(square, expected[1], rtol=0.04, atol=0)
@@ -391,27 +391,27 @@ def test_evaluation_is_that_of_the_plain_inference_model(device, seeds, strict):
 def test_memory_is_no_more_than_plain_needs_at_the_paper_s_size(device):
     x = random(16, 320, 320).to(device)
     peaks = []
-    for make in (fast, PlainLearner):
+    for make in (fast, PlainTrainer):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        learner = make(models(0, device=device, size=320, width=64), x, [0.01])
-        learner.step(torch.arange(16, device=device)[None])
+        trainer = make(models(0, device=device, size=320, width=64), x, [0.01])
+        trainer.step(torch.arange(16, device=device)[None])
         peaks.append(torch.cuda.max_memory_allocated())
-        del learner
+        del trainer
     assert peaks[0] <= peaks[1]
 
 
 @gpu
 def test_a_smoke_run_ends_within_the_spread_of_its_seeds(device, tmp_path):
     pytest.importorskip("triton")
-    from loupe_lib.fast.learner import FastLearner
+    from loupe_lib.cuda.trainer import CudaTrainer
 
     psnr: dict[type, list[float]] = {}
-    for learner in (PlainLearner, FastLearner):
+    for trainer in (PlainTrainer, CudaTrainer):
         runs = [Run(fixed(seed=seed), device) for seed in range(4)]
-        files = [Path(tmp_path / f"{learner.__name__}{k}") for k in range(4)]
-        train(runs, load_images(runs[0].config), files, learner, progress=False)
-        psnr[learner] = [run.history[-1]["psnr"] for run in runs]
-    plain, quick = psnr[PlainLearner], psnr[FastLearner]
+        files = [Path(tmp_path / f"{trainer.__name__}{k}") for k in range(4)]
+        train(runs, load_images(runs[0].config), files, trainer, progress=False)
+        psnr[trainer] = [run.history[-1]["psnr"] for run in runs]
+    plain, quick = psnr[PlainTrainer], psnr[CudaTrainer]
     spread_of_seeds = max(plain) - min(plain)
     assert abs(math.fsum(quick) - math.fsum(plain)) / 4 < spread_of_seeds

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.importing import archives
-from loupe_lib.importing.archives import is_archive, is_compressed, members
+from loupe_lib.data import archives
+from loupe_lib.data.archives import is_archive, is_compressed, members
 from tests.common import assert_one_line, cut, files_in
 
 CONTENT = {

@@ -7,8 +7,7 @@ import random
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.images import SPLITS
-from loupe_lib.importing.choice import (
+from loupe_lib.data.choice import (
     LIST_HEADER,
     Listed,
     choose,
@@ -17,7 +16,8 @@ from loupe_lib.importing.choice import (
     wanted_slices,
     write_list,
 )
-from loupe_lib.importing.volumes import Volume
+from loupe_lib.data.images import SPLITS
+from loupe_lib.data.volumes import Volume
 
 PAPER = (1895, 188, 186)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.files import digest
-from loupe_lib.importing.commands import Selection, import_fastmri
-from loupe_lib.importing.conversion import parts_folder
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data.conversion import parts_folder
+from loupe_lib.data.convert import Selection, import_fastmri
+from loupe_lib.data.storage import digest
+from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
 ALL = (0.8, 0.1, 0.1)
@@ -22,7 +22,7 @@ ALL = (0.8, 0.1, 0.1)
 HEARING = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("loupe_lib", run_name="__main__", alter_sys=True)
+runpy.run_module("loupe_companion", run_name="__main__", alter_sys=True)
 """
 
 
@@ -99,9 +99,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(root, tmp_path):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-import loupe_lib.cli
-from loupe_lib.importing import conversion
-from loupe_lib.importing.commands import Selection, import_fastmri
+import loupe_companion.cli
+from loupe_lib.data import conversion
+from loupe_lib.data.convert import Selection, import_fastmri
 
 conversion.cores = lambda: 16
 root, out = sys.argv[1:]

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.files import digest
-from loupe_lib.images import SPLITS, read_images
-from loupe_lib.importing import conversion, fastmri_folder
-from loupe_lib.importing.choice import choose, read_list
-from loupe_lib.importing.commands import Selection, import_fastmri
-from loupe_lib.importing.conversion import parts_folder
-from loupe_lib.importing.fastmri_folder import FastMRIFolder
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data import conversion, fastmri_folder
+from loupe_lib.data.choice import choose, read_list
+from loupe_lib.data.conversion import parts_folder
+from loupe_lib.data.convert import Selection, import_fastmri
+from loupe_lib.data.fastmri_folder import FastMRIFolder
+from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.storage import digest
+from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in
 from tests.crashing import crashing_file
 

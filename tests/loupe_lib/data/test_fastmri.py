@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.importing.fastmri import read_scan, read_slices
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data.fastmri import read_scan, read_slices
+from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import assert_one_line
 
 

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from loupe_lib import InputError, hdf5_check
-from loupe_lib.hdf5_check import check_hdf5
-from loupe_lib.hdf5_look import look_at
-from loupe_lib.window import Window
+from loupe_lib import InputError
+from loupe_lib.data import hdf5_check
+from loupe_lib.data.hdf5_check import check_hdf5
+from loupe_lib.data.hdf5_look import look_at
+from loupe_lib.data.window import Window
 from tests.common import assert_one_line
 from tests.crashing import crashing_file
 
@@ -74,8 +75,10 @@ def test_what_hdf5_reads_without_end_is_refused(tmp_path, monkeypatch):
     assert "without end" in refused(stack(tmp_path / "stack.h5"))
 
 
-@pytest.mark.parametrize("settings", [{"compression": "gzip"},
-                                      {"compression": "gzip", "shuffle": True, "fletcher32": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"compression": "gzip"}, {"compression": "gzip", "shuffle": True, "fletcher32": True}],
+)
 def test_a_chunk_that_expands_without_bound_is_refused(settings, tmp_path):
     path = stack(tmp_path / "stack.h5", 3 << 30, **settings)
     assert path.stat().st_size < 20 << 20

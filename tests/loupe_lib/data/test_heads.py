@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.cohort import SLICES, TOP, cohort, heads
-from loupe_lib.images import SPLITS, Images
+from loupe_lib.data.heads import SLICES, TOP, cohort, heads
+from loupe_lib.data.images import SPLITS, Images
 
-ASSETS = resources.files("loupe_lib") / "assets"
+ASSETS = resources.files("loupe_lib.data") / "assets"
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.cohort import heads
-from loupe_lib.images import SPLITS, read_images
-from loupe_lib.importing.commands import Selection, import_files
+from loupe_lib.data.convert import Selection, import_files
+from loupe_lib.data.heads import heads
+from loupe_lib.data.images import SPLITS, read_images
 from tests.common import assert_one_line, cut, files_in
 
 nibabel = pytest.importorskip("nibabel")

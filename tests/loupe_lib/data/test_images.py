@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.cohort import cohort
-from loupe_lib.files import digest
-from loupe_lib.images import (
+from loupe_lib.data.heads import cohort
+from loupe_lib.data.images import (
     SPLITS,
     Images,
     Split,
     check_images,
     read_images,
-    target,
     write_images,
     writing_images,
 )
+from loupe_lib.data.storage import digest
+from loupe_lib.metrics import target
 from tests.common import edited, random
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_lib.scanner import centre_crop, fft2c, ifft2c, rss, scan
+from loupe_lib.data.simulation import centre_crop, fft2c, ifft2c, rss, scan
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.files import (
+from loupe_lib.data.storage import (
     digest,
     member,
     open_hdf5,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.synthetic_fastmri import write_fastmri
+from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
 SIZE, SLICES = 64, 4

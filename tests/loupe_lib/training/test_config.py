@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from loupe_companion.profiles import profile
+from loupe_companion.results import read_results
 from loupe_lib import InputError
-from loupe_lib.config import RunConfig
-from loupe_lib.profiles import profile
-from loupe_lib.results import read_results
+from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, fixed, smoke
 from tests.conftest import ROOT
 

@@ -7,18 +7,19 @@ import signal
 import pytest
 import torch
 
-from loupe_lib import ReleasedSchedule, training
-from loupe_lib.fixed_masks import SpectrumMask
-from loupe_lib.learner import PlainLearner
-from loupe_lib.run import Run
-from loupe_lib.training import train
+from loupe_lib import ReleasedSchedule
+from loupe_lib.baselines.fixed_masks import SpectrumMask
+from loupe_lib.training import loop as training
+from loupe_lib.training.loop import train
+from loupe_lib.training.run import Run
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
 
 
-class Interrupted(PlainLearner):
-    """The plain learner, with Ctrl-C pressed during the validation of some epochs."""
+class Interrupted(PlainTrainer):
+    """The plain trainer, with Ctrl-C pressed during the validation of some epochs."""
 
     press_at: tuple[int, ...] = ()
     presses = 1
@@ -36,10 +37,10 @@ def pressing(*epochs: int, presses: int = 1) -> type[Interrupted]:
     return type("Pressing", (Interrupted,), {"press_at": epochs, "presses": presses})
 
 
-def trained(configs, images, folder, learner=PlainLearner, progress=False) -> list[Run]:
+def trained(configs, images, folder, trainer=PlainTrainer, progress=False) -> list[Run]:
     runs = [Run(config, "cpu") for config in configs]
     checkpoints = [folder / f"{run.config.name}.safetensors" for run in runs]
-    train(runs, images, checkpoints, learner, progress)
+    train(runs, images, checkpoints, trainer, progress)
     return runs
 
 
@@ -133,9 +134,9 @@ def test_ctrl_c_means_what_it_did_before_once_training_is_over(images, tmp_path)
 def test_checkpoints_are_written_from_time_to_time(images, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)  # after every epoch, then
-    learner = pressing(4, presses=2)  # at once: what is left is the checkpoint of epoch 3
+    trainer = pressing(4, presses=2)  # at once: what is left is the checkpoint of epoch 3
     with pytest.raises(KeyboardInterrupt):
-        trained([CASES["4S"]], images, tmp_path, learner)
+        trained([CASES["4S"]], images, tmp_path, trainer)
     stopped = Run(CASES["4S"], "cpu")
     stopped.resume(tmp_path / f"{stopped.config.name}.safetensors")
     assert len(stopped.history) == 3

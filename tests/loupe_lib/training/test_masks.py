@@ -1,13 +1,13 @@
-"""Which mask a run gets, and that all arms of a comparison start from the same model."""
+"""Which mask a run gets, and that all methods of a comparison start from the same model."""
 
 import numpy as np
 import pytest
 import torch
 
 from loupe_lib import Loupe
-from loupe_lib.config import FIXED_MASKS, LEARNED_MASKS
-from loupe_lib.masks import FIXED, LEARNED, mask_kind
-from loupe_lib.run import build_model
+from loupe_lib.training.config import FIXED_MASKS, LEARNED_MASKS
+from loupe_lib.training.masks import FIXED, LEARNED, mask_kind
+from loupe_lib.training.run import build_model
 from tests.common import fixed, smoke
 
 

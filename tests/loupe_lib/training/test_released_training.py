@@ -5,9 +5,9 @@ import json
 import pytest
 
 from loupe_lib import ReleasedSchedule
-from loupe_lib.released_training import ReleasedTraining
-from loupe_lib.run import build_schedule
-from loupe_lib.schedule import Schedule
+from loupe_lib.training.released_training import ReleasedTraining
+from loupe_lib.training.run import build_schedule
+from loupe_lib.training.schedule import Schedule
 from tests.common import Binary, fixed, smoke
 
 CONFIG = smoke(

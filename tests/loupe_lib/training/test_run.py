@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import load_file, safe_open, save_file
 
 from loupe_lib import InputError
-from loupe_lib.learner import PlainLearner
-from loupe_lib.run import (
+from loupe_lib.training.run import (
     UNSEALED,
     Run,
     build_model,
@@ -18,6 +17,7 @@ from loupe_lib.run import (
     read_weights,
     write_weights,
 )
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import assert_one_line, cut, fixed, on_each_device, random, smoke
 
 IMAGES = random(64, 32, 32)
@@ -73,14 +73,14 @@ def test_images_that_fill_no_batch_are_left_out_others_each_epoch():
     assert len(left_out) > 8
 
 
-def play(run: Run, losses: list[float], train_loss: float = 1.0) -> PlainLearner:
+def play(run: Run, losses: list[float], train_loss: float = 1.0) -> PlainTrainer:
     """Epochs of one step each, of which the validation losses are given."""
-    learner = PlainLearner([run.model], IMAGES, [run.config.learning_rate])
-    run.start(learner, 0)
+    trainer = PlainTrainer([run.model], IMAGES, [run.config.learning_rate])
+    run.start(trainer, 0)
     for loss in losses:
-        learner.step(run.batches()[:1])
-        run.end_epoch(learner, 0, train_loss, loss, 20.0, 0.5)
-    return learner
+        trainer.step(run.batches()[:1])
+        run.end_epoch(trainer, 0, train_loss, loss, 20.0, 0.5)
+    return trainer
 
 
 def test_the_history_has_a_row_an_epoch():
@@ -102,26 +102,26 @@ def test_the_history_has_a_row_an_epoch():
 
 def test_the_best_weights_come_back_with_their_slope_when_a_round_ends():
     run = Run(smoke(shrink_epochs=4, patience=1), "cpu")
-    learner = play(run, [0.3])
-    kept = learner.weights(0)
+    trainer = play(run, [0.3])
+    kept = trainer.weights(0)
     for loss in (0.4, 0.5, 0.6):
-        learner.step(run.batches()[:1])
+        trainer.step(run.batches()[:1])
         if loss == 0.6:
             assert run.model.mask.slope > 200
-        run.end_epoch(learner, 0, 1.0, loss, 20.0, 0.5)
-    assert same(run.best, kept) and same(learner.weights(0), kept)
+        run.end_epoch(trainer, 0, 1.0, loss, 20.0, 0.5)
+    assert same(run.best, kept) and same(trainer.weights(0), kept)
     assert run.model.mask.slope == 200 and not run.finished
-    assert not any(name.startswith("adam") for name in learner.state(0))
+    assert not any(name.startswith("adam") for name in trainer.state(0))
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_training_loss_that_is_no_number_ends_the_run_with_a_warning(loss):
     run = Run(smoke(), "cpu")
-    learner = play(run, [0.3])
-    kept = learner.weights(0)
-    learner.step(run.batches()[:1])
-    run.end_epoch(learner, 0, loss, math.nan, math.nan, 0.5)
-    assert same(learner.weights(0), kept)
+    trainer = play(run, [0.3])
+    kept = trainer.weights(0)
+    trainer.step(run.batches()[:1])
+    run.end_epoch(trainer, 0, loss, math.nan, math.nan, 0.5)
+    assert same(trainer.weights(0), kept)
     assert run.finished and run.warnings == [f"training loss {loss} in epoch 2"]
     assert len(run.history) == 2 and run.history[1]["train_loss"] is loss
 
@@ -130,33 +130,33 @@ def test_an_empty_mask_has_an_infinite_acceleration():
     run = Run(fixed(acceleration=8), "cpu")
     with torch.no_grad():
         run.model.mask.gamma.fill_(0.0)
-    learner = PlainLearner([run.model], IMAGES, [0.01])
-    run.end_epoch(learner, 0, 1.0, 0.3, 20.0, 0.5)
+    trainer = PlainTrainer([run.model], IMAGES, [0.01])
+    run.end_epoch(trainer, 0, 1.0, 0.3, 20.0, 0.5)
     assert run.history[0]["achieved_acceleration"] == math.inf
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
     run = Run(smoke(), "cpu")
-    learner = play(run, [0.3, math.nan])
+    trainer = play(run, [0.3, math.nan])
     path = tmp_path / "checkpoint.safetensors"
-    run.save(path, learner, 0)
-    return run, learner, path
+    run.save(path, trainer, 0)
+    return run, trainer, path
 
 
 def test_a_checkpoint_holds_all_that_a_run_needs_to_go_on(checkpoint):
-    run, learner, path = checkpoint
+    run, trainer, path = checkpoint
     resumed = Run(smoke(), "cpu")
     resumed.resume(path)
-    other = PlainLearner([resumed.model], IMAGES, [1.0])
+    other = PlainTrainer([resumed.model], IMAGES, [1.0])
     resumed.start(other, 0)
     assert json.dumps(resumed.history) == json.dumps(run.history)  # NaN is not equal to itself
     assert resumed.schedule.state_dict() == run.schedule.state_dict()
-    assert same(resumed.best, run.best) and same(other.state(0), learner.state(0))
+    assert same(resumed.best, run.best) and same(other.state(0), trainer.state(0))
     assert torch.equal(resumed.batches(), run.batches())
-    for a, b in ((run, learner), (resumed, other)):
+    for a, b in ((run, trainer), (resumed, other)):
         b.step(a.batches()[:1])
-    assert same(other.state(0), learner.state(0))
+    assert same(other.state(0), trainer.state(0))
 
 
 def test_the_checkpoint_of_another_run_is_refused(checkpoint):
@@ -166,11 +166,11 @@ def test_the_checkpoint_of_another_run_is_refused(checkpoint):
 
 
 def test_the_checkpoint_before_is_used_where_the_last_is_damaged(checkpoint, capsys):
-    run, learner, path = checkpoint
+    run, trainer, path = checkpoint
     before = json.dumps(run.history)
-    learner.step(run.batches()[:1])
-    run.end_epoch(learner, 0, 1.0, 0.2, 20.0, 0.5)
-    run.save(path, learner, 0)
+    trainer.step(run.batches()[:1])
+    run.end_epoch(trainer, 0, 1.0, 0.2, 20.0, 0.5)
+    run.save(path, trainer, 0)
     previous = checkpoint_files(path)[1]
     good = path.read_bytes()
     flip(path, len(good) // 2)
@@ -180,7 +180,7 @@ def test_the_checkpoint_before_is_used_where_the_last_is_damaged(checkpoint, cap
     assert f"passed over: {path} is no whole file" in (told := capsys.readouterr().err)
     assert f"its checksum is another; going on from {previous}" in told
     # The damaged one does not take the place of the good one.
-    other = PlainLearner([resumed.model], IMAGES, [1.0])
+    other = PlainTrainer([resumed.model], IMAGES, [1.0])
     resumed.start(other, 0)
     resumed.save(path, other, 0)
     last = Run(smoke(), "cpu")
@@ -193,8 +193,8 @@ def test_the_checkpoint_before_is_used_where_the_last_is_damaged(checkpoint, cap
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(checkpoint):
-    run, learner, path = checkpoint
-    run.save(path, learner, 0)
+    run, trainer, path = checkpoint
+    run.save(path, trainer, 0)
     for file in checkpoint_files(path):
         cut(file, 0.5)
     with pytest.raises(InputError, match=r"to train this run from its start, delete") as caught:

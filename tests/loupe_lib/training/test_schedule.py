@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from loupe_lib.config import RunConfig
-from loupe_lib.schedule import Decision, Schedule
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.schedule import Decision, Schedule
 from tests.common import Binary, fixed, smoke
 
 

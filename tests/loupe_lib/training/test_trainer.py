@@ -9,8 +9,8 @@ from torch import Tensor
 
 from loupe_lib import Loupe
 from loupe_lib.encoder import undersample
-from loupe_lib.learner import PlainLearner
-from loupe_lib.run import build_model
+from loupe_lib.training.run import build_model
+from loupe_lib.training.trainer import PlainTrainer
 from tests.common import on_each_device, random, random_complex, smoke
 
 IMAGES = random(12, 32, 32)
@@ -21,8 +21,8 @@ def models(*seeds: int, device: str = "cpu") -> list[Loupe]:
     return [build_model(smoke(width=2, batch=4, seed=seed), device) for seed in seeds]
 
 
-def learner(*seeds: int, lr: float = 0.01, device: str = "cpu") -> PlainLearner:
-    return PlainLearner(models(*seeds, device=device), IMAGES.to(device), [lr] * len(seeds))
+def trainer(*seeds: int, lr: float = 0.01, device: str = "cpu") -> PlainTrainer:
+    return PlainTrainer(models(*seeds, device=device), IMAGES.to(device), [lr] * len(seeds))
 
 
 def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
@@ -30,7 +30,7 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 
 def test_a_step_is_adam_on_the_l1_loss():
-    trained = learner(0)
+    trained = trainer(0)
     (stepped,), (model,) = trained.models, models(0)
     moments = {name: [0.0, 0.0] for name, _ in model.named_parameters()}
     for t, batch in enumerate(BATCHES, start=1):
@@ -54,7 +54,7 @@ def test_a_step_is_adam_on_the_l1_loss():
 
 @on_each_device
 def test_evaluation_is_that_of_the_inference_model(device):
-    trained = learner(0, 1, device=device)
+    trained = trainer(0, 1, device=device)
     absolute, square = trained.evaluate(IMAGES.to(device))
     assert absolute.shape == square.shape == (2, len(IMAGES))
     for k, model in enumerate(trained.models):
@@ -67,7 +67,7 @@ def test_evaluation_is_that_of_the_inference_model(device):
 
 def test_the_target_of_complex_images_is_their_magnitude():
     images = random_complex(12, 32, 32)
-    trained = PlainLearner(models(0), images, [0.01])
+    trained = PlainTrainer(models(0), images, [0.01])
     (model,) = models(0)
     x = images[BATCHES[0]]
     loss = (model.train()(x) - x.abs()).abs().mean()
@@ -80,7 +80,7 @@ def test_the_target_of_complex_images_is_their_magnitude():
 
 
 def test_complex_images_without_phase_train_as_their_magnitudes():
-    real, same = learner(0), PlainLearner(models(0), IMAGES + 0j, [0.01])
+    real, same = trainer(0), PlainTrainer(models(0), IMAGES + 0j, [0.01])
     for batch in BATCHES:
         torch.testing.assert_close(
             same.step(batch[None]), real.step(batch[None]), rtol=1e-3, atol=0
@@ -88,14 +88,14 @@ def test_complex_images_without_phase_train_as_their_magnitudes():
 
 
 def test_evaluation_changes_nothing():
-    trained = learner(0)
+    trained = trainer(0)
     before = trained.state(0)
     trained.evaluate(IMAGES)
     assert same(before, trained.state(0))
 
 
 def test_relaxed_evaluation_is_that_of_random_masks_from_the_encoder_s_generator():
-    trained = learner(0, 1)
+    trained = trainer(0, 1)
     before = [model.encoder.generator.get_state() for model in trained.models]
     absolute, square = trained.evaluate(IMAGES, relaxed=True)
     for k, model in enumerate(trained.models):
@@ -113,8 +113,8 @@ def test_relaxed_evaluation_is_that_of_random_masks_from_the_encoder_s_generator
 
 
 def test_models_trained_together_are_as_each_alone():
-    together = learner(0, 1)
-    alone = [learner(0), learner(1)]
+    together = trainer(0, 1)
+    alone = [trainer(0), trainer(1)]
     for batch, other in zip(BATCHES, BATCHES.flip(0), strict=True):
         losses = together.step(torch.stack([batch, other]))
         single = [alone[0].step(batch[None]), alone[1].step(other[None])]
@@ -124,7 +124,7 @@ def test_models_trained_together_are_as_each_alone():
 
 
 def test_a_learning_rate_counts_from_the_next_step_on():
-    trained = learner(0)
+    trained = trainer(0)
     trained.step(BATCHES[:1])
     before = trained.weights(0)
     trained.set_learning_rate(0, 0.0)
@@ -138,13 +138,13 @@ def test_a_learning_rate_counts_from_the_next_step_on():
 
 
 def test_the_slope_is_read_at_each_step():
-    trained, other = learner(0), learner(0)
+    trained, other = trainer(0), trainer(0)
     other.models[0].mask.slope.mul_(10)
     assert trained.step(BATCHES[:1]) != other.step(BATCHES[:1])
 
 
 def test_weights_and_states_are_copies():
-    trained = learner(0)
+    trained = trainer(0)
     trained.step(BATCHES[:1])
     weights, state = trained.weights(0), trained.state(0)
     kept = copy.deepcopy(weights), copy.deepcopy(state)
@@ -156,7 +156,7 @@ def test_weights_and_states_are_copies():
 @on_each_device
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_a_state_goes_on_the_same_in_another_learner(steps, device):
-    first, second = learner(0, device=device), learner(5, 6, device=device)
+    first, second = trainer(0, device=device), trainer(5, 6, device=device)
     for batch in BATCHES[:steps].to(device):
         first.step(batch[None])
     second.load(1, {name: value.cpu() for name, value in first.state(0).items()})
@@ -169,10 +169,10 @@ def test_a_state_goes_on_the_same_in_another_learner(steps, device):
 
 
 def test_weights_alone_start_adam_anew():
-    trained = learner(0)
+    trained = trainer(0)
     for batch in BATCHES[:3]:
         trained.step(batch[None])
-    fresh = learner(0)
+    fresh = trainer(0)
     fresh.models[0].load_state_dict(trained.weights(0))
     fresh.models[0].encoder.generator.set_state(trained.state(0)["generator"])
     trained.load(0, {f"model.{name}": value for name, value in trained.weights(0).items()})

@@ -1,0 +1,1 @@
+"""What reproduces the paper: sweeps, results, figures, claims, the book, the command line."""

@@ -1,0 +1,1 @@
+"""Builds the book from pages, notebooks and results."""

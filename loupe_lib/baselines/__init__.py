@@ -1,0 +1,1 @@
+"""What 4S is compared with: fixed masks, other binarizations, another schedule."""

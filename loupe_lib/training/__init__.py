@@ -1,0 +1,1 @@
+"""Trains LOUPE: configuration, the two rounds, the step in plain PyTorch, checkpoints."""
