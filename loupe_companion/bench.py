@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from loupe_companion.profiles import profile
-from loupe_companion.provenance import provenance
+from loupe_companion.profiles import find_profile
+from loupe_companion.provenance import get_provenance
 from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
@@ -41,7 +41,7 @@ FULL = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), (14, 128, 16), 16, 819
 SMOKE = Plan(((32, 4),), (2, 32, 4), 4, 256, 2**20, 1, 3)
 
 
-def bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
+def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
     """Measure on the GPU, or for ``smoke`` in seconds on whatever there is.
 
     A step is that of batch 16 with forward and backward pass, mask draw and Adam. 'Plain' is
@@ -66,7 +66,7 @@ def bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
     ceilings = _ceilings(plan, device)
     steps = [_compare(plan, size, width, ceilings, device) for size, width in plan.shapes]
     result = {
-        **provenance(device),
+        **get_provenance(device),
         "smoke": smoke,
         "batch": plan.batch,
         "ceilings": ceilings,
@@ -79,7 +79,7 @@ def bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result of :func:`bench` for people."""
+    """The result of :func:`run_bench` for people."""
     ceilings = result["ceilings"]
     lines = [
         f"{result['device']}, torch {result['packages']['torch']}, batch {result['batch']}",
@@ -190,7 +190,7 @@ def _trainer(
     kind: type[Trainer], plan: Plan, models: int, size: int, width: int, device: torch.device
 ) -> tuple[Trainer, torch.Tensor]:
     """A trainer of fresh models on random images, and the batch of each."""
-    config = dataclasses.replace(profile("smoke").configs()[0], size=size, width=width)
+    config = dataclasses.replace(find_profile("smoke").configs()[0], size=size, width=width)
     seeds = range(models)
     trained: list[Loupe] = [build_model(dataclasses.replace(config, seed=k), device) for k in seeds]
     generator = torch.Generator().manual_seed(0)

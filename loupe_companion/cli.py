@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe_companion.bench import bench as run_bench
-from loupe_companion.bench import table
-from loupe_companion.beyond.experiment import experiment
+from loupe_companion.bench import run_bench, table
+from loupe_companion.beyond.experiment import run_experiment
 from loupe_companion.beyond.tables import accuracy_table
 from loupe_companion.cli_data import app as data_app
 from loupe_companion.cli_shared import Data, ProfileName, stoppable
@@ -18,9 +17,8 @@ from loupe_companion.evaluation import evaluate as evaluate_model
 from loupe_companion.export import KINDS, ORDERS
 from loupe_companion.export import export_mask as write_mask
 from loupe_companion.results import RunResult, collected_names, read_results
-from loupe_companion.sources import load_images, plan
-from loupe_companion.sweep import collect, result_file, shared_results, stored_runs
-from loupe_companion.sweep import sweep as run_sweep
+from loupe_companion.sources import load_images, load_profile
+from loupe_companion.sweep import collect, result_file, run_sweep, shared_results, stored_runs
 from loupe_lib.data.images import read_images
 from loupe_lib.errors import InputError
 from loupe_lib.training.config import RunConfig
@@ -72,7 +70,7 @@ def train(
     device: Device = None,
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
-    chosen = plan(
+    chosen = load_profile(
         profile_name,
         data,
         accelerations=[acceleration],
@@ -116,7 +114,7 @@ def sweep(
     What is trained already, in the run store or in OUT, is not trained again. Results that OUT
     holds of other runs stay in it, so that a long sweep can be done in parts.
     """
-    chosen = plan(
+    chosen = load_profile(
         profile_name,
         data,
         accelerations=_numbers("accelerations", accelerations, float),
@@ -163,7 +161,7 @@ def beyond(
 
     160 trainings of some seconds each, as many side by side as there are cores.
     """
-    print(accuracy_table(experiment(out, smoke)))
+    print(accuracy_table(run_experiment(out, smoke)))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from loupe_companion.cli_shared import ProfileName, stoppable
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from loupe_lib.data.convert import (
     PAPER_ACQUISITION,
     PAPER_SIZE,
@@ -16,7 +16,7 @@ from loupe_lib.data.convert import (
     import_fastmri,
     import_files,
 )
-from loupe_lib.data.heads import cohort
+from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import SPLITS, Images, read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
@@ -32,9 +32,9 @@ def heads(
     seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
-    config = profile(profile_name).configs()[0]
+    config = find_profile(profile_name).configs()[0]
     counts = {name: getattr(config, name) for name in SPLITS}
-    images = cohort(config.size, seed=seed, **counts)
+    images = draw_cohort(config.size, seed=seed, **counts)
     write_images(images, out)
     _describe(images)
 

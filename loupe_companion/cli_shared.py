@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from loupe_companion.profiles import SWEEPS
+from loupe_companion.profiles import PROFILES
 
-PROFILE_HELP = f"Sizes and settings: {', '.join(SWEEPS)}."
+PROFILE_HELP = f"Sizes and settings: {', '.join(PROFILES)}."
 ProfileName = Annotated[str, typer.Option("--profile", help=PROFILE_HELP)]
 Data = Annotated[
     Path | None, typer.Option(help="Image file instead of the embedded heads; see 'data'.")

@@ -67,7 +67,7 @@ class Profile:
 # Those of the paper's figures, which the book is built from.
 # Early stopping is off (stop_patience is never reached) below the paper's own scale, so that a
 # fixed slope and 4S get the same number of epochs.
-PROFILES = {
+BOOK_PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
@@ -145,24 +145,24 @@ PROFILES = {
 
 # As many epochs as the reference, of images and a network that a CPU core trains in two minutes.
 SMALL = dataclasses.replace(
-    PROFILES["reference"],
+    BOOK_PROFILES["reference"],
     accelerations=(4,),
-    settings=PROFILES["reference"].settings
+    settings=BOOK_PROFILES["reference"].settings
     | {"size": 64, "width": 8, "train": 64, "validation": 32, "test": 64, "batch": 4},
 )
 
 # What the claims page compares. The reference profile has the same fixed slopes and 4S already.
-SWEEPS = PROFILES | {
+PROFILES = BOOK_PROFILES | {
     name: dataclasses.replace(base, name=name, others=CLAIMS, pictures=False, shares=shares)
     for name, base, shares in (
-        ("claims", PROFILES["reference"], "reference"),
+        ("claims", BOOK_PROFILES["reference"], "reference"),
         ("claims-small", SMALL, None),
-        ("claims-smoke", PROFILES["smoke"], None),
+        ("claims-smoke", BOOK_PROFILES["smoke"], None),
     )
 }
 
 
-def profile(
+def find_profile(
     name: str,
     *,
     methods: Sequence[str] | None = None,
@@ -185,8 +185,8 @@ def profile(
     Raises:
         InputError: for a name or a setting that does not exist.
     """
-    if name not in SWEEPS:
-        raise InputError(f"profile must be one of {', '.join(SWEEPS)}; got {name!r}")
+    if name not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
     changes: dict[str, Any] = {}
     if accelerations is not None:
         changes["accelerations"] = tuple(accelerations)
@@ -214,7 +214,7 @@ def profile(
         elif key not in of_runs:
             allowed = ", ".join(sorted(of_profile | of_runs))
             raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
-    base = SWEEPS[name]
+    base = PROFILES[name]
     kept = {key: value for key, value in given.items() if key in of_runs}
     chosen = dataclasses.replace(base, **changes, settings={**base.settings, **kept})
     if methods is None:

@@ -16,7 +16,7 @@ from loupe_lib.training.device import device_name
 PACKAGES = ("torch", "numpy", "h5py", "scikit-image", "safetensors")
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
+def get_provenance(device: torch.device) -> dict[str, Any]:
     """Code version, package versions, device and date, as JSON takes them."""
     return {
         "code": code_version(),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from loupe_companion.evaluation import MASKS, evaluate, mask_statistics, reconstruct_all
-from loupe_companion.provenance import provenance
+from loupe_companion.provenance import get_provenance
 from loupe_companion.results import RunResult
 from loupe_lib.data.images import Split
 from loupe_lib.decoder import zero_filled
@@ -13,7 +13,7 @@ from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import Trainer
 
 
-def measure(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
+def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
     """Evaluate the weights that a finished run kept.
 
     Args:
@@ -43,7 +43,7 @@ def measure(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
         reconstructions=reconstruct_all(model.decoder, images, masks).numpy(),
         zero_filled=reconstruct_all(zero_filled, images, masks).numpy(),
         provenance={
-            **provenance(model.mask.slope.device),
+            **get_provenance(model.mask.slope.device),
             "learner": trainer.__name__,
             "training_seconds": sum(row["seconds"] for row in run.history),
         },

@@ -4,15 +4,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from loupe_companion.profiles import Profile, profile
-from loupe_lib.data.heads import cohort
+from loupe_companion.profiles import Profile, find_profile
+from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import SPLITS, Images, read_images
 from loupe_lib.data.storage import digest
 from loupe_lib.errors import InputError
 from loupe_lib.training.config import HEADS, RunConfig
 
 
-def plan(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
+def load_profile(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
     """A profile for the images at hand: an image file decides size and number of slices.
 
     Args:
@@ -27,7 +27,7 @@ def plan(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
         images = read_images(data)
         counts = {name: len(getattr(images, name).images) for name in SPLITS}
         settings |= {"data": digest(data), "size": images.size, **counts}
-    return profile(name, **settings)
+    return find_profile(name, **settings)
 
 
 def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
@@ -50,4 +50,4 @@ def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
     return read_images(data)
 
 
-_cohort = lru_cache(maxsize=1)(cohort)  # a sweep asks for the same one again and again
+_cohort = lru_cache(maxsize=1)(draw_cohort)  # a sweep asks for the same one again and again

@@ -20,7 +20,7 @@ from loupe_companion.results import (
     read_results,
     write_results,
 )
-from loupe_companion.run_summary import measure
+from loupe_companion.run_summary import summarize_run
 from loupe_companion.sources import load_images
 from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import remove_unfinished, write_file
@@ -66,7 +66,7 @@ def results_of(
     known = {r.config: r for r in kept}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
-    known |= {r.config: r for r in sweep(missing, runs, data, device, progress)}
+    known |= {r.config: r for r in run_sweep(missing, runs, data, device, progress)}
     return [known[config] for config in configs]
 
 
@@ -84,7 +84,7 @@ def _kept(name: str) -> Path:
     return Path("results") / f"{name}.h5"
 
 
-def sweep(
+def run_sweep(
     configs: Sequence[RunConfig],
     runs: Path,
     data: Path | str | None = None,
@@ -119,7 +119,7 @@ def collect(
     into one file: one waits for the other.
 
     Raises:
-        InputError: as for :func:`sweep`, and if the file is damaged or cannot be written.
+        InputError: as for :func:`run_sweep`, and if the file is damaged or cannot be written.
     """
     held = collected_names(path)
     missing = [config for config in configs if config.name not in held]
@@ -139,7 +139,7 @@ def train_missing(
     device: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Train what the store does not have yet; see :func:`sweep`."""
+    """Train what the store does not have yet; see :func:`run_sweep`."""
     todo = []
     for config in configs:
         if result_file(runs, config).exists():
@@ -320,7 +320,7 @@ def _train_claimed(
         train(progressing, images, checkpoints, trainer, progress, row)
         # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
-            results = pool.map(lambda run: measure(run, images.test, trainer), progressing)
+            results = pool.map(lambda run: summarize_run(run, images.test, trainer), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):
             write_weights(folder / WEIGHTS, run.model, run.config)
             write_results([result], folder / RESULT)

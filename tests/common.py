@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from loupe_lib.data.images import SPLITS, Images
 from loupe_lib.data.simulation import ifft2c, scan
 from loupe_lib.data.storage import SEAL_SIZE
@@ -45,7 +45,7 @@ class Binary(nn.Module):
 
 def smoke(**changes: object) -> RunConfig:
     """The 4S run of the smoke profile, with some settings changed."""
-    return dataclasses.replace(profile("smoke", slopes=[]).configs()[0], **changes)
+    return dataclasses.replace(find_profile("smoke", slopes=[]).configs()[0], **changes)
 
 
 def fixed(slope: float = 200.0, **changes: object) -> RunConfig:

@@ -33,12 +33,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the record, if it was asked for and nothing failed."""
     path = session.config.getoption("--survival")
     if path is not None and session.testscollected and not session.testsfailed:
-        from loupe_companion.provenance import provenance
+        from loupe_companion.provenance import get_provenance
         from loupe_lib.data.storage import write_file
         from loupe_lib.training.device import find_device
 
         record = {
-            "provenance": provenance(find_device("cpu")),
+            "provenance": get_provenance(find_device("cpu")),
             "tests": session.config.stash[RECORDS],
         }
         write_file(path, (json.dumps([record], indent=1) + "\n").encode())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from loupe_companion.profiles import Profile, profile
+from loupe_companion.profiles import Profile, find_profile
 from loupe_companion.results import RunResult
 from loupe_companion.sources import load_images
-from loupe_companion.sweep import result_file, sweep
+from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images
 from tests.common import smoke
 
@@ -29,9 +29,9 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     runs = tmp_path_factory.mktemp("runs")
-    chosen = profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
+    chosen = find_profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
     # One at a time stays in this process, whatever the number of cores.
-    results = [sweep([config], runs, progress=False)[0] for config in chosen.configs()]
+    results = [run_sweep([config], runs, progress=False)[0] for config in chosen.configs()]
     return Trained(chosen, runs, results)
 
 

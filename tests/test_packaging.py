@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from loupe_companion.profiles import PROFILES
+from loupe_companion.profiles import BOOK_PROFILES
 from tests.conftest import ROOT
 
 yaml = pytest.importorskip("yaml")
@@ -105,7 +105,7 @@ def test_make_refuses_an_unknown_profile(name: str) -> None:
     assert done.returncode == 2
     assert not done.stdout
     (line,) = done.stderr.splitlines()
-    assert f"PROFILE must be one of {' '.join(PROFILES)}; got '{name}'" in line
+    assert f"PROFILE must be one of {' '.join(BOOK_PROFILES)}; got '{name}'" in line
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

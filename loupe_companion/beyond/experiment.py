@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from loupe_companion.beyond.tasks import TASKS, Examples, digits
-from loupe_companion.provenance import provenance
+from loupe_companion.beyond.tasks import TASKS, Examples, draw_digits
+from loupe_companion.provenance import get_provenance
 from loupe_lib.data.storage import writing
 from loupe_lib.data.workers import cores
 from loupe_lib.errors import InputError
@@ -157,7 +157,7 @@ def _accuracy(model: nn.Module, test: Examples) -> float:
     return float((model(test.x).argmax(1) == test.y).double().mean())
 
 
-def experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
+def run_experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
     """Train everything, several processes side by side, and write the results file.
 
     Equal but for date and seconds on equal machines: every training has one thread.
@@ -170,7 +170,7 @@ def experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
         InputError: without scikit-learn, or if the file cannot be written.
     """
     plan = SMOKE if smoke else FULL
-    digits(0)  # what is missing, or cannot be written, is told before anything is trained
+    draw_digits(0)  # what is missing, or cannot be written, is told before anything is trained
     with writing(out) as beside:
         record = Record(plan, _provenance(), _train(plan))
         beside.write_text(to_json(record), "utf-8")
@@ -190,7 +190,7 @@ def _train(plan: Plan) -> tuple[Outcome, ...]:
 
 
 def _provenance() -> dict[str, Any]:
-    origin = provenance(torch.device("cpu"))
+    origin = get_provenance(torch.device("cpu"))
     origin["packages"]["scikit-learn"] = metadata.version("scikit-learn")
     return origin
 
@@ -203,7 +203,7 @@ def to_json(record: Record) -> str:
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:
-    """Read a results file of :func:`experiment`.
+    """Read a results file of :func:`run_experiment`.
 
     Raises:
         InputError: if it cannot be read or is not such a file; names it.

@@ -55,7 +55,7 @@ class Task:
     build: Callable[[float], nn.Sequential]
 
 
-def digits(seed: int) -> Splits:
+def draw_digits(seed: int) -> Splits:
     """Scikit-learn's handwritten digits, 8 x 8 in [0, 1] as (n, 64), split at random.
 
     Raises:
@@ -74,7 +74,7 @@ def digits(seed: int) -> Splits:
     return Splits(*(Examples(x[part], y[part]) for part in order.split(DIGITS)))
 
 
-def textures(seed: int) -> Splits:
+def draw_textures(seed: int) -> Splits:
     """Patches of scikit-image's brick, grass and gravel, drawn at random, as (n, 1, 16, 16).
 
     Each has mean 0 and standard deviation 1, so that brightness and contrast give nothing away.
@@ -121,8 +121,8 @@ def texture_classifier(slope: float) -> nn.Sequential:
 
 
 TASKS = {
-    "pixels": Task("Pixel mask: which 10 of 64 pixels tell digits apart", (8, 8), digits,
+    "pixels": Task("Pixel mask: which 10 of 64 pixels tell digits apart", (8, 8), draw_digits,
                    digit_classifier),
     "filters": Task("Local binary convolution: which 4 filters tell textures apart", (4, 3, 3),
-                    textures, texture_classifier),
+                    draw_textures, texture_classifier),
 }  # fmt: skip

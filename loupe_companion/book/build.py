@@ -20,10 +20,10 @@ from nbformat import NotebookNode
 from loupe_companion.book.notebooks import NotebookError, execute, for_readers, page
 from loupe_companion.book.pages import profiles_table, speed, survival, versions_page
 from loupe_companion.book.preamble import ROOT
-from loupe_companion.profiles import PROFILES
+from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
-from loupe_companion.sources import plan
-from loupe_companion.sweep import sweep
+from loupe_companion.sources import load_profile
+from loupe_companion.sweep import run_sweep
 from loupe_lib.errors import InputError
 
 # The theme's, for icons that it draws as SVG; a page opened from disk may not load them this way.
@@ -135,7 +135,7 @@ def train(profile: str, data: Path | None, cwd: Path) -> list[RunResult]:
         command += ["--data", str(data.resolve())]
     if subprocess.run(command, cwd=cwd).returncode:
         raise BuildError(f"training the {profile} sweep failed; the reason is above")
-    return sweep(plan(profile, data).configs(), cwd / "runs", data)
+    return run_sweep(load_profile(profile, data).configs(), cwd / "runs", data)
 
 
 def kept_results() -> list[RunResult]:
@@ -143,7 +143,7 @@ def kept_results() -> list[RunResult]:
     if not REFERENCE.exists():
         return []
     kept = {result.config: result for result in read_results(REFERENCE)}
-    wanted = PROFILES["reference"].configs()
+    wanted = BOOK_PROFILES["reference"].configs()
     missing = sum(config not in kept for config in wanted)
     if missing:  # a notebook would train them, for hours
         raise BuildError(
@@ -193,7 +193,7 @@ def render(stage: Path, output: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--profile", default="quick", choices=PROFILES)
+    parser.add_argument("--profile", default="quick", choices=BOOK_PROFILES)
     parser.add_argument("--data", type=Path, help="images to train on, in an HDF5 file")
     arguments = parser.parse_args()
     try:

@@ -13,7 +13,7 @@ import torch
 from nbformat import NotebookNode
 
 from loupe_companion.bench import table
-from loupe_companion.profiles import PROFILES
+from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult
 from loupe_companion.tables import conditions
 
@@ -131,7 +131,7 @@ def profiles_table() -> str:
         "| profile | N | U-Net width | training slices | R | fixed slopes | seeds | epochs of 4S |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for profile in PROFILES.values():
+    for profile in BOOK_PROFILES.values():
         run = profile.configs()[0]
         cells = (
             f"`{profile.name}`",

@@ -62,7 +62,7 @@ class Head:
 
 
 @cache
-def heads() -> dict[str, Head]:
+def load_heads() -> dict[str, Head]:
     """The three heads that come with the library, by name: colin27, mni152 and s1."""
     asset = resources.files("loupe_lib.data") / "assets" / "heads.h5"
     with asset.open("rb") as stored, h5py.File(stored, "r") as file:
@@ -75,7 +75,7 @@ def heads() -> dict[str, Head]:
     return found
 
 
-def cohort(
+def draw_cohort(
     size: int,
     train: int,
     validation: int,
@@ -122,7 +122,7 @@ def _split(name: str, size: int, count: int, seed: int, device: torch.device | s
         head = HEADS[name][index % len(HEADS[name])]
         rng = np.random.default_rng((seed, SPLITS.index(name), index))
         names.append(f"{head}-{name}-{index:03d}")
-        volumes.append(_subject(heads()[head], size, n, rng, device))
+        volumes.append(_subject(load_heads()[head], size, n, rng, device))
     return Split(
         images=torch.cat(volumes),
         volume=torch.repeat_interleave(torch.arange(len(slices)), torch.tensor(slices)),

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, heads
+from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, load_heads
 from loupe_lib.data.simulation import centre_crop, rss, scan
 from loupe_lib.data.storage import writing
 from loupe_lib.errors import InputError
@@ -228,7 +228,7 @@ def _write(volume: _Volume) -> None:
 def _magnitudes(volume: _Volume) -> np.ndarray:
     """(slices, rows, columns) in [0, 1]: a patient's volumes show one head in one pose."""
     rng = np.random.default_rng((volume.seed, volume.split, volume.patient))
-    head = list(heads().values())[rng.integers(len(heads()))]
+    head = list(load_heads().values())[rng.integers(len(load_heads()))]
     x = anatomy(head, volume.size, volume.slices, rng).numpy()
     return centre_crop(x, volume.recon) ** volume.contrast.gamma
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from loupe_companion.bench import bench, table
+from loupe_companion.bench import run_bench, table
 from loupe_lib import Loupe
 from loupe_lib.errors import InputError
 
@@ -14,7 +14,7 @@ from loupe_lib.errors import InputError
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "new" / "bench.json"
-    return bench(smoke=True, out=out), out
+    return run_bench(smoke=True, out=out), out
 
 
 def test_what_is_written_is_what_is_returned(measured):
@@ -66,5 +66,5 @@ def test_the_table_has_a_line_a_measurement(measured):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_full_sizes_need_a_gpu(tmp_path):
     with pytest.raises(InputError, match="bench needs a GPU; without one use --smoke"):
-        bench(out=tmp_path / "bench.json")
+        run_bench(out=tmp_path / "bench.json")
     assert not list(tmp_path.iterdir())

@@ -16,10 +16,10 @@ from matplotlib import image
 from safetensors.torch import load_file, safe_open, save_file
 
 from loupe_companion import cli
-from loupe_companion.profiles import SWEEPS
+from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
 from loupe_companion.sweep import result_file
-from loupe_lib.data.heads import cohort, heads
+from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
@@ -95,9 +95,9 @@ def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
 
 
 def test_other_volumes_become_an_image_file(loupe, tmp_path):
-    for name, head in heads().items():
+    for name, head in load_heads().items():
         np.save(f"{name}.npy", head.volume[20:24])
-    files = [f"{name}.npy" for name in heads()]
+    files = [f"{name}.npy" for name in load_heads()]
     ran = loupe("data", "import", *files, "--out", "heads.h5", "--size", 64)
     assert ran.status == 0, ran.err
     assert ran.out.startswith("images: magnitude images, 64 x 64\n")
@@ -165,8 +165,8 @@ def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
 
 
 def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained, monkeypatch):
-    sharing = dataclasses.replace(SWEEPS["claims-smoke"], shares="smoke")
-    monkeypatch.setitem(SWEEPS, "claims-smoke", sharing)
+    sharing = dataclasses.replace(PROFILES["claims-smoke"], shares="smoke")
+    monkeypatch.setitem(PROFILES, "claims-smoke", sharing)
     write_results(trained.results, Path("results") / "smoke.h5")
     ran = loupe(*CLAIMS, "4S,uniform")
     kept = next(r for r in trained.results if r.config == smoke())
@@ -278,7 +278,7 @@ def test_data_heads_and_show(loupe, tmp_path):
     ran = loupe("data", "heads", "--out", "own.h5", "--profile", "smoke", "--seed", 3)
     assert ran.status == 0
     images = read_images(tmp_path / "own.h5")
-    expected = cohort(32, train=64, validation=16, test=16, seed=3)
+    expected = draw_cohort(32, train=64, validation=16, test=16, seed=3)
     assert np.allclose(images.test.images, expected.test.images, atol=1e-5)
     shown = loupe("data", "show", "own.h5")
     assert shown.status == 0
@@ -288,7 +288,7 @@ def test_data_heads_and_show(loupe, tmp_path):
 
 
 def test_own_images_can_be_trained_and_evaluated_on(loupe, tmp_path):
-    write_images(cohort(48, train=16, validation=8, test=4, seed=3), tmp_path / "own.h5")
+    write_images(draw_cohort(48, train=16, validation=8, test=4, seed=3), tmp_path / "own.h5")
     ran = loupe("train", "--profile", "smoke", "--device", "cpu", "--data", "own.h5")
     assert ran.status == 0, ran.err
     weights = ran.out.splitlines()[-1]
@@ -318,7 +318,7 @@ def damaged(trained, tmp_path):
     cut(folder / "cut.h5", 0.5)
     with edited(folder / "version.h5") as file:
         file.attrs["version"] = 3
-    small = cohort(48, train=16, validation=4, test=4)
+    small = draw_cohort(48, train=16, validation=4, test=4)
     for name in ("images", "size_40", "outside"):
         write_images(small, folder / f"{name}.h5")
     with edited(folder / "size_40.h5") as file:

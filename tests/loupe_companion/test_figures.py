@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from loupe_companion import figures
 from loupe_companion.figures import BLUE, YELLOW
-from loupe_lib.data.heads import heads
+from loupe_lib.data.heads import load_heads
 from loupe_lib.training.run import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
 
@@ -186,7 +186,7 @@ def test_the_reconstruction_figure_shows_truth_zero_filled_and_every_slope(train
 
 def test_the_images_can_be_looked_at(images):
     for figure in (
-        figures.heads_figure(heads()),
+        figures.heads_figure(load_heads()),
         figures.cohort_figure(images),
         figures.spectrum_figure(images),
     ):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from loupe_companion.profiles import PROFILES, profile
+from loupe_companion.profiles import BOOK_PROFILES, find_profile
 from loupe_companion.results import collected_names
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
@@ -13,9 +13,9 @@ from tests.common import assert_one_line
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", BOOK_PROFILES)
 def test_a_sweep_holds_every_slope_and_4s_at_every_acceleration_with_every_seed(name):
-    chosen = profile(name)
+    chosen = find_profile(name)
     configs = chosen.configs()
     held = [(c.acceleration, None if c.shrinks else c.slope, c.seed) for c in configs]
     assert held == [
@@ -27,12 +27,14 @@ def test_a_sweep_holds_every_slope_and_4s_at_every_acceleration_with_every_seed(
     assert len({config.name for config in configs}) == len(configs)
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", BOOK_PROFILES)
 def test_a_fixed_slope_gets_as_many_epochs_as_4s(name):
-    lengths = {c.shrink_epochs + c.settle_epochs for c in profile(name).configs()}
+    lengths = {c.shrink_epochs + c.settle_epochs for c in find_profile(name).configs()}
     assert len(lengths) == 1
     assert all(
-        c.slope == PROFILES[name].initial_slope for c in profile(name).configs() if c.shrinks
+        c.slope == BOOK_PROFILES[name].initial_slope
+        for c in find_profile(name).configs()
+        if c.shrinks
     )
 
 
@@ -40,12 +42,13 @@ def test_a_fixed_slope_gets_as_many_epochs_as_4s(name):
 def test_below_the_paper_s_scale_early_stopping_shortens_no_run(name):
     # A round cannot wait longer than it lasts.
     assert all(
-        c.stop_patience >= max(c.shrink_epochs, c.settle_epochs) for c in profile(name).configs()
+        c.stop_patience >= max(c.shrink_epochs, c.settle_epochs)
+        for c in find_profile(name).configs()
     )
 
 
 def test_the_paper_s_profile_is_the_paper_s_experiment():
-    configs = profile("paper").configs()
+    configs = find_profile("paper").configs()
     for c in configs:
         assert (c.size, c.width, c.batch, c.learning_rate) == (320, 64, 16, 0.01)
         assert (c.train, c.validation, c.test) == (1895, 188, 186)
@@ -56,7 +59,7 @@ def test_the_paper_s_profile_is_the_paper_s_experiment():
 
 
 def test_values_can_be_replaced():
-    chosen = profile(
+    chosen = find_profile(
         "smoke",
         accelerations=[2, 3],
         slopes=[],
@@ -74,19 +77,19 @@ def test_values_can_be_replaced():
     for c in configs:
         assert (c.patience, c.factor, c.slope, c.width) == (7, 1.1, 30, 2)
         assert (c.shrink_epochs, c.settle_epochs) == (9, 8)
-    assert profile("smoke", seed=3).seeds == (3,)
-    assert PROFILES["smoke"] == profile("smoke")  # the profile itself is as it was
+    assert find_profile("smoke", seed=3).seeds == (3,)
+    assert BOOK_PROFILES["smoke"] == find_profile("smoke")  # the profile itself is as it was
 
 
 def by_arm(name: str, **changes) -> dict[str, RunConfig]:
     """The run of each method at R = 4 with seed 0."""
-    chosen = profile(name, accelerations=[4], seed=0, **changes)
+    chosen = find_profile(name, accelerations=[4], seed=0, **changes)
     return {method.name: chosen.config(method, 4, 0) for method in chosen.methods}
 
 
 @pytest.mark.parametrize("name", ["claims", "claims-small", "claims-smoke"])
 def test_every_arm_of_the_claims_gets_the_epochs_images_and_seeds_of_4s(name):
-    chosen = profile(name)
+    chosen = find_profile(name)
     configs = chosen.configs()
     assert len({config.name for config in configs}) == len(configs)
     assert len(configs) == len(chosen.accelerations) * len(chosen.methods) * len(chosen.seeds)
@@ -123,11 +126,11 @@ def test_the_claims_hold_the_reference_s_runs_and_each_change_by_itself():
 
 
 def test_a_run_of_an_arm_is_labelled_by_it():
-    chosen = profile("claims")
+    chosen = find_profile("claims")
     found = [chosen.label(config) for config in chosen.configs()]
     assert len(set(found)) == len(found)
     assert {"R=4 4S p=16 seed 0", "R=8 disc seed 1", "R=4 4S lines seed 0"} <= set(found)
-    assert chosen.label(profile("quick").configs()[0]) == "R=4 s=2 seed 0"
+    assert chosen.label(find_profile("quick").configs()[0]) == "R=4 s=2 seed 0"
 
 
 def test_some_arms_can_be_chosen():
@@ -136,24 +139,24 @@ def test_some_arms_can_be_chosen():
         with pytest.raises(
             InputError, match=f"methods must be some of s=20, .*, disc.*; got {got}"
         ):
-            profile("claims", methods=methods)
+            find_profile("claims", methods=methods)
 
 
 def test_none_keeps_the_profile_s_value():
-    assert profile("smoke", accelerations=None, slopes=None, seed=None, patience=None) == profile(
-        "smoke"
-    )
+    assert find_profile(
+        "smoke", accelerations=None, slopes=None, seed=None, patience=None
+    ) == find_profile("smoke")
 
 
 @pytest.mark.parametrize("name", ["accelerations", "seed"])
 def test_a_sweep_of_nothing_is_refused(name):
     with pytest.raises(InputError, match=f"{name}s? must be at least one; got none"):
-        profile("smoke", **{name: []})
+        find_profile("smoke", **{name: []})
 
 
 def test_unknown_profiles_are_refused():
     with pytest.raises(InputError) as caught:
-        profile("huge")
+        find_profile("huge")
     assert str(caught.value) == (
         "profile must be one of smoke, quick, reference, paper, claims, claims-small, "
         "claims-smoke; got 'huge'"
@@ -163,7 +166,7 @@ def test_unknown_profiles_are_refused():
 @pytest.mark.parametrize("name", ["epochs", "acceleration", "slope", "seeds", "Size"])
 def test_unknown_settings_are_refused(name):
     with pytest.raises(InputError, match=f"no setting '{name}'; it has .*factor") as caught:
-        profile("smoke", **{name: 1})
+        find_profile("smoke", **{name: 1})
     assert_one_line(str(caught.value))
 
 
@@ -179,11 +182,11 @@ def test_unknown_settings_are_refused(name):
 )
 def test_values_out_of_range_are_refused(change, named):
     with pytest.raises(InputError, match=named):
-        profile("smoke", **change).configs()
+        find_profile("smoke", **change).configs()
 
 
 def test_what_is_kept_and_the_commands_that_remain_are_every_arm_of_the_claims_once():
-    claims = profile("claims")
+    claims = find_profile("claims")
     kept = collected_names(ROOT / "results" / "claims.h5")
     text = (ROOT / "results" / "README.md").read_text("utf-8")
     remaining = text.partition("## What remains to be run")[2]

@@ -43,7 +43,7 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
 
 
 def test_provenance_tells_code_packages_device_and_date():
-    found = provenance.provenance(torch.device("cpu"))
+    found = provenance.get_provenance(torch.device("cpu"))
     assert json.loads(json.dumps(found)) == found
     assert found["code"] == code_version()
     assert found["python"] == platform.python_version()

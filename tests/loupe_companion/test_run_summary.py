@@ -9,8 +9,8 @@ from loupe_companion.evaluation import evaluate
 from loupe_companion.figures import cohort_figure, encoder_figure, phase_figure, spectrum_figure
 from loupe_companion.results import RunResult
 from loupe_companion.run_summary import collapse
-from loupe_companion.sources import plan
-from loupe_companion.sweep import result_file, sweep
+from loupe_companion.sources import load_profile
+from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images, read_images, write_images
 from loupe_lib.training.run import read_weights
 from tests.common import measured, smoke
@@ -33,8 +33,8 @@ def on_complex(images, tmp_path_factory) -> tuple[RunResult, Images, Path]:
     """A 4S run on a file of complex images, those images, and its weights."""
     folder = tmp_path_factory.mktemp("complex")
     write_images(measured(images), folder / "complex.h5")
-    (config,) = plan("smoke", folder / "complex.h5", slopes=[]).configs()
-    (result,) = sweep([config], folder / "runs", folder / "complex.h5", "cpu", progress=False)
+    (config,) = load_profile("smoke", folder / "complex.h5", slopes=[]).configs()
+    (result,) = run_sweep([config], folder / "runs", folder / "complex.h5", "cpu", progress=False)
     weights = result_file(folder / "runs", config).parent / "weights.safetensors"
     return result, read_images(folder / "complex.h5"), weights
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from loupe_companion.profiles import profile
-from loupe_companion.sources import load_images, plan
+from loupe_companion.profiles import find_profile
+from loupe_companion.sources import load_images, load_profile
 from loupe_lib import InputError
-from loupe_lib.data.heads import cohort
+from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import SPLITS, write_images
 from loupe_lib.data.storage import digest
 from tests.common import smoke
@@ -15,24 +15,24 @@ from tests.common import smoke
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("images") / "own.h5"
-    write_images(cohort(48, train=20, validation=10, test=9, seed=3), path)
+    write_images(draw_cohort(48, train=20, validation=10, test=9, seed=3), path)
     return path
 
 
 def test_without_a_file_the_plan_is_the_profile():
-    assert plan("smoke", patience=2) == profile("smoke", patience=2)
+    assert load_profile("smoke", patience=2) == find_profile("smoke", patience=2)
 
 
 def test_a_file_decides_size_and_number_of_slices(file):
-    for config in plan("smoke", file, factor=2.0).configs():
+    for config in load_profile("smoke", file, factor=2.0).configs():
         assert (config.size, config.train, config.validation, config.test) == (48, 20, 10, 9)
         assert (config.data, config.factor) == (digest(file), 2.0)
 
 
 def test_a_run_on_a_file_reads_that_file(file):
-    config = plan("smoke", str(file)).configs()[0]
+    config = load_profile("smoke", str(file)).configs()[0]
     images = load_images(config, file)
-    expected = cohort(48, train=20, validation=10, test=9, seed=3)
+    expected = draw_cohort(48, train=20, validation=10, test=9, seed=3)
     for name in SPLITS:
         found, wanted = getattr(images, name), getattr(expected, name)
         torch.testing.assert_close(found.images, wanted.images, atol=1e-5, rtol=0)
@@ -57,15 +57,15 @@ def test_another_file_than_the_run_s_is_refused(file, tmp_path):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
-        plan("smoke", tmp_path / "nowhere.h5")
+        load_profile("smoke", tmp_path / "nowhere.h5")
     (tmp_path / "text.h5").write_text("no images")
     with pytest.raises(InputError, match="no whole file of format loupe-images"):
-        plan("smoke", tmp_path / "text.h5")
+        load_profile("smoke", tmp_path / "text.h5")
 
 
 def test_an_unknown_profile_or_setting_is_refused(file):
     for data in (None, file):
         with pytest.raises(InputError, match="profile must be one of"):
-            plan("huge", data)
+            load_profile("huge", data)
         with pytest.raises(InputError, match="no setting 'epochs'"):
-            plan("smoke", data, epochs=3)
+            load_profile("smoke", data, epochs=3)

@@ -16,9 +16,9 @@ import torch
 from filelock import FileLock
 
 import loupe_companion.sweep as module
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult, read_results, write_results
-from loupe_companion.sweep import plan_work, result_file, results_of, sweep
+from loupe_companion.sweep import plan_work, result_file, results_of, run_sweep
 from loupe_lib import InputError
 from loupe_lib.training.masks import mask_kind
 from loupe_lib.training.run import read_weights
@@ -73,7 +73,7 @@ def test_a_result_tells_of_the_run(trained):
 
 def test_a_second_training_of_a_configuration_does_nothing(trained):
     before = files_in(trained.runs)
-    again = sweep(trained.profile.configs(), trained.runs, progress=False)
+    again = run_sweep(trained.profile.configs(), trained.runs, progress=False)
     assert files_in(trained.runs) == before
     for left, right in zip(again, trained.results, strict=True):
         assert_same(left, right)
@@ -83,7 +83,7 @@ def test_a_second_training_of_a_configuration_does_nothing(trained):
 def test_two_processes_find_what_one_finds(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "cores", lambda: 2)
     configs = trained.profile.configs()[:2]
-    together = sweep(configs, tmp_path, progress=False)
+    together = run_sweep(configs, tmp_path, progress=False)
     for left, right in zip(together, trained.results, strict=False):
         assert_same(left, right)
 
@@ -126,7 +126,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(name, status, trained, tmp_pat
     folder = result_file(tmp_path, config).parent
     left = {path.name for path in folder.iterdir()} - {"lock", "checkpoint.previous.safetensors"}
     assert left == {"config.json", "checkpoint.safetensors"}
-    (resumed,) = sweep([config], tmp_path, progress=False)
+    (resumed,) = run_sweep([config], tmp_path, progress=False)
     assert_same(resumed, next(r for r in trained.results if r.config == config))
     assert not list(folder.glob("checkpoint*"))
 
@@ -137,7 +137,7 @@ def test_a_run_in_other_hands_is_waited_for_and_not_trained(trained, tmp_path):
     folder.mkdir()
     found = []
     waiting = threading.Thread(
-        target=lambda: found.extend(sweep([config], tmp_path, device="cpu", progress=False))
+        target=lambda: found.extend(run_sweep([config], tmp_path, device="cpu", progress=False))
     )
     with FileLock(folder / "lock"):
         waiting.start()
@@ -150,7 +150,7 @@ def test_a_run_in_other_hands_is_waited_for_and_not_trained(trained, tmp_path):
 
 
 def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):
-    (result,) = sweep([smoke(learning_rate=1e30)], tmp_path, progress=False)
+    (result,) = run_sweep([smoke(learning_rate=1e30)], tmp_path, progress=False)
     assert len(result.warnings) == 2
     assert "training loss" in result.warnings[0] and "epoch 1" in result.warnings[0]
     assert result.warnings[1] == "collapsed mask: thresholding gives R=inf, not 4"
@@ -199,7 +199,7 @@ def test_a_damaged_collected_file_is_refused(trained, tmp_path):
 def test_a_store_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*/file/"):
-        sweep([smoke()], tmp_path / "file" / "runs", progress=False)
+        run_sweep([smoke()], tmp_path / "file" / "runs", progress=False)
     assert files_in(tmp_path).keys() == {"file"}
 
 
@@ -210,20 +210,20 @@ def test_a_full_disk_leaves_no_half_a_run(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match="No space left"):
-            sweep([fixed()], tmp_path, progress=False)
+            run_sweep([fixed()], tmp_path, progress=False)
     assert {path.rpartition("/")[2] for path in files_in(tmp_path)} <= {"lock"}
-    (result,) = sweep([fixed()], tmp_path, progress=False)
+    (result,) = run_sweep([fixed()], tmp_path, progress=False)
     assert read_results(result_file(tmp_path, fixed()))[0].config == result.config
 
 
 def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="device must be one of cpu"):
-        sweep(profile("smoke").configs(), tmp_path / "runs", device="tpu", progress=False)
+        run_sweep(find_profile("smoke").configs(), tmp_path / "runs", device="tpu", progress=False)
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
-    configs = profile("claims").configs()
+    configs = find_profile("claims").configs()
     packs, _ = plan_work(configs, torch.device("cuda:0"))
     assert sorted(c.name for pack in packs for c in pack) == sorted(c.name for c in configs)
     for pack in packs:
@@ -242,8 +242,8 @@ def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
 
 def test_a_sweep_of_other_arms_in_one_store(tmp_path):
     names = ["straight-through", "4S released", "spectrum lines", "trained-slope"]
-    chosen = profile("claims-smoke", methods=names, width=2)
-    results = [sweep([config], tmp_path, progress=False)[0] for config in chosen.configs()]
+    chosen = find_profile("claims-smoke", methods=names, width=2)
+    results = [run_sweep([config], tmp_path, progress=False)[0] for config in chosen.configs()]
     for config, result in zip(chosen.configs(), results, strict=True):
         assert result.config == config and len(result.history["loss"]) == 3
         assert ("soft_loss" in result.history) is (config.schedule == "released")

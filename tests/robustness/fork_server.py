@@ -25,7 +25,7 @@ import loupe_lib.data.conversion  # noqa: E402
 import loupe_lib.training.loop  # noqa: E402
 import loupe_lib.training.run  # noqa: E402
 from loupe_companion import cli  # noqa: E402
-from loupe_companion.profiles import profile  # noqa: E402
+from loupe_companion.profiles import find_profile  # noqa: E402
 from loupe_companion.sources import load_images  # noqa: E402
 from loupe_lib.data import storage as files  # noqa: E402
 from loupe_lib.training.trainer import PlainTrainer  # noqa: E402
@@ -106,7 +106,7 @@ def main() -> None:
     watch(PlainTrainer, "step", "training")
     watch(PlainTrainer, "evaluate", "training")
     watch(loupe_lib.training.run.Run, "save", "checkpointing")
-    watch(loupe_companion.sweep, "measure", "measuring")
+    watch(loupe_companion.sweep, "summarize_run", "measuring")
     watch(loupe_companion.sweep, "write_weights", "writing")
     watch(loupe_companion.sweep, "write_results", "writing")
     watch(loupe_companion.sweep, "collect_results", "collecting")
@@ -118,7 +118,7 @@ def main() -> None:
     loupe_lib.training.loop.CHECKPOINT_SHARE = 1e9
     loupe_companion.sweep.cores = lambda: 1
     cli.estimate = lambda *_: ""
-    load_images(profile("smoke").configs()[0])  # kept for the children
+    load_images(find_profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         print(json.dumps(run(**json.loads(line))), flush=True)

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from loupe_companion.results import collected_names, read_results, write_results
-from loupe_companion.sweep import CONFIG, result_file, sweep
+from loupe_companion.sweep import CONFIG, result_file, run_sweep
 from tests.common import smoke
 from tests.conftest import ROOT, Survival
 from tests.loupe_companion.test_sweep import assert_same
@@ -150,7 +150,7 @@ def test_dead_holder(trained, tmp_path, survival: Survival):
         found = []
         waiting = threading.Thread(
             target=lambda runs=runs, found=found: found.extend(
-                sweep([config], runs, device="cpu", progress=False)
+                run_sweep([config], runs, device="cpu", progress=False)
             )
         )
         waiting.start()

@@ -17,7 +17,7 @@ from loupe_companion import cli
 from loupe_companion.beyond import experiment as beyond
 from loupe_companion.beyond.experiment import SMOKE, Outcome, fit, read_record, run, to_json
 from loupe_companion.beyond.tables import accuracy_table
-from loupe_companion.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, digits, textures
+from loupe_companion.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, draw_digits, draw_textures
 from loupe_lib.errors import InputError
 from tests.common import assert_one_line
 
@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
 
 
 def test_each_digit_is_in_one_split():
-    splits = digits(3)
+    splits = draw_digits(3)
     assert [len(split.x) for split in splits] == [1000, 297, 500]
     x = torch.cat([split.x for split in splits])
     assert x.shape == (1797, 64) and x.min() == 0 and x.max() == 1
@@ -52,7 +52,7 @@ def test_each_digit_is_in_one_split():
 
 def test_no_two_splits_of_textures_share_a_pixel():
     assert all(above[1] <= below[0] for above, below in itertools.pairwise(BANDS))
-    for split, (top, bottom) in zip(textures(1), BANDS, strict=True):
+    for split, (top, bottom) in zip(draw_textures(1), BANDS, strict=True):
         for name, label in zip(TEXTURES, range(3), strict=True):
             band = getattr(data, name)()[top:bottom].astype(np.float32)
             windows = np.lib.stride_tricks.sliding_window_view(band, (SIDE, SIDE))
@@ -64,7 +64,7 @@ def test_no_two_splits_of_textures_share_a_pixel():
 
 
 def test_patches_of_textures_give_nothing_away_by_brightness_or_contrast():
-    for split in textures(0):
+    for split in draw_textures(0):
         assert split.y.bincount().unique().numel() == 1
         assert split.x.shape[1:] == (1, SIDE, SIDE)
         assert split.x.mean((1, 2, 3)).abs().max() < 1e-5
@@ -82,7 +82,7 @@ def test_a_seed_draws_its_own_split_and_the_same_each_time(task):
 @pytest.mark.parametrize("shrinks", [False, True])
 def test_a_model_is_left_with_the_weights_of_the_lowest_loss(shrinks):
     torch.manual_seed(0)
-    splits = digits(0)
+    splits = draw_digits(0)
     model = TASKS["pixels"].build(2.0)
     plan = dataclasses.replace(SMOKE, epochs=6)
     epoch, loss = fit(model, splits.train, splits.validation, plan, shrinks)
@@ -203,12 +203,12 @@ def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path, mon
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(beyond, "_train", lambda plan: pytest.fail("trained"))
     with pytest.raises(InputError, match=r"cannot write .*beyond\.json"):
-        beyond.experiment(tmp_path / "file" / "beyond.json", smoke=True)
+        beyond.run_experiment(tmp_path / "file" / "beyond.json", smoke=True)
 
 
 def test_without_scikit_learn_one_line_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(InputError, match="pip install scikit-learn") as caught:
-        beyond.experiment(tmp_path / "beyond.json")
+        beyond.run_experiment(tmp_path / "beyond.json")
     assert_one_line(str(caught.value))
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from loupe_companion.beyond import figures
 from loupe_companion.beyond.experiment import SMOKE, Record, run
 from loupe_companion.beyond.tables import accuracy_table, conditions
-from loupe_companion.beyond.tasks import TASKS, digits
+from loupe_companion.beyond.tasks import TASKS, draw_digits
 from loupe_companion.figures import BLUE, YELLOW
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -86,7 +86,7 @@ def test_filters_of_the_first_seed_are_shown(record):
 
 
 def test_digits_are_shown_whole_and_as_the_mask_leaves_them(record):
-    x = digits(0).test.x[:3]
+    x = draw_digits(0).test.x[:3]
     mask = x.new_tensor(record.of("pixels", None)[0].layer)
     figure = figures.digits_figure(x, mask)
     save(figure)

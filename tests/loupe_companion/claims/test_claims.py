@@ -24,7 +24,7 @@ from loupe_companion.claims.statistics import (
 )
 from loupe_companion.claims.tuning_cost import tuning_costs
 from loupe_companion.claims.verdicts import judge
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from tests.common import dft2, uncentre
 from tests.loupe_companion.claims.world import SLOPES, changed
 
@@ -345,7 +345,9 @@ def test_what_was_not_run_comes_with_the_command_that_runs_it(world):
 
 
 def test_a_profile_without_the_arms_says_so(world):
-    evidence = Evidence(world.runs.values(), profile("smoke", accelerations=[4, 8], slopes=SLOPES))
+    evidence = Evidence(
+        world.runs.values(), find_profile("smoke", accelerations=[4, 8], slopes=SLOPES)
+    )
     found = {verdict.claim.number: verdict for verdict in judge(evidence)}
     assert found[3].verdict == HOLDS
     assert found[7].verdict == found[8].verdict == NOT_RUN
@@ -353,13 +355,13 @@ def test_a_profile_without_the_arms_says_so(world):
 
 
 def test_nothing_at_all_is_not_run():
-    evidence = Evidence([], profile("claims"))
+    evidence = Evidence([], find_profile("claims"))
     for verdict in judge(evidence):
         assert verdict.verdict == NOT_RUN and not verdict.findings
 
 
 def test_one_slope_or_one_acceleration_is_not_enough(world):
-    single = profile("claims-smoke", accelerations=[4], slopes=[20], seed=[0, 1, 2])
+    single = find_profile("claims-smoke", accelerations=[4], slopes=[20], seed=[0, 1, 2])
     found = {v.claim.number: v for v in judge(Evidence(world.runs.values(), single))}
     assert found[2].verdict == NOT_RUN and "fixed slopes: 1" in found[2].sentences[0]
     assert found[5].verdict == NOT_TESTABLE

@@ -19,10 +19,10 @@ from loupe_companion.claims.tables import (
     verdict_table,
 )
 from loupe_companion.claims.verdicts import judge
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from loupe_companion.results import write_results
 from loupe_companion.sources import load_images
-from loupe_companion.sweep import sweep
+from loupe_companion.sweep import run_sweep
 from loupe_lib.errors import InputError
 from tests.conftest import ROOT
 from tests.loupe_companion.claims.world import SLOPES
@@ -244,7 +244,7 @@ def test_a_damaged_file_of_claim_9_is_named(world, tmp_path):
 def test_every_claim_is_judged_from_real_runs(tmp_path):
     """Of the smallest size; their verdicts mean nothing, and that there are some is the test."""
     wanted = ("s=20", "s=2000", "4S", "4S p=4", "4S m=3", "4S s0=2000", "trained-slope", "disc")
-    chosen = profile(
+    chosen = find_profile(
         "claims-smoke",
         accelerations=[4, 8],
         slopes=[20, 2000],
@@ -256,7 +256,7 @@ def test_every_claim_is_judged_from_real_runs(tmp_path):
         shrink_epochs=1,
         settle_epochs=1,
     )
-    results = [sweep([c], tmp_path, progress=False)[0] for c in chosen.configs()]
+    results = [run_sweep([c], tmp_path, progress=False)[0] for c in chosen.configs()]
     evidence = Evidence(results, chosen, load_images(chosen.configs()[0]))
     for verdict in judge(evidence)[:8]:
         assert verdict.verdict != NOT_RUN and verdict.findings, verdict.sentences
@@ -298,7 +298,7 @@ def test_the_page_is_whole_where_every_arm_was_run(world, tmp_path):
 def test_the_page_states_each_test_before_its_numbers():
     cells = json.loads((ROOT / "notebooks" / "claims.ipynb").read_text("utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
-    for verdict in judge(Evidence([], profile("claims"))):
+    for verdict in judge(Evidence([], find_profile("claims"))):
         claim = verdict.claim
         heading = sources.index(f"## Claim {claim.number}: {claim.title}")
         after = sources[heading + 1 : heading + 4]

@@ -9,7 +9,7 @@ import numpy as np
 from loupe_companion.claims.run_table import Evidence
 from loupe_companion.claims.statistics import Verdict
 from loupe_companion.claims.verdicts import judge
-from loupe_companion.profiles import Profile, profile
+from loupe_companion.profiles import Profile, find_profile
 from loupe_companion.results import RunResult
 
 SLOPES = (20, 200, 2000)
@@ -22,7 +22,7 @@ class World:
     """
 
     def __init__(self, template: RunResult) -> None:
-        self.profile: Profile = profile(
+        self.profile: Profile = find_profile(
             "claims-smoke", accelerations=[4, 8], slopes=SLOPES, seed=[0, 1, 2]
         )
         self.runs = {

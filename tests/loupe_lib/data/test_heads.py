@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.data.heads import SLICES, TOP, cohort, heads
+from loupe_lib.data.heads import SLICES, TOP, draw_cohort, load_heads
 from loupe_lib.data.images import SPLITS, Images
 
 ASSETS = resources.files("loupe_lib.data") / "assets"
@@ -16,7 +16,7 @@ ASSETS = resources.files("loupe_lib.data") / "assets"
 
 @pytest.fixture(scope="module")
 def images() -> Images:
-    return cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
+    return draw_cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
 
 
 def test_asset_holds_no_slice_below_the_eyes():
@@ -46,7 +46,7 @@ def test_asset_carries_its_terms():
 
 
 def test_heads_are_whole_and_read_only():
-    for head in heads().values():
+    for head in load_heads().values():
         assert head.voxel_mm == 1.0 and "T1-weighted" in head.title
         # Background at the four sides, below the crown: a deformed head is never cut by its box.
         below = head.volume[: -round(TOP / 2)]
@@ -57,20 +57,20 @@ def test_heads_are_whole_and_read_only():
 
 
 def test_same_seed_gives_the_same_bytes(images):
-    again = cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
+    again = draw_cohort(64, train=5 * SLICES + 3, validation=2 * SLICES, test=2 * SLICES, seed=3)
     for name in SPLITS:
         assert torch.equal(getattr(images, name).images, getattr(again, name).images)
 
 
 def test_another_seed_gives_others(images):
-    other = cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=4)
+    other = draw_cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=4)
     for name in SPLITS:
         difference = getattr(other, name).images - getattr(images, name).images[:SLICES]
         assert difference.abs().max() > 0.1
 
 
 def test_larger_cohort_begins_with_the_smaller(images):
-    small = cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=3)
+    small = draw_cohort(64, train=SLICES, validation=SLICES, test=SLICES, seed=3)
     for name in SPLITS:
         assert torch.equal(getattr(small, name).images, getattr(images, name).images[:SLICES])
 
@@ -120,7 +120,7 @@ def test_head_stays_in_view_and_noise_is_low(images):
 )
 def test_bad_values_are_refused(change, message):
     with pytest.raises(InputError) as caught:
-        cohort(**{"size": 32, "train": 1, "validation": 1, "test": 1, **change})
+        draw_cohort(**{"size": 32, "train": 1, "validation": 1, "test": 1, **change})
     assert str(caught.value) == message
 
 
@@ -128,8 +128,8 @@ def test_bad_values_are_refused(change, message):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("size", [64, 128, 320])
 def test_gpu_gives_the_same_images(size):
-    cpu = cohort(size, train=2 * SLICES, validation=1, test=SLICES)
-    gpu = cohort(size, train=2 * SLICES, validation=1, test=SLICES, device="cuda")
+    cpu = draw_cohort(size, train=2 * SLICES, validation=1, test=SLICES)
+    gpu = draw_cohort(size, train=2 * SLICES, validation=1, test=SLICES, device="cuda")
     for name in SPLITS:
         difference = getattr(cpu, name).images - getattr(gpu, name).images
         assert difference.abs().max() < 1e-3

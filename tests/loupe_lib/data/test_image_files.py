@@ -10,7 +10,7 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.data.convert import Selection, import_files
-from loupe_lib.data.heads import heads
+from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
 from tests.common import assert_one_line, cut, files_in
 
@@ -20,7 +20,7 @@ pydicom = pytest.importorskip("pydicom")
 
 def head(name: str = "colin27") -> np.ndarray:
     """(slices upwards, rows from anterior, columns from the right): 12 x 40 x 32, real anatomy."""
-    return heads()[name].volume[5:65:5, ::4, ::4][:, :40, :32]
+    return load_heads()[name].volume[5:65:5, ::4, ::4][:, :40, :32]
 
 
 def bring(paths, out: Path, **settings):
@@ -31,7 +31,7 @@ def bring(paths, out: Path, **settings):
 def three(tmp_path: Path, write, suffix: str) -> list[Path]:
     """Three files of as many people."""
     paths = []
-    for name in heads():
+    for name in load_heads():
         paths.append(tmp_path / f"{name}{suffix}")
         write(paths[-1], head(name))
     return paths
@@ -109,14 +109,14 @@ def test_each_file_is_one_volume_divided_by_its_maximum(suffix, tmp_path):
     report = bring(paths, tmp_path / "out.h5", **settings)
     found = volumes(tmp_path / "out.h5")
     assert report.size == 48  # the smallest multiple of 16 that holds 40 rows
-    for name, path in zip(heads(), paths, strict=True):
+    for name, path in zip(load_heads(), paths, strict=True):
         assert_is(found[path.name], head(name))
     assert [len(report.of(split)) for split in SPLITS] == [1, 1, 1]
     assert "| 40 x 32                           | 3       |" in report.to_markdown()
 
 
 def test_files_of_several_formats_are_taken_together(tmp_path):
-    names = list(heads())
+    names = list(load_heads())
     paths = [tmp_path / "a.nii.gz", tmp_path / "b.npy", tmp_path / "c"]
     for path, write, name in zip(paths, (write_nifti, write_npy, write_dicom), names, strict=True):
         write(path, head(name))
@@ -167,7 +167,7 @@ def test_planes_of_dicom_are_those_of_nifti(plane, tmp_path):
 def test_slices_of_arrays_lie_along_the_axis_named(suffix, axis, tmp_path):
     paths = three(tmp_path, WRITERS[suffix], suffix)
     bring(paths, tmp_path / "out.h5", axis=axis, dataset="group/stack")
-    for path, name in zip(paths, heads(), strict=True):
+    for path, name in zip(paths, load_heads(), strict=True):
         wanted = np.moveaxis(head(name), int(axis), 0)
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
 

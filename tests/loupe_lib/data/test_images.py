@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.data.heads import cohort
+from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import (
     SPLITS,
     Images,
@@ -23,7 +23,7 @@ from tests.common import edited, random
 
 @pytest.fixture(scope="module")
 def images() -> Images:
-    return cohort(32, train=20, validation=4, test=3)
+    return draw_cohort(32, train=20, validation=4, test=3)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from loupe_companion.profiles import profile
+from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
@@ -65,9 +65,9 @@ LATER = {"mask": "tanh", "lines": True, "schedule": "exponential"}
 
 def test_settings_that_came_later_rename_no_earlier_run():
     assert smoke().name == "d44d36af6d19907b"
-    assert profile("reference").configs()[0].name == "0890c435176824df"
+    assert find_profile("reference").configs()[0].name == "0890c435176824df"
     held = {result.config.name for result in read_results(ROOT / "results" / "reference.h5")}
-    assert held == {config.name for config in profile("reference").configs()}
+    assert held == {config.name for config in find_profile("reference").configs()}
     assert not set(LATER) & json.loads(smoke().to_json()).keys()
     assert RunConfig.from_json(smoke(lines=False, mask="sigmoid").to_json()) == smoke()
 
