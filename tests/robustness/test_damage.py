@@ -11,6 +11,7 @@ from loupe_companion.results import read_results, write_results
 from loupe_companion.sources import load_images
 from loupe_lib import InputError
 from loupe_lib.data.images import SPLITS, read_images, write_images
+from loupe_lib.training.config import RunConfig
 from loupe_lib.training.run import Run, read_weights
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import assert_one_line, random, smoke
@@ -108,3 +109,10 @@ def test_cut_short(name, whole, tmp_path, survival: Survival):
     for place in places(len(content), survival.tries(250, 40)):
         (tmp_path / name).write_bytes(content[:place])
         survival.survived(refused_or_right(READERS[name], tmp_path / name, right))
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
+def test_what_is_no_configuration_is_refused(text):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_json(text)
+    assert_one_line(str(caught.value))
