@@ -1,6 +1,9 @@
-"""The one exception that means: the user's input, not the program, is at fault."""
+"""Input that cannot be used: the exception, and the checks of numbers that raise it."""
 
-LONGEST = 1000  # characters; a file may be quoted that gives a text of any length
+import math
+from numbers import Integral, Real
+
+LONGEST = 1000  # characters; a message may quote a text of any length from a file
 
 
 class InputError(ValueError):
@@ -18,3 +21,33 @@ class InputError(ValueError):
         line = " ".join(part.strip() for part in message.splitlines())
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         super().__init__(shown if len(shown) <= LONGEST else shown[: LONGEST - 3] + "...")
+
+
+def check_whole(name: str, value: object, at_least: int) -> int:
+    """Return ``value`` if it is a whole number of at least that; else raise InputError."""
+    if isinstance(value, Integral) and _number(value) >= at_least:
+        return int(value)
+    raise InputError(f"{name} must be a whole number of at least {at_least}; got {value!r}")
+
+
+def check_number(
+    name: str, value: object, at_least: float = -math.inf, above: float = -math.inf
+) -> float:
+    """Return ``value`` if it is a finite number in that range; else raise InputError."""
+    number = _number(value)
+    if math.isfinite(number) and number >= at_least and number > above:
+        return number
+    allowed = f"above {above:g}" if above > -math.inf else f"of at least {at_least:g}"
+    raise InputError(f"{name} must be a finite number {allowed}; got {value!r}")
+
+
+def check_fraction(name: str, value: object) -> float:
+    """Return ``value`` if it lies between 0 and 1, both excluded; else raise InputError."""
+    if 0 < _number(value) < 1:
+        return _number(value)
+    raise InputError(f"{name} must lie between 0 and 1; got {value!r}")
+
+
+def _number(value: object) -> float:
+    """NaN, which is in no range, for what is not a number."""
+    return float(value) if not isinstance(value, bool) and isinstance(value, Real) else math.nan
