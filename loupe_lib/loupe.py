@@ -56,14 +56,18 @@ class Loupe(nn.Module):
     def mask(self) -> Mask:
         return self.encoder.mask
 
+    @mask.setter
+    def mask(self, mask: Mask) -> None:
+        if not isinstance(mask, Mask) or mask.size != self.mask.size:
+            raise InputError(f"mask must be a mask of size {self.mask.size}; got {mask!r}")
+        self.encoder.mask = mask
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name != "mask":
-            super().__setattr__(name, value)
-        # Not a property's setter: nn.Module would go past it, and register a second mask here.
-        elif isinstance(value, Mask) and value.size == self.mask.size:
-            self.encoder.mask = value
+        # nn.Module goes past property setters: it would register a second mask here.
+        if name == "mask":
+            object.__setattr__(self, name, value)
         else:
-            raise InputError(f"mask must be a mask of size {self.mask.size}; got {value!r}")
+            super().__setattr__(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, N) images, real or complex -> (B, N, N) reconstructed magnitudes, not clipped."""

@@ -18,7 +18,7 @@ from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: the work that a kill may cost
-CHECKPOINT_SHARE = 0.02  # of the time may go into them: large packs write theirs less often
+CHECKPOINT_FRACTION = 0.02  # of the time, at most, goes into them: large packs write less often
 
 
 def train(
@@ -80,7 +80,7 @@ def train(
                 for k, (run, path) in enumerate(zip(runs, checkpoints, strict=True)):
                     run.save(path, trainer, k)
                 took = time.perf_counter() - began
-                due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+                due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_FRACTION)
             if interrupted():
                 raise KeyboardInterrupt
     for k, run in enumerate(runs):  # one that ended before others was trained on with them

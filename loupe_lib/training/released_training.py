@@ -10,7 +10,7 @@ from loupe_lib.self_shrinking_slope import slope_buffers
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.schedule import Decision
 
-IDLE_SHARE = 10 / 40  # of the slope's patience: the published pause and patience
+IDLE_FRACTION = 10 / 40  # of the slope's patience: the published pause and patience
 
 
 class ReleasedTraining:
@@ -37,7 +37,7 @@ class ReleasedTraining:
             patience_slope=config.patience,
             patience_early=config.stop_patience,
             patience_lr=config.lr_patience,
-            idle_patience=round(IDLE_SHARE * config.patience),
+            idle_patience=round(IDLE_FRACTION * config.patience),
             max_slope=config.max_slope,
             change_slope=config.factor,
             change_lr=config.lr_factor,

@@ -133,7 +133,7 @@ def test_ctrl_c_means_what_it_did_before_once_training_is_over(images, tmp_path)
 
 def test_checkpoints_are_written_from_time_to_time(images, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)  # after every epoch, then
+    monkeypatch.setattr(training, "CHECKPOINT_FRACTION", math.inf)  # after every epoch, then
     trainer = pressing(4, presses=2)  # at once: what is left is the checkpoint of epoch 3
     with pytest.raises(KeyboardInterrupt):
         trained([CASES["4S"]], images, tmp_path, trainer)

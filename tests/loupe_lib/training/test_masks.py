@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from loupe_lib.training.masks import FIXED, LEARNED, mask_kind
 
 from loupe_lib import Loupe
 from loupe_lib.training.config import FIXED_MASKS, LEARNED_MASKS
-from loupe_lib.training.masks import FIXED, LEARNED, mask_kind
-from loupe_lib.training.run import build_model
+from loupe_lib.training.model import build_model
 from tests.common import fixed, smoke
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from loupe_lib import Loupe
 from loupe_lib.encoder import undersample
-from loupe_lib.training.run import build_model
+from loupe_lib.training.model import build_model
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import on_each_device, random, random_complex, smoke
 
