@@ -23,7 +23,7 @@ from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from loupe_lib.training.run import read_weights
+from loupe_lib.training.checkpoint import read_weights
 from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]

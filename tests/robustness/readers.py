@@ -21,8 +21,8 @@ from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.formats.stacks import Stack
 from loupe_lib.data.hdf5_look import look_at
 from loupe_lib.data.images import read_images
+from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.config import RunConfig
-from loupe_lib.training.run import read_weights
 
 MEMORY = 6 << 30  # of addresses, most of which torch takes and never uses
 SECONDS = 90  # for one file
