@@ -16,10 +16,10 @@ IDLE_FRACTION = 10 / 40  # of the slope's patience: the published pause and pati
 class ReleasedTraining:
     """:class:`~loupe_lib.ReleasedSchedule` in the place of ``Schedule``.
 
-    One round, as the callback's defaults have it, in which one counter of epochs drives slope,
-    learning rate and early stopping. It watches the soft validation loss, with random relaxed
-    masks, and so are the weights chosen that are kept: those of its best epoch. It is cut off
-    where the two rounds of the other reading would end together, so that both are trained as long.
+    One round, the callback's default, in which one counter of epochs drives slope, learning rate
+    and early stopping. It watches the soft validation loss, with random relaxed masks; the weights
+    of the best epoch by that loss are kept. It ends at the latest after as many epochs as the two
+    rounds of ``Schedule`` have together, so that both are trained as long.
 
     Args:
         config: the patiences and lengths. The pause after a raise is a quarter of the slope's

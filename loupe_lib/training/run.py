@@ -1,4 +1,4 @@
-"""One training in progress: model, schedule and history, and the checkpoint that carries them."""
+"""One training in progress: model, schedule, history, and their checkpoint."""
 
 import contextlib
 import math
@@ -22,7 +22,7 @@ from loupe_lib.training.trainer import State, Trainer
 
 
 def build_schedule(config: RunConfig, module: nn.Module) -> Schedule | ReleasedTraining:
-    """What decides over the slope, the learning rate and the weights that are kept."""
+    """The schedule that the configuration names."""
     kind = ReleasedTraining if config.schedule == "released" else Schedule
     return kind(config, module)
 
@@ -35,11 +35,11 @@ class Run:
         device: where.
 
     Attributes:
-        history: a row an epoch: round, training loss, validation loss and PSNR of the inference
+        history: one row an epoch: round, training loss, validation loss and PSNR of the inference
             model, slope and learning rate during the epoch, achieved R of the thresholded mask,
-            seconds; the validation loss of relaxed masks where the schedule watches it.
-        best: the weights to be kept, or None before the first epoch.
-        warnings: what went wrong, to be shown wherever the run's numbers are.
+            seconds; also the validation loss of relaxed masks if the schedule watches it.
+        best: the best weights so far, or None before the first epoch.
+        warnings: what went wrong, to be shown beside the run's numbers.
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str) -> None:
@@ -60,8 +60,8 @@ class Run:
     def batches(self) -> Tensor:
         """(steps, B) int64: the order of the training images in the next epoch.
 
-        A function of seed and epoch alone, so that a resumed run sees the same. Images that do
-        not fill a last batch are left out, others each epoch.
+        It depends on seed and epoch alone, so that a resumed run sees the same. Images that do not
+        fill a last batch are left out, different ones in each epoch.
         """
         rng = np.random.default_rng((self.config.seed, len(self.history)))
         steps = self.config.train // self.config.batch
