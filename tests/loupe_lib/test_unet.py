@@ -77,6 +77,7 @@ def test_the_network_pools_averages_upsamples_nearest_and_skips(size, device):
     assert y.shape == (4, 1, size, size)
 
 
-def test_a_width_below_1_is_refused():
-    with pytest.raises(InputError, match="width must be at least 1; got 0"):
-        UNet(width=0)
+@pytest.mark.parametrize("width", [0, 1.5, "8"])
+def test_a_width_that_is_no_number_of_channels_is_refused(width):
+    with pytest.raises(InputError, match=f"width must be a whole number of .* 1; got {width!r}"):
+        UNet(width=width)
