@@ -80,7 +80,7 @@ def unpack(kind: str, path: Path) -> tuple[RunConfig, State, dict[str, Any]]:
         raise InputError(f"cannot read {path}: no such file") from None
     except InputError:
         raise
-    except (OSError, SafetensorError, ValueError, AttributeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{invalid} (truncated or corrupt): {error}") from error
 
 

@@ -143,13 +143,12 @@ def _elements(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 @st.composite
 def safetensors(draw: DrawFn, whole: bytes) -> bytes:
-    """Tensors and settings of any kind, size and place, in the version without a check sum."""
+    """Tensors and settings of any kind, size and place."""
     end = 8 + int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8:end])
-    metadata = header.pop("__metadata__") | {"format": "loupe-weights 1"}
-    metadata["config"] = draw(
-        mostly(metadata["config"].encode(), config(metadata["config"]))
-    ).decode()
+    own = json.loads(header.pop("__metadata__")["loupe"])
+    own["config"] = draw(mostly(own["config"].encode(), config(own["config"]))).decode()
+    metadata = {"loupe": json.dumps(draw(mostly(own, VALUES)))}
     # Of a few tensors alone: if any is odd, nothing else is looked at.
     for name in draw(st.just(set()) | st.sets(st.sampled_from(sorted(header)), max_size=2)):
         odd = {
