@@ -31,21 +31,20 @@ def check_whole(name: str, value: object, at_least: int) -> int:
 
 
 def check_number(
-    name: str, value: object, at_least: float = -math.inf, above: float = -math.inf
+    name: str,
+    value: object,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> float:
     """Return ``value`` if it is a finite number in that range; else raise InputError."""
     number = _number(value)
-    if math.isfinite(number) and number >= at_least and number > above:
+    if math.isfinite(number) and at_least <= number and above < number < below:
         return number
-    allowed = f"above {above:g}" if above > -math.inf else f"of at least {at_least:g}"
+    allowed = f"of at least {at_least:g}" if at_least > above else f"above {above:g}"
+    if below < math.inf:
+        allowed += f" and below {below:g}"
     raise InputError(f"{name} must be a finite number {allowed}; got {value!r}")
-
-
-def check_fraction(name: str, value: object) -> float:
-    """Return ``value`` if it lies between 0 and 1, both excluded; else raise InputError."""
-    if 0 < _number(value) < 1:
-        return _number(value)
-    raise InputError(f"{name} must lie between 0 and 1; got {value!r}")
 
 
 def _number(value: object) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from loupe_lib.errors import check_fraction, check_number, check_whole
+from loupe_lib.errors import check_number, check_whole
 
 
 class ReleasedSchedule:
@@ -67,7 +67,7 @@ class ReleasedSchedule:
         self.idle_patience = check_whole("idle_patience", idle_patience, at_least=0)
         self.max_slope = _float32(check_number("max_slope", max_slope, above=0))
         self.change_slope = check_number("change_slope", change_slope, above=1)
-        self.change_lr = check_fraction("change_lr", change_lr)
+        self.change_lr = check_number("change_lr", change_lr, above=0, below=1)
         self.min_lr = _float32(check_number("min_lr", min_lr, above=0))
         self.exit_idle_if_improve = exit_idle_if_improve
         self.rounds_left = 1 + double_round

@@ -43,11 +43,7 @@ class SelfShrinkingSlope:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        patience: int = 40,
-        factor: float = 1.5,
-        max_slope: float = 1e5,
+        self, module: nn.Module, patience: int = 40, factor: float = 1.5, max_slope: float = 1e5
     ) -> None:
         self.patience = check_whole("patience", patience, at_least=1)
         self.factor = check_number("factor", factor, above=1)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from loupe_lib.baselines import MASKS
-from loupe_lib.errors import InputError, check_fraction, check_number, check_whole
+from loupe_lib.errors import InputError, check_number, check_whole
 from loupe_lib.mask import check_acceleration, check_size
 
 HEADS = "heads"  # the embedded heads; any other `data` is the SHA-256 of an image file
@@ -67,7 +67,7 @@ class RunConfig:
         for name in ("slope", "max_slope", "learning_rate", "min_lr"):
             check_number(name, getattr(self, name), above=0)
         check_number("factor", self.factor, above=1)
-        check_fraction("lr_factor", self.lr_factor)
+        check_number("lr_factor", self.lr_factor, above=0, below=1)
         if self.slope > self.max_slope:
             raise InputError(f"slope must be at most max_slope={self.max_slope}; got {self.slope}")
         if self.batch > self.train:
