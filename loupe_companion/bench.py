@@ -20,7 +20,7 @@ from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
 from loupe_lib.loupe import Loupe
 from loupe_lib.training.device import find_device
-from loupe_lib.training.run import build_model
+from loupe_lib.training.model import build_model
 from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 

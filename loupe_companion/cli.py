@@ -21,9 +21,9 @@ from loupe_companion.sources import load_images, load_profile
 from loupe_companion.sweep import collect, result_file, run_sweep, shared_results, stored_runs
 from loupe_lib.data.images import read_images
 from loupe_lib.errors import InputError
+from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.device import find_device
-from loupe_lib.training.run import read_weights
 
 app = typer.Typer(
     help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",

@@ -11,8 +11,7 @@ from loupe_companion.sweep import plan_work, result_file
 from loupe_lib.cuda import trainer_for
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.device import device_name, find_device, one_thread
-from loupe_lib.training.masks import mask_kind
-from loupe_lib.training.run import build_model
+from loupe_lib.training.model import build_model, mask_kind
 
 WARM_UP, TIMED = 3, 10  # steps
 

@@ -26,11 +26,12 @@ from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import remove_unfinished, write_file
 from loupe_lib.data.workers import cores
 from loupe_lib.errors import InputError
+from loupe_lib.training.checkpoint import checkpoint_files, write_weights
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.device import find_device, one_thread
 from loupe_lib.training.loop import train
-from loupe_lib.training.masks import mask_kind
-from loupe_lib.training.run import Run, checkpoint_files, write_weights
+from loupe_lib.training.model import mask_kind
+from loupe_lib.training.run import Run
 
 # Activations at the finest level of all models of a pack: a sweep of 14 runs with three seeds at
 # N = 128, width 16 and batch 16 fits; at N = 320 and width 64 one run fills the card by itself.

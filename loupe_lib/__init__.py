@@ -5,12 +5,12 @@ from loupe_lib.encoder import Encoder
 from loupe_lib.errors import InputError
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask, binarize, rescale
-from loupe_lib.metrics import psnr
+from loupe_lib.metrics import psnr, target
 from loupe_lib.released_schedule import ReleasedSchedule
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 from loupe_lib.unet import UNet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Decoder",
@@ -24,4 +24,5 @@ __all__ = [
     "binarize",
     "psnr",
     "rescale",
+    "target",
 ]

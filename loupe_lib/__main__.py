@@ -2,4 +2,4 @@
 
 import sys
 
-sys.exit("loupe_lib is a library; the command line is: python -m loupe_companion")
+sys.exit("loupe_lib is a library; its command line is `python -m loupe_companion --help`")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from loupe_lib.errors import InputError
 from loupe_lib.mask import Mask
 
 
@@ -40,7 +41,15 @@ class Encoder(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, N) real images in [0, 1], or complex ones -> (B, N, N) complex64 k-space."""
+        """(B, N, N) real images in [0, 1], or complex ones -> (B, N, N) complex64 k-space.
+
+        Raises:
+            InputError: if ``x`` is not a tensor of that shape. An (N, N) image would broadcast.
+        """
+        n = self.mask.size
+        if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[1:] != (n, n):
+            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise InputError(f"images must be a tensor of shape (B, {n}, {n}); got {got}")
         if self.training:
-            return undersample(x, self.mask.sample(x.shape[0], self.generator))
+            return undersample(x, self.mask.sample(len(x), self.generator))
         return undersample(x, self.mask.binarize())

@@ -1,6 +1,9 @@
-"""The one exception that means: the user's input, not the program, is at fault."""
+"""Input that cannot be used: the exception, and the checks of numbers that raise it."""
 
-LONGEST = 1000  # characters; a file may be quoted that gives a text of any length
+import math
+from numbers import Integral, Real
+
+LONGEST = 1000  # characters; a message may quote a text of any length from a file
 
 
 class InputError(ValueError):
@@ -18,3 +21,32 @@ class InputError(ValueError):
         line = " ".join(part.strip() for part in message.splitlines())
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         super().__init__(shown if len(shown) <= LONGEST else shown[: LONGEST - 3] + "...")
+
+
+def check_whole(name: str, value: object, at_least: int) -> int:
+    """Return ``value`` if it is a whole number of at least that; else raise InputError."""
+    if isinstance(value, Integral) and _number(value) >= at_least:
+        return int(value)
+    raise InputError(f"{name} must be a whole number of at least {at_least}; got {value!r}")
+
+
+def check_number(
+    name: str,
+    value: object,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return ``value`` if it is a finite number in that range; else raise InputError."""
+    number = _number(value)
+    if math.isfinite(number) and at_least <= number and above < number < below:
+        return number
+    allowed = f"of at least {at_least:g}" if at_least > above else f"above {above:g}"
+    if below < math.inf:
+        allowed += f" and below {below:g}"
+    raise InputError(f"{name} must be a finite number {allowed}; got {value!r}")
+
+
+def _number(value: object) -> float:
+    """NaN, which is in no range, for what is not a number."""
+    return float(value) if not isinstance(value, bool) and isinstance(value, Real) else math.nan

@@ -1,13 +1,13 @@
 """The trainable mask: probability map, rescaling (eq. 5), relaxed mask (eq. 6), binarization."""
 
-import math
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from loupe_lib.errors import InputError
+from loupe_lib.errors import InputError, check_number
 
-BINARIZATIONS = ("threshold", "topk", "bernoulli")
+BINARIZATIONS = ("threshold", "topk")
 
 
 def rescale(s: Tensor, acceleration: float) -> Tensor:
@@ -23,15 +23,18 @@ def rescale(s: Tensor, acceleration: float) -> Tensor:
     Raises:
         InputError: if the acceleration is below 1.
     """
-    r = 1.0 / _check_acceleration(acceleration)
     s = s.float()
-    mean = s.mean()
+    return rescale_from(s, s.mean(), 1.0 / check_acceleration(acceleration))
+
+
+def rescale_from(s: Tensor, mean: Tensor, r: float | Tensor) -> Tensor:
+    """Eq. 5 for maps ``s`` of the given mean and wanted mean ``r`` = 1/R; shapes broadcast."""
     # Both branches are computed and one is selected, so that no value has to leave the GPU.
     # Each clamp only acts on the branch that is not selected: without it that branch may divide
     # by zero, and its NaN would enter the gradient although its value is not used.
     down = s * (r / mean.clamp(min=r))
-    up = 1 - (1 - s) * ((1 - r) / (1 - mean).clamp(min=max(1 - r, torch.finfo(s.dtype).tiny)))
-    return torch.where(mean >= r, down, up)
+    rest = (1 - mean).clamp(min=1 - r).clamp(min=torch.finfo(s.dtype).tiny)
+    return torch.where(mean >= r, down, 1 - (1 - s) * ((1 - r) / rest))
 
 
 def binarize(p: Tensor, acceleration: float | None = None, method: str = "threshold") -> Tensor:
@@ -44,7 +47,6 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
             is binary already, so report the achieved R, ``mask.numel() / mask.sum()``.
             ``"topk"``: the round(N*N/R) largest entries, or round(N/R) columns: the exact budget;
             of equal entries the first in memory are kept.
-            ``"bernoulli"``: an independent draw an entry (LOUPE, Bahadir et al. 2020).
 
     Returns:
         float32 mask of zeros and ones, of the shape of ``p``.
@@ -55,12 +57,10 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
     p = p.detach().float()
     if method == "threshold":
         return (p > 0.5).float()
-    if method == "bernoulli":
-        return torch.bernoulli(p)
     if method == "topk":
         if acceleration is None:
             raise InputError("method 'topk' needs an acceleration, a number of at least 1")
-        budget = round(p.numel() / _check_acceleration(acceleration))
+        budget = round(p.numel() / check_acceleration(acceleration))
         order = p.flatten().argsort(descending=True, stable=True)
         return torch.zeros_like(p).flatten().index_fill(0, order[:budget], 1.0).view_as(p)
     raise InputError(f"method must be one of {', '.join(BINARIZATIONS)}; got {method!r}")
@@ -81,16 +81,17 @@ class Mask(nn.Module):
         InputError: if an argument is out of range.
     """
 
+    slope_can_rise = True  # whether a schedule may raise the slope
+    has_lines = True  # whether the mask exists as whole columns
     slope: Tensor
 
     def __init__(self, size: int, acceleration: float, slope: float, lines: bool) -> None:
         super().__init__()
         self.size = check_size(size)
-        self.acceleration = _check_acceleration(acceleration)
+        self.acceleration = check_acceleration(acceleration)
         self.lines = lines
-        self.register_buffer(
-            "slope", torch.tensor(_check_positive("slope", slope), dtype=torch.float32)
-        )
+        slope = check_number("slope", slope, above=0)
+        self.register_buffer("slope", torch.tensor(slope, dtype=torch.float32))
 
     def probabilities(self) -> Tensor:
         """(N, N) probability of each sample to be measured, float32 in [0, 1]."""
@@ -140,7 +141,7 @@ class ProbabilityMask(Mask):
         lines: bool = False,
     ) -> None:
         super().__init__(size, acceleration, slope, lines)
-        self.t = _check_positive("t", t)
+        self.t = check_number("t", t, above=0)
         # u ~ U[0.01, 0.99], gamma = sigmoid_t^-1(u): S starts uniform, and never at 0 or 1,
         # where its gradient would vanish.
         u = torch.empty((size,) if lines else (size, size)).uniform_(0.01, 0.99)
@@ -174,7 +175,7 @@ class ProbabilityMask(Mask):
         return self._whole(self.relax(self._p(), u))
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:
-        """M from P and U, what other ways to learn a mask do otherwise; shapes broadcast."""
+        """M from P and U, shapes broadcast: what other ways to learn a mask override."""
         return relax(p, u, self.slope)
 
     def binarize(self, method: str = "threshold") -> Tensor:
@@ -190,20 +191,13 @@ def relax(p: Tensor, u: Tensor, slope: Tensor | float) -> Tensor:
     return torch.sigmoid(slope * (p - u))
 
 
-def check_size(size: int) -> int:
+def check_size(size: object) -> int:
     """Return ``size`` if it is a multiple of 16, at least 32; else raise InputError."""
-    if isinstance(size, bool) or not size >= 32 or size % 16:  # NaN and infinity fail too
-        raise InputError(f"size must be a multiple of 16, at least 32; got {size}")
-    return int(size)
+    if isinstance(size, Integral) and int(size) >= 32 and int(size) % 16 == 0:
+        return int(size)
+    raise InputError(f"size must be a multiple of 16, at least 32; got {size!r}")
 
 
-def _check_acceleration(acceleration: float) -> float:
-    if not (math.isfinite(acceleration) and acceleration >= 1):
-        raise InputError(f"acceleration must be a finite number of at least 1; got {acceleration}")
-    return float(acceleration)
-
-
-def _check_positive(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a finite number above 0; got {value}")
-    return float(value)
+def check_acceleration(acceleration: object) -> float:
+    """Return R if it is a finite number of at least 1; else raise InputError."""
+    return check_number("acceleration", acceleration, at_least=1)

@@ -9,13 +9,14 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Args:
         x_hat: (B, N, N) reconstructions.
-        x: (B, N, N) images in [0, 1], so that the peak is 1.
+        x: (B, N, N) images in [0, 1], so that the peak is 1. Complex images, on either side,
+            count by their magnitude: see :func:`target`.
 
     Returns:
         (B,) dB; the paper's number is their mean over the test images. Infinite where the two
-        agree exactly.
+        are equal.
     """
-    mse = (x_hat.float() - x.float()).square().mean(dim=(-2, -1))
+    mse = (target(x_hat).float() - target(x).float()).square().mean(dim=(-2, -1))
     return -10 * torch.log10(mse)
 
 
@@ -23,12 +24,12 @@ def target(x: Tensor) -> Tensor:
     """What the reconstruction of an image is compared with: its magnitude.
 
     The decoder's output is real (eq. 2), and radiologists look at magnitudes; the phase of a
-    measured image is its scanner's.
+    measured image comes from its scanner.
 
     Args:
-        x: (..., N, N) images as `check_images` returns them.
+        x: (..., N, N) real images, which are magnitudes already, or complex ones.
 
     Returns:
-        (..., N, N) float32 in [0, 1]; real images, magnitudes already, are returned as they are.
+        (..., N, N) real; real images are returned as they are.
     """
     return x.abs() if x.is_complex() else x

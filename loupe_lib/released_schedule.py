@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from loupe_lib.errors import InputError
+from loupe_lib.errors import check_number, check_whole
 
 
 class ReleasedSchedule:
@@ -57,32 +57,18 @@ class ReleasedSchedule:
         double_round: bool = False,
         exit_idle_if_improve: bool = False,
     ) -> None:
-        values = {"slope": slope, "lr": lr, "max_slope": max_slope, "min_lr": min_lr}
-        for name, value in values.items():
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} must be a finite number above 0; got {value}")
-        waits = {
-            "patience_slope": patience_slope,
-            "patience_early": patience_early,
-            "patience_lr": patience_lr,
-        }
-        for name, wait in waits.items():
-            if not wait >= 1:
-                raise InputError(f"{name} must be at least 1; got {wait}")
-        if not idle_patience >= 0:
-            raise InputError(f"idle_patience must be at least 0; got {idle_patience}")
-        if not change_slope > 1:
-            raise InputError(f"change_slope must be above 1; got {change_slope}")
-        if not 0 < change_lr < 1:
-            raise InputError(f"change_lr must lie between 0 and 1; got {change_lr}")
-        self._slope, self._max_slope = np.float32(slope), np.float32(max_slope)
-        self._lr, self._min_lr = np.float32(lr), np.float32(min_lr)
-        self._change_slope, self._change_lr = np.float32(change_slope), np.float32(change_lr)
-        self.patience_slope = patience_slope
-        self.patience_early = patience_early
+        self.slope = _float32(check_number("slope", slope, above=0))
+        self.lr = _float32(check_number("lr", lr, above=0))
+        self.patience_slope = check_whole("patience_slope", patience_slope, at_least=1)
+        self.patience_early = check_whole("patience_early", patience_early, at_least=1)
         # In the first of two rounds the learning rate is out of reach, in the second the slope.
-        self.patience_lr = patience_lr + patience_early * double_round
-        self.idle_patience = idle_patience
+        self.patience_lr = check_whole("patience_lr", patience_lr, at_least=1)
+        self.patience_lr += self.patience_early * double_round
+        self.idle_patience = check_whole("idle_patience", idle_patience, at_least=0)
+        self.max_slope = _float32(check_number("max_slope", max_slope, above=0))
+        self.change_slope = check_number("change_slope", change_slope, above=1)
+        self.change_lr = check_number("change_lr", change_lr, above=0, below=1)
+        self.min_lr = _float32(check_number("min_lr", min_lr, above=0))
         self.exit_idle_if_improve = exit_idle_if_improve
         self.rounds_left = 1 + double_round
         self.epoch = 0
@@ -93,20 +79,12 @@ class ReleasedSchedule:
         self.stopped = False
         self.restore_epoch: int | None = None
 
-    @property
-    def slope(self) -> float:
-        return float(self._slope)
-
-    @property
-    def lr(self) -> float:
-        return float(self._lr)
-
     def step(self, val_loss: float) -> None:
         """Tell the soft validation loss of the epoch that ended; call once an epoch."""
         epoch, self.epoch = self.epoch, self.epoch + 1
         self.restore_epoch = None
         if self.idle is not None:
-            self._pause(val_loss)
+            self._pause(val_loss, self.idle)
         elif val_loss < self.best:
             self.best, self.best_epoch, self.wait = val_loss, epoch, 0
         else:
@@ -114,23 +92,22 @@ class ReleasedSchedule:
             if self.wait >= self.patience_early:
                 self._end_round()
             elif self.wait >= self.patience_lr:
-                self._lr = max(self._lr * self._change_lr, self._min_lr)
+                self.lr = max(_float32(self.lr, self.change_lr), self.min_lr)
             elif self.wait >= self.patience_slope:
                 self._raise(val_loss)
 
-    def _pause(self, val_loss: float) -> None:
-        assert self.idle is not None
+    def _pause(self, val_loss: float, idle: int) -> None:
         improved = self.exit_idle_if_improve and val_loss < self.previous
-        if improved or self.idle >= self.idle_patience:
+        if improved or idle >= self.idle_patience:
             self.best, self.wait, self.idle = val_loss, 0, None
         else:
-            self.previous, self.idle = val_loss, self.idle + 1
+            self.previous, self.idle = val_loss, idle + 1
 
     def _raise(self, val_loss: float) -> None:
-        raised = self._slope * self._change_slope
-        if raised <= self._max_slope:
+        raised = _float32(self.slope, self.change_slope)
+        if raised <= self.max_slope:
             self.previous, self.idle = val_loss, 0
-        self._slope = min(raised, self._max_slope)
+        self.slope = min(raised, self.max_slope)
 
     def _end_round(self) -> None:
         self.restore_epoch, self.wait = self.best_epoch, 0
@@ -142,26 +119,13 @@ class ReleasedSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, as JSON takes it."""
-        floats = {"slope": self.slope, "lr": self.lr}
-        return floats | {name: getattr(self, name) for name in _STATE}
+        return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of a schedule with the same settings."""
-        self._slope, self._lr = np.float32(state["slope"]), np.float32(state["lr"])
-        for name in _STATE:
-            setattr(self, name, state[name])
+        """Go on from a :meth:`state_dict`."""
+        vars(self).update(state)
 
 
-_STATE = (
-    "patience_slope",
-    "patience_lr",
-    "rounds_left",
-    "epoch",
-    "best",
-    "previous",
-    "best_epoch",
-    "wait",
-    "idle",
-    "stopped",
-    "restore_epoch",
-)
+def _float32(*factors: float) -> float:
+    """A number, or the product of two, in float32."""
+    return float(np.prod(np.array(factors, np.float32)))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from loupe_lib.errors import InputError
+from loupe_lib.errors import check_whole
 
 LEVELS = 5
 LEAK = 0.3  # negative slope of LeakyReLU, the Keras default that LOUPE's authors used
@@ -28,8 +28,7 @@ class UNet(nn.Module):
 
     def __init__(self, in_channels: int = 2, out_channels: int = 1, width: int = 64) -> None:
         super().__init__()
-        if width < 1:
-            raise InputError(f"width must be at least 1; got {width}")
+        width = check_whole("width", width, at_least=1)
         widths = [width * 2**level for level in range(LEVELS)]
         self.down = nn.ModuleList(
             double_convolution(c_in, c_out)

@@ -97,10 +97,22 @@ def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def cut(path: Path, share: float) -> None:
+def cut(path: Path, fraction: float) -> None:
     """Lose the end of a file."""
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
+
+
+def flip(path: Path, place: int) -> None:
+    """Flip one bit of the byte at that place of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    """Whether two states are equal bit for bit."""
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
-"""Other ways to train a binary mask, each a :class:`~loupe_lib.ProbabilityMask` but for M.
+"""Other ways to train a binary mask: each computes M from P and U in another way than eq. 6.
 
-P comes from gamma as in the paper (eq. 5) and U ~ U[0, 1]; what differs is how M follows from P
-and U during training, and how the gradient gets from M back to P. Inference is the same for all.
+P comes from gamma (eq. 5) and U ~ U[0, 1] as in the paper, and inference is the same. What differs
+is M during training, and how its gradient reaches P.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from loupe_lib.mask import ProbabilityMask, relax
 class StraightThrough(ProbabilityMask):
     """``M = 1[P > U]``, ``dM/dP = 1``: the gradient passes as if there were no threshold.
 
-    Bengio, Léonard and Courville (2013), arXiv:1308.3432. There is no slope in it.
+    Bengio, Léonard and Courville (2013), arXiv:1308.3432. It uses no slope.
     """
+
+    slope_can_rise = False
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:
         return (p > u).float() + (p - p.detach())  # the bracket is exactly 0: M stays binary
@@ -42,7 +45,7 @@ class TanhSurrogate(ProbabilityMask):
 
     The forward pass is hard; the backward pass is that of ``k tanh(s x) / 2``, close to the
     identity for a small s and to a step for a large one, so that raising s approaches the
-    threshold by and by. So does PUERT's gradient estimation for undersampling masks (Xie et al.
+    threshold gradually. So does PUERT's gradient estimation for undersampling masks (Xie et al.
     2022, the paper's reference [12]); the rule for k, and s from 0.1 to 10, are those of Qin et
     al. (2020), arXiv:1909.10909.
     """
@@ -71,22 +74,19 @@ class TrainedSlope(ProbabilityMask):
     """``M = sigmoid(s (P - U))`` with s itself trained: what the paper says cannot be done.
 
     'The net would promote s = 0', where M is 1/2 everywhere and nothing is undersampled (section
-    II-A). The parameter is log s: s stays positive, and steps of Adam, which are of one size
-    whatever the gradient's, change s by a share of it. At a learning rate of 0.01 a parameter s
-    would move by 0.01 a step and never get from 200 to 0 in a training of ordinary length.
+    II-A). The parameter is log s, so that s stays positive and a step of Adam changes it by a
+    fraction of itself. Adam's steps have the size of the learning rate: at 0.01, s as the
+    parameter would not get from 200 to 0 in a training of ordinary length.
 
     The buffer ``slope`` holds the s that the last masks were drawn with.
     """
 
+    slope_can_rise = False
+
     def __init__(
-        self,
-        size: int,
-        acceleration: float,
-        slope: float = 200.0,
-        t: float = 5.0,
-        lines: bool = False,
+        self, size: int, acceleration: float, slope: float = 200.0, **settings: Any
     ) -> None:
-        super().__init__(size, acceleration, slope, t, lines)
+        super().__init__(size, acceleration, slope, **settings)
         self.log_slope = nn.Parameter(torch.tensor(math.log(slope)))
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:

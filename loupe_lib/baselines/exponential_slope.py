@@ -1,4 +1,4 @@
-"""A slope that rises by the clock: what one would use instead of 4S."""
+"""A slope that rises in every epoch, whatever the loss: the common alternative to 4S."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from loupe_lib.self_shrinking_slope import slope_buffers
 class ExponentialSlope:
     """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path, whatever the loss.
 
-    The usual way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
+    The common way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
     arXiv:1611.01144). Same interface as :class:`~loupe_lib.SelfShrinkingSlope`; after the last
     epoch the slope stays at s_1.
 
@@ -35,9 +35,9 @@ class ExponentialSlope:
         if self.epoch + 1 >= self.epochs:
             return False
         self.epoch += 1
-        share = self.epoch / (self.epochs - 1)
+        fraction = self.epoch / (self.epochs - 1)
         for buffer in slope_buffers(self._module):
-            buffer.fill_(self.initial * (self.final / self.initial) ** share)
+            buffer.fill_(self.initial * (self.final / self.initial) ** fraction)
         return True
 
     def state_dict(self) -> dict[str, Any]:

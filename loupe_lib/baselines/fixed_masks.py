@@ -1,17 +1,17 @@
-"""Masks that nothing is learned of: which samples are measured is decided before training.
+"""Fixed sampling masks with an exact budget.
 
-Each has the exact budget, round(N*N/R) points or round(N/R) columns: those that rank highest by
-what the class says.
+Each keeps the round(N*N/R) points, or round(N/R) columns, of the highest rank; the class says which
+rank highest.
 """
 
 import numpy as np
 import torch
-from scipy.stats.qmc import PoissonDisk
 from torch import Tensor
 
 from loupe_lib.mask import Mask, binarize
 
-CALIBRATION = 0.32  # of the budget, in the centre: fastMRI's share (0.08 of the lines at R = 4)
+# Fraction of the budget in the centre, that of fastMRI's masks: 0.08 of the lines at R = 4.
+CALIBRATION = 0.32
 
 
 class FixedMask(Mask):
@@ -20,9 +20,9 @@ class FixedMask(Mask):
     Args:
         size: N, see :class:`~loupe_lib.mask.Mask`.
         acceleration: R >= 1, exact up to rounding.
-        slope: of no effect.
-        lines: whole columns of k-space.
-        seed: of what is random in it.
+        slope: has no effect.
+        lines: keep whole columns of k-space.
+        seed: of the random numbers that some of these masks use.
 
     Attributes:
         kept: (N, N), or (N,) columns, the mask: a buffer, so that it travels with the weights.
@@ -31,6 +31,7 @@ class FixedMask(Mask):
         InputError: if an argument is out of range.
     """
 
+    slope_can_rise = False
     kept: Tensor
 
     def __init__(
@@ -67,7 +68,7 @@ class FixedMask(Mask):
         return self._whole(self.kept)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """The same mask n times, (n, N, N); nothing is drawn."""
+        """The same mask n times, (n, N, N)."""
         return self.probabilities().expand(n, -1, -1)
 
     def binarize(self, method: str = "threshold") -> Tensor:
@@ -83,7 +84,7 @@ class DiscMask(FixedMask):
 
 
 class UniformMask(FixedMask):
-    """Points, or columns, chosen at random, all with the same chance."""
+    """Points, or columns, drawn at random with equal probabilities."""
 
     def rank(self) -> np.ndarray:
         return self._rng.random(self._radius().shape)
@@ -103,11 +104,13 @@ class GaussianMask(FixedMask):
 
 
 class PoissonMask(FixedMask):
-    """A calibration disc in the centre, and around it random points that keep their distance.
+    """A calibration disc in the centre, and Poisson-disc samples around it.
 
-    The disc takes 32 % of the budget, the share that fastMRI's masks have in the centre; the rest
-    is Poisson-disc sampled at one density (Bridson 2007, as SciPy does it). Not of columns.
+    The disc takes 32 % of the budget, as the centre of fastMRI's masks does; the rest is sampled at
+    one density (Bridson 2007, by SciPy).
     """
+
+    has_lines = False
 
     def rank(self) -> np.ndarray:
         rank = -self._radius()
@@ -120,31 +123,30 @@ class PoissonMask(FixedMask):
         while len(points) < wanted and distance > 1:
             points = self._points(distance, centre)
             distance *= 0.95
-        # Of a few points too many those at random are left out; where points would have to touch
-        # (R near 1), any others fill up the budget.
+        # Surplus points are left out at random. Where points would have to touch (R near 1), random
+        # others fill the budget.
         order = self._rng.random(rank.size)
         order[points] += 1
         order[centre] = 2
         return order.reshape(rank.shape)
 
     def _points(self, distance: float, centre: np.ndarray) -> np.ndarray:
-        """Indices of grid points outside the centre, at least about a distance apart."""
+        """Indices of grid points outside the centre, about a distance or more apart."""
+        from scipy.stats.qmc import PoissonDisk  # a third of a second, for this mask alone
+
         sampler = PoissonDisk(2, radius=distance / self.size, ncandidates=10, seed=self._rng)
         row, column = (sampler.fill_space() * self.size).astype(int).T
         index = np.unique(row * self.size + column)
         return index[~centre[index]]
 
 
-class SpectrumMask(FixedMask):
+class SpectrumMask(DiscMask):
     """The frequencies with the largest mean magnitude over the training images.
 
     Adapted to the data without training. Knoll et al. (2011), doi 10.1007/s10334-010-0234-7, draw
-    samples from the spectrum of reference images; the largest are the same idea without chance.
+    samples from the spectrum of reference images; this mask takes its largest entries instead.
     Before :meth:`prepare` it is the disc.
     """
-
-    def rank(self) -> np.ndarray:
-        return -self._radius()
 
     def prepare(self, images: Tensor) -> None:
         """Rank by the (n, N, N) training images."""

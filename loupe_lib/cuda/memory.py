@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from loupe_lib.loupe import Loupe
-from loupe_lib.mask import ProbabilityMask
+from loupe_lib.mask import ProbabilityMask, rescale_from
 from loupe_lib.training.trainer import State
 
 ALIGNMENT = 64  # elements from one parameter to the next: a multiple of it, for whole vectors
@@ -72,16 +72,12 @@ class PackedModels:
         return views
 
     def probabilities(self, gamma: Tensor) -> Tensor:
-        """P of K models from their gamma, (K, N, N): :func:`loupe_lib.rescale`, K at once.
+        """P of K models from their gamma, (K, N, N): eq. 5 for K accelerations at once.
 
         For masks of points; those of columns know their own.
         """
         s = torch.sigmoid(self._t * gamma)
-        mean = s.mean(dim=(-2, -1), keepdim=True)
-        down = s * (self._r / mean.maximum(self._r))
-        rest = (1 - self._r).clamp(min=torch.finfo(s.dtype).tiny)
-        up = 1 - (1 - s) * ((1 - self._r) / (1 - mean).maximum(rest))
-        return torch.where(mean >= self._r, down, up)
+        return rescale_from(s, s.mean(dim=(-2, -1), keepdim=True), self._r)
 
     def set_learning_rate(self, k: int, learning_rate: float) -> None:
         """Change the learning rate of model k from the next step on."""

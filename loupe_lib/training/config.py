@@ -1,21 +1,19 @@
-"""One training run, as plain data: everything its result depends on."""
+"""The configuration of a training run: everything that its result depends on."""
 
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from loupe_lib.errors import InputError
-from loupe_lib.mask import check_size
+from loupe_lib.baselines import MASKS
+from loupe_lib.errors import InputError, check_number, check_whole
+from loupe_lib.mask import check_acceleration, check_size
 
-HEADS = "heads"  # the embedded cohort; any other `data` is the SHA-256 of an image file
+HEADS = "heads"  # the embedded heads; any other `data` is the SHA-256 of an image file
 
-LEARNED_MASKS = ("sigmoid", "straight_through", "concrete", "tanh", "trained_slope")
-FIXED_MASKS = ("disc", "uniform", "gaussian", "poisson", "spectrum")
-SCHEDULES = ("4S", "released", "exponential")
+SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
 LATER = ("mask", "lines", "schedule")
@@ -42,7 +40,7 @@ class RunConfig:
     validation: int  # slices whose loss is monitored
     test: int  # slices that are only looked at in the end
     data: str = HEADS
-    data_seed: int = 0  # of the cohort's virtual subjects
+    data_seed: int = 0  # of the virtual subjects of the heads
     seed: int = 0  # of initial weights, order of images, and mask draws
     batch: int = 16
     learning_rate: float = 0.01
@@ -53,45 +51,37 @@ class RunConfig:
     lr_factor: float = 0.2
     min_lr: float = 1e-6
     stop_patience: int = 100  # epochs without a lower loss before a round ends
-    mask: str = "sigmoid"  # the paper's, or one of LEARNED_MASKS and FIXED_MASKS
+    mask: str = "sigmoid"  # the paper's, or another of MASKS
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
     schedule: str = "4S"  # what raises the slope in the shrink epochs: one of SCHEDULES
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        for name, value in dataclasses.asdict(self).items():
-            if isinstance(value, float | int) and not math.isfinite(value):
-                raise InputError(f"{name} must be finite; got {value}")
-        for name in ("width", "train", "validation", "test", "batch"):
-            _at_least(self, name, 1)
-        for name in ("patience", "lr_patience", "stop_patience", "settle_epochs"):
-            _at_least(self, name, 1)
+        check_acceleration(self.acceleration)
+        for name in ("width", "train", "validation", "test", "batch", "settle_epochs"):
+            check_whole(name, getattr(self, name), at_least=1)
+        for name in ("patience", "lr_patience", "stop_patience"):
+            check_whole(name, getattr(self, name), at_least=1)
         for name in ("shrink_epochs", "seed", "data_seed"):
-            _at_least(self, name, 0)
-        _at_least(self, "acceleration", 1)
+            check_whole(name, getattr(self, name), at_least=0)
         for name in ("slope", "max_slope", "learning_rate", "min_lr"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        if self.factor <= 1:
-            raise InputError(f"factor must be above 1; got {self.factor}")
-        if not 0 < self.lr_factor < 1:
-            raise InputError(f"lr_factor must lie between 0 and 1; got {self.lr_factor}")
+            check_number(name, getattr(self, name), above=0)
+        check_number("factor", self.factor, above=1)
+        check_number("lr_factor", self.lr_factor, above=0, below=1)
         if self.slope > self.max_slope:
             raise InputError(f"slope must be at most max_slope={self.max_slope}; got {self.slope}")
         if self.batch > self.train:
             raise InputError(f"batch must be at most train={self.train}; got {self.batch}")
-        self._check_mask()
-
-    def _check_mask(self) -> None:
-        for name, allowed in (("mask", LEARNED_MASKS + FIXED_MASKS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in allowed:
-                value = getattr(self, name)
+        for name, allowed in (("mask", MASKS), ("schedule", SCHEDULES)):
+            value = getattr(self, name)
+            if value not in list(allowed):
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
         if not isinstance(self.lines, bool):
             raise InputError(f"lines must be true or false; got {self.lines!r}")
-        if self.lines and self.mask == "poisson":
-            raise InputError("mask 'poisson' has no lines: a disc needs two dimensions")
-        if self.shrinks and self.mask in (*FIXED_MASKS, "straight_through", "trained_slope"):
+        mask = MASKS[self.mask]
+        if self.lines and not mask.has_lines:
+            raise InputError(f"mask {self.mask!r} has no lines: lines must be false; got true")
+        if self.shrinks and not mask.slope_can_rise:
             raise InputError(
                 f"mask {self.mask!r} has no slope to raise: shrink_epochs must be 0; "
                 f"got {self.shrink_epochs}"
@@ -105,14 +95,17 @@ class RunConfig:
         return self.shrink_epochs > 0
 
     @property
+    def method(self) -> str:
+        """How the mask is chosen: ``4S``, ``4S released``, ``s=200 lines``, ``disc``, ``tanh``."""
+        name = self.mask.replace("_", "-")
+        if self.mask == "sigmoid":
+            name = SCHEDULES[self.schedule] if self.shrinks else f"s={self.slope:g}"
+        return f"{name} lines" if self.lines else name
+
+    @property
     def label(self) -> str:
         """For people: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
-        way = self.mask.replace("_", "-")
-        if self.mask == "sigmoid":
-            raised = {"4S": "4S", "released": "4S released", "exponential": "exponential"}
-            way = raised[self.schedule] if self.shrinks else f"s={self.slope:g}"
-        lines = " lines" if self.lines else ""
-        return f"R={self.acceleration:g} {way}{lines} seed {self.seed}"
+        return f"R={self.acceleration:g} {self.method} seed {self.seed}"
 
     @cached_property
     def name(self) -> str:
@@ -122,7 +115,7 @@ class RunConfig:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, numbers as their field's type says."""
         values = {
-            field.name: float(value) if field.type is float else value
+            field.name: cast(type, field.type)(value)
             for field in dataclasses.fields(self)
             for value in [getattr(self, field.name)]
             if field.name not in LATER or value != field.default
@@ -139,11 +132,3 @@ class RunConfig:
             raise
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"not a run configuration: {error}") from None
-
-
-def _at_least(config: RunConfig, name: str, lowest: int) -> None:
-    value = getattr(config, name)
-    whole = name == "acceleration" or (isinstance(value, int) and not isinstance(value, bool))
-    if not whole or value < lowest:
-        kind = "number" if name == "acceleration" else "whole number"
-        raise InputError(f"{name} must be a {kind} of at least {lowest}; got {value}")

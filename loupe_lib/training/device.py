@@ -1,4 +1,4 @@
-"""The device that a run is trained on."""
+"""The device that computes."""
 
 import contextlib
 import platform
@@ -25,7 +25,7 @@ def find_device(name: str | None = None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself, such as NVIDIA H100 80GB HBM3."""
+    """The device for people, such as NVIDIA H100 80GB HBM3."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU ({platform.machine()}), one thread a run"
@@ -33,7 +33,7 @@ def device_name(device: torch.device) -> str:
 
 @contextlib.contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """On the CPU, sums split over threads round differently: use one."""
+    """Use one thread on the CPU: sums that are split over threads round differently."""
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

@@ -17,8 +17,8 @@ from loupe_lib.data.images import Images
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer, Trainer
 
-CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: the work that a kill may cost
-CHECKPOINT_SHARE = 0.02  # of the time may go into them: large packs write theirs less often
+CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: a kill costs about as much work
+CHECKPOINT_FRACTION = 0.02  # of the time, at most, goes into them: large packs write less often
 
 
 def train(
@@ -35,13 +35,16 @@ def train(
     call goes on from there. A second Ctrl-C stops at once.
 
     Args:
-        runs: runs on one device, which share images, batch size and U-Net width, and the
-            validation loss that their schedules watch.
+        runs: runs on one device with equal images, batch size and U-Net width, whose schedules
+            watch the same validation loss.
         images: what to train and validate on; moved to the runs' device.
         checkpoints: a file for each run.
-        make_trainer: what does the steps.
+        make_trainer: the class that does the steps.
         progress: show a progress bar.
-        row: on which line of the terminal, where several processes show theirs.
+        row: line of the terminal for it, where several processes show one.
+
+    Raises:
+        InputError: if a checkpoint exists but cannot be used, or cannot be written.
     """
     for run, path in zip(runs, checkpoints, strict=True):
         run.resume(path)
@@ -68,7 +71,7 @@ def train(
             soft_loss = [math.nan] * len(runs)
             if runs[0].schedule.watches_soft_loss:
                 soft_loss = trainer.evaluate(validation, relaxed=True)[0].mean(dim=1).tolist()
-            seconds = (time.perf_counter() - began) / len(runs)  # each run's share
+            seconds = (time.perf_counter() - began) / len(runs)  # of each run
             for k, run in enumerate(runs):
                 if not run.finished:
                     run.end_epoch(
@@ -80,10 +83,10 @@ def train(
                 for k, (run, path) in enumerate(zip(runs, checkpoints, strict=True)):
                     run.save(path, trainer, k)
                 took = time.perf_counter() - began
-                due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+                due = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_FRACTION)
             if interrupted():
                 raise KeyboardInterrupt
-    for k, run in enumerate(runs):  # one that ended before others was trained on with them
+    for k, run in enumerate(runs):  # a run that ended before others was trained further with them
         run.restore(trainer, k)
 
 
@@ -120,14 +123,11 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _bar(runs: Sequence[Run], progress: bool, row: int) -> tqdm:
-    """A bar that counts the epochs of all runs, of which early stopping may spare some."""
-    epochs = sum(run.config.shrink_epochs + run.config.settle_epochs for run in runs)
-    label = runs[0].config.label if len(runs) == 1 else f"{len(runs)} runs"
-    done = sum(len(run.history) for run in runs)
+    """A bar of the epochs of all runs; early stopping may end it before its total."""
     return tqdm(
-        total=epochs,
-        initial=done,
-        desc=label,
+        total=sum(run.config.shrink_epochs + run.config.settle_epochs for run in runs),
+        initial=sum(len(run.history) for run in runs),
+        desc=runs[0].config.label if len(runs) == 1 else f"{len(runs)} runs",
         unit="epoch",
         position=row,
         leave=False,
@@ -136,24 +136,18 @@ def _bar(runs: Sequence[Run], progress: bool, row: int) -> tqdm:
 
 
 def _show(bar: tqdm, runs: Sequence[Run]) -> None:
-    rows = [run.history[-1] for run in runs if not math.isnan(run.history[-1]["loss"])]
-    if rows:
-        bar.set_postfix(
-            {
-                name: _range([row[key] for row in rows], form)
-                for name, key, form in (
-                    ("loss", "loss", "{:.4f}"),
-                    ("PSNR", "psnr", "{:.1f}"),
-                    ("s", "slope", "{:.0f}"),
-                    ("lr", "learning_rate", "{:.0e}"),
-                )
-            },
-            refresh=False,
-        )
+    last = [run.history[-1] for run in runs]
+    shown = {
+        "loss": _range([row["loss"] for row in last], ".4f"),
+        "PSNR": _range([row["psnr"] for row in last], ".1f"),
+        "s": _range([row["slope"] for row in last], ".0f"),
+        "lr": _range([row["learning_rate"] for row in last], ".0e"),
+    }
+    bar.set_postfix(shown, refresh=False)
     bar.update(sum(len(run.history) for run in runs) - bar.n)
 
 
 def _range(values: Sequence[float], form: str) -> str:
     """One value, or the lowest and the highest of several runs."""
-    low, high = form.format(min(values)), form.format(max(values))
+    low, high = format(min(values), form), format(max(values), form)
     return low if low == high else f"{low}..{high}"

@@ -10,16 +10,16 @@ from loupe_lib.self_shrinking_slope import slope_buffers
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.schedule import Decision
 
-IDLE_SHARE = 10 / 40  # of the slope's patience: the published pause and patience
+IDLE_FRACTION = 10 / 40  # of the slope's patience: the published pause and patience
 
 
 class ReleasedTraining:
     """:class:`~loupe_lib.ReleasedSchedule` in the place of ``Schedule``.
 
-    One round, as the callback's defaults have it, in which one counter of epochs drives slope,
-    learning rate and early stopping. It watches the soft validation loss, with random relaxed
-    masks, and so are the weights chosen that are kept: those of its best epoch. It is cut off
-    where the two rounds of the other reading would end together, so that both are trained as long.
+    One round, the callback's default, in which one counter of epochs drives slope, learning rate
+    and early stopping. It watches the soft validation loss, with random relaxed masks; the weights
+    of the best epoch by that loss are kept. It ends at the latest after as many epochs as the two
+    rounds of ``Schedule`` have together, so that both are trained as long.
 
     Args:
         config: the patiences and lengths. The pause after a raise is a quarter of the slope's
@@ -37,7 +37,7 @@ class ReleasedTraining:
             patience_slope=config.patience,
             patience_early=config.stop_patience,
             patience_lr=config.lr_patience,
-            idle_patience=round(IDLE_SHARE * config.patience),
+            idle_patience=round(IDLE_FRACTION * config.patience),
             max_slope=config.max_slope,
             change_slope=config.factor,
             change_lr=config.lr_factor,

@@ -1,4 +1,4 @@
-"""When the slope rises, when the learning rate falls, which weights are kept, when to stop."""
+"""The paper's callbacks: slope, learning rate, weights to keep and the end of training."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from loupe_lib.training.config import RunConfig
 
 @dataclass(frozen=True)
 class Decision:
-    """What the end of an epoch asks for, in this order."""
+    """What is to be done at the end of an epoch, in this order."""
 
     keep: bool  # the weights are the best so far: keep a copy
     restore: bool  # the round is over: go back to the best weights, with a new optimizer
@@ -22,12 +22,12 @@ class Decision:
 class Schedule:
     """The paper's callbacks around one training (sections II-A and III).
 
-    Round 1 (4S alone has it): 4S raises the slope. Round 2: starts from the best weights of round
-    1, at their slope, with the initial learning rate; reduce-LR-on-plateau (RLRP) takes the place
-    of 4S. A fixed slope has round 2 alone. In both rounds model checkpoint (MC) keeps the weights
-    with the lowest loss, and early stopping (ES) ends a round. All four watch the same loss, that
-    of the inference model on the validation images, and act when their wait *reaches* patience.
-    With the exponential schedule, epochs raise the slope in round 1 instead of 4S.
+    In round 1, 4S raises the slope. Round 2 starts from the best weights of round 1, at their
+    slope and with the initial learning rate; reduce-LR-on-plateau (RLRP) takes the place of 4S. A
+    fixed slope has round 2 alone. In both rounds model checkpoint (MC) keeps the weights with the
+    lowest loss, and early stopping (ES) ends the round. All four watch the same loss, that of the
+    inference model on the validation images, and act when their wait *reaches* patience. With the
+    exponential schedule, the slope rises in every epoch of round 1 instead.
 
     Args:
         config: the patiences and lengths.

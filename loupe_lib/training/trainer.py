@@ -1,4 +1,4 @@
-"""The training step, as plain PyTorch: the definition that the fast one is held to."""
+"""The training step in plain PyTorch: the definition that the CUDA step is tested against."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,13 +11,14 @@ from loupe_lib.loupe import Loupe
 from loupe_lib.metrics import target
 
 State = dict[str, Tensor]
+EVALUATION_BATCH = 64  # images at a time without gradients; bounds memory at N = 320
 
 
 class Trainer(Protocol):
-    """Trains K models of one shape that share nothing but the images.
+    """Trains K models of one shape side by side; they share the images and nothing else.
 
-    Slopes are the models' own ``slope`` buffers, read anew at each step; random masks come from
-    each encoder's generator, so that a model's draws do not depend on its company.
+    Slopes are the models' own ``slope`` buffers, read at each step. Random masks come from each
+    encoder's generator, so that they do not depend on which models train alongside.
 
     Args:
         models: models on one device, each with its encoder's generator set.
@@ -36,14 +37,14 @@ class Trainer(Protocol):
             indices: (K, B) int64, which training images each model sees.
 
         Returns:
-            (K,) float32 L1 losses before the step, on the device, without waiting for it.
+            (K,) float32 L1 losses before the step, on the device and without synchronization.
         """
 
     def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
         """The inference models' errors on (n, N, N) images of the device.
 
         Args:
-            images: as given.
+            images: real or complex.
             relaxed: undersample with random relaxed masks, as in training, drawn from each
                 encoder's generator, instead of the thresholded one.
 
@@ -58,10 +59,10 @@ class Trainer(Protocol):
         """A copy of the state dict of model k, its slope included."""
 
     def state(self, k: int) -> State:
-        """All that model k needs to go on, whichever trainer does: weights, Adam, generator."""
+        """What model k needs to go on with any trainer: weights, Adam's moments, generator."""
 
     def load(self, k: int, state: State) -> None:
-        """Take over a :meth:`state`; where it has no Adam, Adam starts anew (a new round)."""
+        """Take over a :meth:`state`; without Adam's moments, as in a new round, Adam restarts."""
 
 
 class PlainTrainer:
@@ -130,6 +131,3 @@ class PlainTrainer:
                     optimizer.state[parameter][key] = value.to(device, copy=True)
         if "generator" in state and model.encoder.generator is not None:
             model.encoder.generator.set_state(state["generator"].cpu())
-
-
-EVALUATION_BATCH = 64  # images at a time without gradients; bounds memory at N = 320

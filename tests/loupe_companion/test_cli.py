@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import os
 import re
 import subprocess
@@ -23,7 +24,7 @@ from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from loupe_lib.training.run import read_weights
+from loupe_lib.training.checkpoint import read_weights
 from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -309,9 +310,9 @@ def damaged(trained, tmp_path):
         (folder / f"{name}.safetensors").write_bytes(weights)
     cut(folder / "cut.safetensors", 0.5)
     with safe_open(folder / "version.safetensors", "pt") as file:
-        metadata = file.metadata() | {"format": "loupe-weights 3"}
+        header = json.loads(file.metadata()["loupe"]) | {"format": "loupe-weights 9"}
     tensors = load_file(folder / "version.safetensors")
-    save_file(tensors, folder / "version.safetensors", metadata)
+    save_file(tensors, folder / "version.safetensors", {"loupe": json.dumps(header)})
     (folder / "text.h5").write_text("neither images nor results")
     for name in ("version", "cut"):
         write_results(trained.results[:1], folder / f"{name}.h5")
@@ -338,8 +339,8 @@ MISTAKES = [
     *((f"{TRAIN} --slope {s}", f"slope must be .*; got {s}") for s in ("-20.0", "0.0", "nan")),
     (f"{TRAIN} --slope 2e5", "slope must be at most max_slope=100000.0; got 200000.0"),
     (f"{TRAIN} --patience 0", "patience must be a whole number of at least 1; got 0"),
-    (f"{TRAIN} --factor 1", "factor must be above 1; got 1.0"),
-    (f"{TRAIN} --factor nan", "factor must be finite; got nan"),
+    (f"{TRAIN} --factor 1", "factor must be a finite number above 1; got 1.0"),
+    (f"{TRAIN} --factor nan", "factor must be a finite number above 1; got nan"),
     (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
     (
         "train --profile huge",
@@ -354,7 +355,7 @@ MISTAKES = [
     (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4 x 48 x 48 float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
-    (f"{SWEEP} --slopes 20,-1", "slope must be above 0; got -1.0"),
+    (f"{SWEEP} --slopes 20,-1", "slope must be a finite number above 0; got -1.0"),
     (f"{SWEEP} --seeds 0.5", "seeds must be numbers separated by commas; got '0.5'"),
     (f"{SWEEP} --accelerations 4,0", "acceleration must be .* at least 1; got 0.0"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
@@ -362,15 +363,18 @@ MISTAKES = [
     (f"{SWEEP} --out damaged/version.h5", "format version 3; this program reads 1 and 2"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5 is no whole file of format loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
-    ("evaluate damaged/cut.safetensors", "is no whole file of format loupe-weights 2"),
-    ("evaluate damaged/version.safetensors", "loupe-weights 2: it says 'loupe-weights 3'"),
+    ("evaluate damaged/cut.safetensors", "is not a valid loupe-weights 3 file"),
+    (
+        "evaluate damaged/version.safetensors",
+        "weights 3 file: its format is 'loupe-weights 9'",
+    ),
     ("evaluate damaged/mask.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
     ("evaluate damaged/mask.safetensors --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (
         "evaluate damaged/mask.safetensors --data damaged/images.h5",
         "the model takes images of side 32; damaged/images.h5 has 48",
     ),
-    ("export-mask damaged/cut.safetensors --out m.npy", "is no whole file of format loupe-weights"),
+    ("export-mask damaged/cut.safetensors --out m.npy", "is not a valid loupe-weights 3 file"),
     ("export-mask damaged/mask.safetensors --out m.gif", "as .npy or .png; got 'm.gif'"),
     ("export-mask damaged/mask.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
     ("export-mask damaged/mask.safetensors --out m.npy --order a", "order must be .*got 'a'"),

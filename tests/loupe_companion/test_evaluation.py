@@ -7,7 +7,7 @@ import torch
 from loupe_companion.evaluation import evaluate, mask_statistics, reconstruct_all
 from loupe_lib import Loupe
 from loupe_lib.decoder import zero_filled
-from loupe_lib.training.run import build_model
+from loupe_lib.training.model import build_model
 from tests.common import dft2, idft2, measured, on_each_device, random, smoke, uncentre
 
 pytest_plugins = ["tests.fixtures_runs"]

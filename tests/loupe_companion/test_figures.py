@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from loupe_companion import figures
 from loupe_companion.figures import BLUE, YELLOW
 from loupe_lib.data.heads import load_heads
-from loupe_lib.training.run import read_weights
+from loupe_lib.training.checkpoint import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
 
 pytest_plugins = ["tests.fixtures_runs"]

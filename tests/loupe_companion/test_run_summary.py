@@ -12,7 +12,7 @@ from loupe_companion.run_summary import collapse
 from loupe_companion.sources import load_profile
 from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images, read_images, write_images
-from loupe_lib.training.run import read_weights
+from loupe_lib.training.checkpoint import read_weights
 from tests.common import measured, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]

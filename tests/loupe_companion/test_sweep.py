@@ -20,8 +20,8 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult, read_results, write_results
 from loupe_companion.sweep import plan_work, result_file, results_of, run_sweep
 from loupe_lib import InputError
-from loupe_lib.training.masks import mask_kind
-from loupe_lib.training.run import read_weights
+from loupe_lib.training.checkpoint import read_weights
+from loupe_lib.training.model import mask_kind
 from tests.common import edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]

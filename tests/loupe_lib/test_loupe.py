@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import l1_loss
 
-from loupe_lib import InputError, Loupe
+from loupe_lib import InputError, Loupe, ProbabilityMask
 from tests.common import assert_one_line, dft2, idft2, on_each_device, random, uncentre
 
 N = 32
@@ -51,18 +51,50 @@ def test_training_lowers_the_loss(slope, device):
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
 
 
+def test_a_model_takes_its_values_from_the_mask_it_is_given():
+    mask = ProbabilityMask(N, 8, slope=0.1, lines=True)
+    for given in ({}, {"size": N, "acceleration": 8.0, "slope": 0.1}):
+        model = Loupe(width=1, mask=mask, **given)
+        assert model.mask is mask and model(random(2, N, N)).shape == (2, N, N)
+    with torch.device("meta"):
+        paper = Loupe(width=1).mask
+    assert (paper.size, paper.acceleration, paper.t) == (320, 4, 5)
+
+
+def test_another_mask_takes_the_place_of_the_first():
+    model, mask = Loupe(N, 4, width=1), ProbabilityMask(N, 8, lines=True)
+    names = list(model.state_dict())
+    model.mask = mask
+    assert model.mask is mask is model.encoder.mask
+    assert list(model.state_dict()) == names
+    assert torch.equal(model.state_dict()["encoder.mask.gamma"], mask.gamma)
+    for other in (ProbabilityMask(48, 4), torch.ones(N, N)):
+        with pytest.raises(InputError, match="mask must be a mask of size 32; got") as caught:
+            model.mask = other
+        assert_one_line(str(caught.value))
+    assert model.mask is mask
+
+
+GIVEN = {"mask": ProbabilityMask(N, 4, 20.0)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
-        ({"size": 16}, "size must be a multiple of 16, at least 32; got 16"),
+        ({"size": (64, 64)}, "size must be a multiple of 16, at least 32; got (64, 64)"),
         ({"acceleration": 0.5}, "acceleration must be a finite number of at least 1; got 0.5"),
+        ({"acceleration": "4"}, "acceleration must be a finite number of at least 1; got '4'"),
         ({"slope": -1.0}, "slope must be a finite number above 0; got -1.0"),
-        ({"width": 0}, "width must be at least 1; got 0"),
+        ({"width": 0}, "width must be a whole number of at least 1; got 0"),
+        ({**GIVEN, "size": 48}, "size must be that of the mask, 32; got 48"),
+        ({**GIVEN, "acceleration": 8}, "acceleration must be that of the mask, 4; got 8"),
+        ({**GIVEN, "slope": 200}, "slope must be that of the mask, 20; got 200"),
+        ({**GIVEN, "slope": "20"}, "slope must be a finite number above 0; got '20'"),
+        ({"mask": 3}, "mask must be a ProbabilityMask or another Mask; got 3"),
     ],
 )
-def test_values_out_of_range_are_refused(arguments, message):
+def test_values_that_cannot_be_used_are_refused(arguments, message):
     with pytest.raises(InputError) as caught:
-        Loupe(**{"size": N, "width": 2, **arguments})
+        Loupe(**{"size": N, "width": 1, **arguments})
     assert str(caught.value) == message
-    assert_one_line(message)

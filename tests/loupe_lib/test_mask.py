@@ -33,17 +33,12 @@ def rescaled(s: np.ndarray, acceleration: float) -> np.ndarray:
 
 @on_each_device
 @each_map
-@pytest.mark.parametrize("acceleration", [4, 8, 1.5])
+@pytest.mark.parametrize("acceleration", [1, 1.5, 4, 8])
 def test_rescale_is_eq_5(s, acceleration, device):
     p = rescale(s.to(device), acceleration).cpu().double().numpy()
     np.testing.assert_allclose(p, rescaled(s.double().numpy(), acceleration), atol=1e-6)
     assert abs(p.mean() - 1 / acceleration) < 2e-7
     assert p.min() >= 0 and p.max() <= 1
-
-
-@each_map
-def test_rescale_to_an_acceleration_of_1_keeps_everything(s):
-    assert torch.equal(rescale(s, 1), torch.ones(N, N))
 
 
 @on_each_device
@@ -110,13 +105,6 @@ def test_masks_are_drawn_by_eq_6_with_one_u_an_image():
     assert uniform_distance(u, 0, 1) < 1
     correlation = np.corrcoef(u.reshape(8, -1)) - np.eye(8)
     assert np.abs(correlation).max() < 5 / N  # five standard deviations
-
-
-def test_draws_are_those_of_the_generator():
-    mask = ProbabilityMask(N, 4)
-    first, same, other = (mask.sample(2, torch.Generator().manual_seed(k)) for k in (1, 1, 2))
-    assert torch.equal(first, same)
-    assert not torch.equal(first, other)
 
 
 @on_each_device
@@ -195,19 +183,7 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
         assert torch.equal(equal, equal.sort(descending=True).values)
 
 
-@on_each_device
-def test_bernoulli_keeps_an_entry_with_its_probability(device):
-    p = random(N, N).to(device)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        draws = torch.stack([binarize(p, method="bernoulli") for _ in range(2000)])
-    assert set(draws.unique().tolist()) == {0.0, 1.0}
-    error = (draws.mean(0) - p) / (p * (1 - p) / 2000).sqrt()
-    assert error.abs().max() < 6
-    assert error.square().mean().item() == pytest.approx(1, abs=0.2)
-
-
-@pytest.mark.parametrize("method", ["threshold", "topk", "bernoulli"])
+@pytest.mark.parametrize("method", ["threshold", "topk"])
 def test_a_binarized_mask_has_no_gradient(method):
     assert not ProbabilityMask(N, 4).binarize(method).requires_grad
 
@@ -215,11 +191,11 @@ def test_a_binarized_mask_has_no_gradient(method):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        *(((size, 4), f"size.*{size}") for size in (0, -32, 16, 31, 33, 40, 32.5, True)),
-        *(((math.nan, 4), "size.*nan"), ((math.inf, 4), "size.*inf")),
-        *(((N, r), f"acceleration.*{r}") for r in (0.5, 0, -4, math.nan, math.inf)),
-        *(((N, 4, s), f"slope.*{s}") for s in (0, -1, math.nan, math.inf)),
-        *(((N, 4, 200, t), f"t must.*{t}") for t in (0, -5, math.nan, math.inf)),
+        *(((size, 4), f"size.*{size}") for size in (0, -32, 16, 40, 32.5, True, math.nan)),
+        *(((size, 4), "size.*got") for size in ((N, N), str(N))),
+        *(((N, r), f"acceleration.*{r}") for r in (0.5, -4, math.nan, math.inf, "4")),
+        *(((N, 4, s), f"slope.*{s}") for s in (0, -1, math.nan, math.inf, None)),
+        *(((N, 4, 200, t), f"t must.*{t}") for t in (0, math.nan)),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, named):
@@ -228,16 +204,16 @@ def test_values_out_of_range_are_refused(arguments, named):
     assert_one_line(str(caught.value))
 
 
-@pytest.mark.parametrize("acceleration", [0.9, 0, -1, math.nan])
-def test_accelerations_below_1_are_refused(acceleration):
-    with pytest.raises(InputError, match=f"at least 1; got {acceleration}"):
-        rescale(torch.rand(N, N), acceleration)
-    with pytest.raises(InputError, match=f"at least 1; got {acceleration}"):
-        binarize(torch.rand(N, N), acceleration, "topk")
-
-
-def test_unknown_methods_are_refused():
-    with pytest.raises(InputError, match="threshold, topk, bernoulli; got 'round'"):
-        binarize(torch.rand(N, N), 4, "round")
-    with pytest.raises(InputError, match="'topk' needs an acceleration"):
-        binarize(torch.rand(N, N), method="topk")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rescale(torch.rand(N, N), 0.9), "acceleration must be .* at least 1; got 0.9"),
+        (lambda: binarize(torch.rand(N, N), 0, "topk"), "acceleration must be .*; got 0"),
+        (lambda: binarize(torch.rand(N, N), 4, "round"), "one of threshold, topk; got 'round'"),
+        (lambda: binarize(torch.rand(N, N), method="topk"), "'topk' needs an acceleration"),
+    ],
+)
+def test_functions_refuse_what_they_cannot_use(call, message):
+    with pytest.raises(InputError, match=message) as caught:
+        call()
+    assert_one_line(str(caught.value))

@@ -52,22 +52,21 @@ def test_every_epoch_is_that_of_the_authors_callback(case):
     assert stopped == case["stop_epoch"]
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("slope", 0),
-        ("slope", math.nan),
-        ("lr", -0.01),
-        ("max_slope", math.inf),
-        ("min_lr", 0),
-        ("patience_slope", 0),
-        ("patience_early", 0),
-        ("patience_lr", math.nan),
-        ("idle_patience", -1),
-        ("change_slope", 1),
-        ("change_lr", 1),
-    ],
-)
+REFUSED = {
+    "slope": math.nan,
+    "lr": -0.01,
+    "max_slope": math.inf,
+    "min_lr": 0,
+    "patience_slope": 0,
+    "patience_early": 1.5,
+    "patience_lr": math.nan,
+    "idle_patience": -1,
+    "change_slope": 1,
+    "change_lr": 1,
+}
+
+
+@pytest.mark.parametrize(("setting", "value"), REFUSED.items(), ids=REFUSED.keys())
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(InputError, match=f"^{setting} must .*; got {value}$"):
         ReleasedSchedule(**{"slope": 200, "lr": 0.01, setting: value})

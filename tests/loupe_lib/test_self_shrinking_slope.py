@@ -39,26 +39,23 @@ def test_an_equal_loss_is_no_improvement_and_the_best_is_kept_over_a_raise():
 
 def test_the_paper_s_settings_are_the_defaults():
     shrinking = SelfShrinkingSlope(Binary(1.0))
-    assert (shrinking.patience, shrinking.factor) == (40, 1.5)
+    assert (shrinking.patience, shrinking.factor, shrinking.max_slope) == (40, 1.5, 1e5)
     assert slopes([1.0] * 82)[-1] == 2.25 and slopes([1.0] * 81)[-1] == 2.25
     assert slopes([1.0] * 80)[-1] == 1.5 and slopes([1.0] * 40)[-1] == 1
 
 
-def test_the_last_raise_ends_exactly_on_the_maximum():
-    module = Binary(200.0)
-    shrinking = SelfShrinkingSlope(module, patience=1, max_slope=1e3)
-    raised = [shrinking.step(1.0) for _ in range(8)]
-    assert raised == [False, True, True, True, True, False, False, False]
-    assert module.slope.item() == 1000 and shrinking.exhausted
-
-
-def test_exhausted_means_that_no_slope_is_below_the_maximum():
-    two = nn.ModuleList([Binary(10.0), Binary(5.0)])
-    shrinking = SelfShrinkingSlope(two, patience=1, factor=2, max_slope=10)
-    assert not shrinking.exhausted
-    shrinking.step(1.0)
-    assert shrinking.step(1.0) and shrinking.exhausted
-    assert [module.slope.item() for module in two] == [10, 10]
+@pytest.mark.parametrize("maximum", [333.3, 1000.0, 1000.1])  # float32 rounds the outer two down
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_last_raise_ends_on_the_maximum_and_exhausts_4s(maximum, dtype):
+    two = nn.ModuleList([Binary(200.0), Binary(100.0)]).to(dtype)
+    buffer = two[0].slope
+    shrinking = SelfShrinkingSlope(two, patience=1, max_slope=maximum)
+    raised = []
+    while not shrinking.exhausted and len(raised) < 9:
+        raised.append(shrinking.step(1.0))
+    assert raised == [False] + [True] * (3 if maximum < 400 else 6)
+    assert [module.slope for module in two] == 2 * [torch.tensor(maximum, dtype=dtype)]
+    assert not shrinking.step(1.0) and two[0].slope is buffer
 
 
 def test_a_slope_above_the_maximum_is_not_lowered():
@@ -67,23 +64,6 @@ def test_a_slope_above_the_maximum_is_not_lowered():
     for _ in range(6):
         shrinking.step(1.0)
     assert [module.slope.item() for module in two] == [50, 10]
-
-
-def test_no_wait_is_counted_during_cooldown():
-    found = slopes([1.0] * 10, patience=2, factor=2, cooldown=3)
-    #        best, wait 1, 2: raise, 3 idle epochs, of which the last counts again, ...
-    assert found == [1, 1, 2, 2, 2, 2, 4, 4, 4, 4]
-
-
-def test_a_lower_loss_during_cooldown_is_the_new_best():
-    losses = [2, 2, 1, 1.5, 1.5, 1.5, 1.5]
-    assert slopes(losses, patience=1, factor=2, cooldown=2) == [1, 2, 2, 4, 4, 8, 8]
-
-
-def test_reset_best_forgets_the_losses_before_a_raise():
-    losses = [1, 1, 5, 4, 3, 3]
-    assert slopes(losses, patience=1, factor=2) == [1, 2, 4, 8, 16, 32]
-    assert slopes(losses, patience=1, factor=2, reset_best=True) == [1, 2, 2, 2, 2, 4]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -109,15 +89,6 @@ def test_every_slope_is_raised_from_its_own_value():
     }
 
 
-def test_the_buffer_itself_changes():
-    module = Binary(1.0)
-    buffer = module.slope
-    shrinking = SelfShrinkingSlope(module, patience=1, factor=2)
-    shrinking.step(1.0)
-    shrinking.step(1.0)
-    assert module.slope is buffer and buffer.item() == 2 and module.state_dict()["slope"] == 2
-
-
 @on_each_device
 def test_a_module_may_move_after_construction(device):
     module = Loupe(32, 4, 200.0, width=1)
@@ -131,10 +102,9 @@ def test_a_module_may_move_after_construction(device):
 LOSSES = [3, 3, 2, 2, 2, 2, math.nan, 1.9, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("reset_best", [False, True])
 @pytest.mark.parametrize("epoch", range(len(LOSSES)))
-def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch, reset_best):
-    settings = {"patience": 2, "factor": 2, "cooldown": 2, "reset_best": reset_best}
+def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch):
+    settings = {"patience": 2, "factor": 2}
     first = Binary(1.0)
     shrinking = SelfShrinkingSlope(first, **settings)
     for loss in LOSSES[:epoch]:
@@ -152,10 +122,9 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch, reset_best):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        *(({"patience": p}, f"patience.*{p}") for p in (0, -1, 1.5, math.nan, math.inf)),
-        *(({"factor": m}, f"factor.*{m}") for m in (1, 0.5, 0, -2, math.nan, math.inf)),
+        *(({"patience": p}, f"patience.*{p}") for p in (0, -1, 1.5, math.nan, "4")),
+        *(({"factor": m}, f"factor.*{m}") for m in (1, -2, math.nan, math.inf, "2")),
         *(({"max_slope": s}, f"max_slope.*{s}") for s in (0, -1, math.nan, math.inf)),
-        *(({"cooldown": c}, f"cooldown.*{c}") for c in (-1, 0.5, math.nan, math.inf)),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, named):
@@ -169,10 +138,21 @@ def test_a_module_without_a_slope_is_refused():
         SelfShrinkingSlope(nn.Linear(1, 1))
 
 
-@pytest.mark.parametrize("start", [torch.tensor(20), torch.tensor(True), torch.tensor(1j)])
-def test_a_slope_that_cannot_be_multiplied_is_refused_at_once(start):
+@pytest.mark.parametrize(
+    "start",
+    [
+        torch.tensor(20),
+        torch.tensor(1j),
+        torch.tensor(20.0, dtype=torch.float16),
+        torch.tensor(20.0, dtype=torch.bfloat16),
+        torch.tensor([20.0]),
+    ],
+    ids=str,
+)
+def test_a_slope_of_another_type_or_shape_is_refused_at_once(start):
     module = nn.Sequential(Binary(1.0), Binary(1.0))
     module[1].register_buffer("slope", start)
-    with pytest.raises(InputError, match=f"floating-point type; got {start.dtype}") as caught:
+    named = f"0-d float32 or float64 tensor; got {start.dtype} of shape"
+    with pytest.raises(InputError, match=named) as caught:
         SelfShrinkingSlope(module)
     assert_one_line(str(caught.value))

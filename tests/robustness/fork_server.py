@@ -115,7 +115,7 @@ def main() -> None:
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, one process, and no time lost on an estimate.
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
-    loupe_lib.training.loop.CHECKPOINT_SHARE = 1e9
+    loupe_lib.training.loop.CHECKPOINT_FRACTION = 1e9
     loupe_companion.sweep.cores = lambda: 1
     cli.estimate = lambda *_: ""
     load_images(find_profile("smoke").configs()[0])  # kept for the children

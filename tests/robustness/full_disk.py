@@ -18,7 +18,9 @@ from loupe_companion.results import read_results, write_results
 from loupe_companion.sources import load_images
 from loupe_lib import InputError
 from loupe_lib.data.images import write_images
-from loupe_lib.training.run import Run, build_model, write_weights
+from loupe_lib.training.checkpoint import write_weights
+from loupe_lib.training.model import build_model
+from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import files_in, random, smoke
 

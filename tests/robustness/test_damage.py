@@ -11,8 +11,9 @@ from loupe_companion.results import read_results, write_results
 from loupe_companion.sources import load_images
 from loupe_lib import InputError
 from loupe_lib.data.images import SPLITS, read_images, write_images
+from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.config import RunConfig
-from loupe_lib.training.run import Run, read_weights
+from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import assert_one_line, random, smoke
 from tests.conftest import Survival

@@ -15,7 +15,8 @@ from loupe_companion.results import read_results
 from loupe_lib import InputError
 from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
 from loupe_lib.data.images import read_images
-from loupe_lib.training.run import Run, read_weights
+from loupe_lib.training.checkpoint import read_weights
+from loupe_lib.training.run import Run
 from tests.common import assert_one_line, files_in, smoke
 from tests.conftest import ROOT, Survival
 

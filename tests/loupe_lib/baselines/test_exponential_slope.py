@@ -1,7 +1,5 @@
 """The slope that rises by the clock."""
 
-import json
-
 import pytest
 import torch
 
@@ -25,16 +23,3 @@ def test_one_epoch_leaves_the_slope_as_it_is():
     module = Binary(3)
     assert not ExponentialSlope(module, 3, 30, epochs=1).step(1.0)
     assert module.slope == 3
-
-
-@pytest.mark.parametrize("epoch", range(6))
-def test_a_state_goes_on_the_same_through_json(epoch):
-    def play(of, module, epochs):
-        return [(of.step(1.0), module.slope.item()) for _ in range(epochs)]
-
-    one, two = Binary(200), Binary(200)
-    first, second = (ExponentialSlope(m, 200, 1e5, epochs=5) for m in (one, two))
-    play(first, one, epoch)
-    two.load_state_dict(one.state_dict())
-    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    assert play(second, two, 4) == play(first, one, 4)

@@ -14,7 +14,8 @@ from loupe_lib.cuda.encoders import TorchEncoder, draw_shape
 from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.cuda.upsampling import gather, spread
 from loupe_lib.training.loop import train
-from loupe_lib.training.run import MASK_SEED, Run, build_model
+from loupe_lib.training.model import MASK_SEED, build_model
+from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import fixed, random, smoke
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from loupe_companion.profiles import find_profile
@@ -83,7 +84,7 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": "trained_slope"}, "shrink_epochs must be 0"),
         ({"mask": "straight_through"}, "shrink_epochs must be 0"),
         ({"shrink_epochs": 0, "schedule": "released"}, "'released' needs shrink_epochs of at"),
-        ({"shrink_epochs": 0, "mask": "poisson", "lines": True}, "'poisson' has no lines"),
+        ({"shrink_epochs": 0, "mask": "poisson", "lines": True}, "'poisson' has no lines: lines"),
     ],
 )
 def test_masks_that_make_no_sense_are_refused(change, message):
@@ -96,43 +97,57 @@ def test_the_label_says_what_differs_in_a_sweep():
     assert smoke(seed=2).label == "R=4 4S seed 2"
     assert fixed(2e4, acceleration=7.5).label == "R=7.5 s=20000 seed 0"
     assert smoke().shrinks and not fixed().shrinks
-    assert smoke(schedule="released", lines=True).label == "R=4 4S released lines seed 0"
-    assert smoke(schedule="exponential").label == "R=4 exponential seed 0"
-    assert fixed(lines=True).label == "R=4 s=200 lines seed 0"
-    assert fixed(mask="straight_through").label == "R=4 straight-through seed 0"
-    assert fixed(mask="disc", acceleration=8, seed=1).label == "R=8 disc seed 1"
+
+
+def test_the_method_is_how_the_mask_is_chosen():
+    methods = {
+        "4S": smoke(seed=3, acceleration=8),
+        "4S released lines": smoke(schedule="released", lines=True),
+        "exponential": smoke(schedule="exponential"),
+        "tanh": smoke(schedule="exponential", mask="tanh"),
+        "s=0.5 lines": fixed(0.5, lines=True),
+        "straight-through": fixed(mask="straight_through"),
+        "disc": fixed(mask="disc"),
+    }
+    assert {name: config.method for name, config in methods.items()} == {n: n for n in methods}
+
+
+def test_numbers_of_numpy_name_the_same_run():
+    config = smoke(patience=np.int64(7), slope=np.float32(20), acceleration=np.float64(8))
+    assert config.name == smoke(patience=7, slope=20, acceleration=8).name
+
+
+WHOLE = dataclasses.asdict(smoke())
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 3}, {"size": None}, {"size": "32"}, {"slope": "a"}, {"size": math.inf}]
+    "text",
+    [
+        *("", "{}", "[]", "null", '{"acceleration": 4'),
+        *(
+            json.dumps(WHOLE | change)
+            for change in ({"epochs": 3}, {"size": None}, {"size": "32"}, {"slope": "a"})
+        ),
+    ],
 )
-def test_unknown_settings_and_values_of_another_kind_are_refused_in_json(change):
+def test_json_that_is_no_configuration_is_refused(text):
     with pytest.raises(InputError) as caught:
-        RunConfig.from_json(json.dumps(dataclasses.asdict(smoke()) | change))
-    assert_one_line(str(caught.value))
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", "3", "null", '{"acceleration": 4'])
-def test_what_is_no_configuration_is_refused(text):
-    with pytest.raises(InputError, match="not a run configuration"):
         RunConfig.from_json(text)
+    assert_one_line(str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("size", n) for n in (0, 16, 31, 40, -32, 32.5, math.nan, math.inf)),
-        *(("acceleration", r) for r in (0.5, 0, -1, math.nan, math.inf)),
-        *(("slope", s) for s in (0, -200.0, math.nan, math.inf)),
-        *(("patience", p) for p in (0, -1, 2.5, True)),
-        *(("factor", m) for m in (1, 0.9, -1, math.nan, math.inf)),
-        *(("max_slope", s) for s in (0, -1, math.nan, math.inf)),
+        *(("size", n) for n in (16, 40, 32.5)),
+        *(("acceleration", r) for r in (0.5, math.inf)),
+        *((n, v) for n in ("slope", "max_slope", "learning_rate", "min_lr") for v in (0, math.nan)),
+        *(("patience", p) for p in (0, 2.5, True)),
+        *(("factor", m) for m in (1, math.inf)),
         *((n, 0) for n in ("width", "train", "validation", "test", "batch")),
         *((n, 0) for n in ("lr_patience", "stop_patience", "settle_epochs")),
-        *((n, -1) for n in ("shrink_epochs", "seed", "data_seed", "width")),
-        *(("learning_rate", v) for v in (0, -0.1, math.nan)),
-        *(("lr_factor", v) for v in (0, 1, 1.5, math.nan)),
-        ("min_lr", 0),
+        *((n, -1) for n in ("shrink_epochs", "seed", "data_seed")),
+        *(("lr_factor", v) for v in (0, 1, math.nan)),
         ("batch", 65),
         ("seed", 0.5),
     ],

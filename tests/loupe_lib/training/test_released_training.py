@@ -1,9 +1,5 @@
 """The authors' schedule around a training: what it watches, keeps and ends."""
 
-import json
-
-import pytest
-
 from loupe_lib import ReleasedSchedule
 from loupe_lib.training.released_training import ReleasedTraining
 from loupe_lib.training.run import build_schedule
@@ -50,20 +46,6 @@ def test_it_stops_early_when_its_counter_says_so():
 
 
 SHORT = {"schedule": "released", "shrink_epochs": 50, "settle_epochs": 50, "patience": 9}
-
-
-@pytest.mark.parametrize("epoch", range(0, 30, 3))
-def test_a_state_taken_after_any_epoch_goes_on_the_same_through_json(epoch):
-    one, two = Binary(200), Binary(200)
-    first, second = ReleasedTraining(CONFIG, one), ReleasedTraining(CONFIG, two)
-    for loss in LOSSES[:epoch]:
-        first.step(0.0, loss)
-    two.load_state_dict(one.state_dict())
-    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    for loss in LOSSES[epoch:30]:
-        assert first.step(0.0, loss) == second.step(0.0, loss)
-        assert (one.slope, first.learning_rate) == (two.slope, second.learning_rate)
-    assert first.state_dict() == second.state_dict() and first.finished and second.finished
 
 
 def test_only_this_schedule_watches_the_soft_loss():

@@ -1,0 +1,52 @@
+"""The untrained model of a run."""
+
+import torch
+
+from loupe_lib.baselines import MASKS
+from loupe_lib.baselines.binarizations import TrainedSlope
+from loupe_lib.baselines.fixed_masks import FixedMask
+from loupe_lib.loupe import Loupe
+from loupe_lib.mask import Mask, ProbabilityMask
+from loupe_lib.training.config import RunConfig
+
+# Masks are drawn with other seeds than initial weights: with one seed, the first U on the CPU
+# would be the very numbers that the initial gamma was made of.
+MASK_SEED = 1_000_000
+
+
+def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
+    """The untrained model of a run: initial weights and mask draws from its seed alone.
+
+    With one seed all masks meet the same initial decoder, and all that learn N x N probabilities
+    start from the same ones.
+    """
+    # torch.manual_seed would also reseed every GPU, which fork_rng is not asked to restore.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        mask = build_mask(config)
+        torch.default_generator.manual_seed(config.seed)
+        model = Loupe(config.size, config.acceleration, config.slope, config.width)
+    model.mask = mask
+    model.encoder.generator = torch.Generator(device).manual_seed(MASK_SEED + config.seed)
+    return model.to(device)
+
+
+def build_mask(config: RunConfig) -> Mask:
+    """The mask of a run, untrained: a learned one from torch's generator, a fixed from its seed."""
+    kind = MASKS[config.mask]
+    settings = (config.size, config.acceleration, config.slope)
+    if issubclass(kind, FixedMask):
+        return kind(*settings, config.lines, config.seed)
+    return kind(*settings, lines=config.lines)
+
+
+def mask_kind(config: RunConfig) -> str:
+    """Masks of one kind can be trained side by side: their parameters have the same shapes.
+
+    The paper's mask is a kind of its own, because it has CUDA kernels that others would miss.
+    """
+    kind = MASKS[config.mask]
+    if issubclass(kind, FixedMask):
+        return "fixed"
+    name = config.mask if kind in (ProbabilityMask, TrainedSlope) else "other"
+    return f"{name} lines" if config.lines else name

@@ -1,0 +1,97 @@
+"""Files of weights and checkpoints: what they hold, and that damage is noticed."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, safe_open, save_file
+
+from loupe_lib import InputError
+from loupe_lib.training.checkpoint import WEIGHTS_FORMAT, pack, read_weights, write_weights
+from loupe_lib.training.model import build_model
+from loupe_lib.training.run import Run
+from tests.common import assert_one_line, cut, flip, random, same, smoke
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    model = build_model(smoke(seed=3))
+    model.mask.slope.fill_(450)
+    write_weights(path, model, smoke(seed=3))
+    return model, path
+
+
+def test_weights_make_the_model_again(weights):
+    model, path = weights
+    read, config = read_weights(path)
+    assert config == smoke(seed=3) and not read.training
+    assert same(read.state_dict(), model.state_dict()) and read.mask.slope == 450
+    x = random(2, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(read(x), model.eval()(x))
+
+
+def test_a_file_depends_on_its_content_alone_and_other_programs_read_its_tensors(weights):
+    model, path = weights
+    for _ in range(10):
+        assert pack(WEIGHTS_FORMAT, smoke(seed=3), model.state_dict()) == path.read_bytes()
+    assert same(load_file(path), model.state_dict())
+
+
+def refused(path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_weights(path)
+    assert str(path) in str(caught.value)
+    assert_one_line(str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.01, 0.5, 0.99])
+def test_truncated_weights_are_refused(weights, fraction):
+    _, path = weights
+    cut(path, fraction)
+    assert f"not a valid {WEIGHTS_FORMAT} file (truncated or corrupt): " in refused(path)
+
+
+def test_a_flipped_bit_of_weights_is_noticed_wherever_it_is(weights):
+    _, path = weights
+    content = path.read_bytes()
+    header = int.from_bytes(content[:8], "little") + 8
+    for place in [*range(0, header, 11), *range(header, len(content), len(content) // 100)]:
+        flip(path, place)
+        refused(path)
+        path.write_bytes(content)
+    flip(path, len(content) - 1)
+    assert refused(path).endswith("(truncated or corrupt): checksum mismatch")
+
+
+def test_other_files_are_refused(weights, tmp_path):
+    _, path = weights
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["loupe"])
+    for metadata, said in (
+        ({"loupe": json.dumps(header | {"format": "loupe-weights 9"})}, "'loupe-weights 9'"),
+        ({"loupe": json.dumps(header | {"format": "loupe-checkpoint 3"})}, "'loupe-checkpoint 3'"),
+        ({"format": "loupe-weights 2", "config": header["config"]}, "None"),
+        ({}, "None"),
+    ):
+        save_file(load_file(path), path, metadata)
+        assert refused(path).endswith(f"not a valid loupe-weights 3 file: its format is {said}")
+    path.write_text("something else entirely\n" * 100)
+    assert "(truncated or corrupt)" in refused(path)
+    assert "(truncated or corrupt)" in refused(tmp_path)  # a folder
+    assert "no such file" in refused(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("change", [{"width": 2}, {"size": 48}, {"lines": True}])
+def test_weights_that_do_not_fit_their_configuration_are_refused(weights, change):
+    model, path = weights
+    write_weights(path, model, smoke(**change))
+    assert refused(path) == f"the weights in {path} do not fit its configuration"
+
+
+def test_weights_are_not_a_checkpoint(weights):
+    _, path = weights
+    with pytest.raises(InputError, match="not a valid loupe-checkpoint 3 file: its format is"):
+        Run(smoke(seed=3), "cpu").resume(path)
