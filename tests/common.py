@@ -97,15 +97,15 @@ def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def cut(path: Path, share: float) -> None:
+def cut(path: Path, fraction: float) -> None:
     """Lose the end of a file."""
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
 
 
 @contextlib.contextmanager
 def edited(path: Path) -> Iterator[h5py.File]:
-    """Change an HDF5 file as somebody would who knows the format: its seal is broken."""
+    """Change an HDF5 file as somebody would who knows the format: its checksum is gone."""
     with h5py.File(path, "r+") as file:
         yield file
     with open(path, "r+b") as raw:
