@@ -195,6 +195,7 @@ def tar(draw: DrawFn, whole: bytes) -> bytes:
 
 
 ODD: dict[str, Callable[[bytes], SearchStrategy[bytes]]] = {
+    "results.h5": hdf5(sealed=True),
     "images.h5": hdf5(sealed=True),
     "fastmri.h5": hdf5(sealed=False),
     "stack.h5": hdf5(sealed=False),
