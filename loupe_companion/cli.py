@@ -132,7 +132,7 @@ def sweep(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train the methods of a profile at its accelerations, and collect their results in OUT.
+    """Train the runs of a profile and collect their results.
 
     What the run store or OUT already has is not trained again. Results of other runs stay in OUT:
     a long sweep can be done in parts.
@@ -164,7 +164,11 @@ def sweep(
 
 @app.command("runs")
 def list_runs(runs: Runs = Path("runs")) -> None:
-    """List the run store: name, state, data (heads, or SHA-256 of a file), size, width, method."""
+    """List what the run store holds.
+
+    Of each run: its name, whether it is finished, its data (heads, or the first 12 digits of the
+    image file's SHA-256), the side N of the images, the width w of the U-Net, and its method.
+    """
     from loupe_companion.sweep import stored_runs
 
     for config, finished in stored_runs(runs):
