@@ -202,12 +202,6 @@ def test_what_the_extended_profile_has_collected_is_not_trained_again(loupe, tra
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
 
 
-def test_methods_that_do_not_exist_are_refused(loupe):
-    ran = loupe("sweep", "--profile", "quick", "--methods", "4S,disc")
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err == "error: methods must be some of s=2, s=20, s=2000, 4S; got 'disc'\n"
-
-
 def test_the_module_is_the_command_line():
     command = [sys.executable, "-m", "loupe_companion", "train", "--profile", "huge"]
     ran = subprocess.run(command, capture_output=True, text=True)
@@ -427,21 +421,11 @@ def test_a_mistake_is_one_line_and_nothing_is_written(command, reason, damaged, 
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [
-        ("train --epochs 3", "No such option: --epochs"),
-        ("train --slope steep", "Invalid value for '--slope'"),
-        ("export-mask w.safetensors", "Missing option '--out'"),
-        ("evaluate", "Missing argument"),
-        ("plot", "No such command 'plot'"),
-    ],
-)
-def test_a_command_that_cannot_be_read_is_answered_with_its_usage(command, reason, loupe, tmp_path):
-    ran = loupe(*command.split())
+def test_a_command_that_cannot_be_read_is_answered_with_its_usage(loupe, tmp_path):
+    ran = loupe("train", "--epochs", 3)
     assert ran.status == 2
     assert ran.err.startswith("Usage: ")
-    assert ran.err.splitlines()[-1].startswith(f"Error: {reason}")
+    assert ran.err.splitlines()[-1].startswith("Error: No such option: --epochs")
     assert files_in(tmp_path) == {}
 
 

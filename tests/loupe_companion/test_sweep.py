@@ -97,15 +97,6 @@ def test_a_second_training_of_a_configuration_does_nothing(trained):
         assert_same(left, right)
 
 
-@pytest.mark.slow
-def test_two_processes_find_what_one_finds(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "cores", lambda: 2)
-    configs = trained.profile.configs()[:2]
-    together = run_sweep(configs, tmp_path, progress=False)
-    for left, right in zip(together, trained.results, strict=False):
-        assert_same(left, right)
-
-
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -180,27 +171,31 @@ def test_what_a_sweep_will_train_is_described(trained, tmp_path, monkeypatch):
     )
 
 
-ORPHANS = """
+TWO_WORKERS = """
 import sys
 from pathlib import Path
 import loupe_companion.sweep as module
-from tests.common import smoke
+from tests.common import fixed, smoke
 module.cores = lambda: 2
-configs = [smoke(seed=seed, settle_epochs=10**6, stop_patience=10**6) for seed in (0, 1)]
+configs = [fixed(seed=seed) for seed in (0, 1)]
+configs += [smoke(seed=seed, settle_epochs=10**6, stop_patience=10**6) for seed in (0, 1)]
 module.run_sweep(configs, Path(sys.argv[1]), device="cpu", progress=False)
 """
 
 
 @pytest.mark.slow
-def test_workers_end_within_two_seconds_of_their_parent_s_kill(tmp_path):
+def test_two_workers_find_what_one_finds_and_end_with_their_killed_parent(trained, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", ORPHANS, tmp_path], cwd=ROOT, start_new_session=True
+        [sys.executable, "-c", TWO_WORKERS, tmp_path], cwd=ROOT, start_new_session=True
     )
     try:
         deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("*/config.json"))) < 2:
+        while len(list(tmp_path.glob("*/config.json"))) < 4:  # the last two take hours
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
+        for expected in trained.results[:2]:
+            assert_same(read_results(result_file(tmp_path, expected.config))[0], expected)
+            shutil.rmtree(tmp_path / expected.config.name)
         locks = [FileLock(file) for file in tmp_path.glob("*/lock")]
         for lock in locks:
             with pytest.raises(Timeout):
@@ -284,13 +279,6 @@ def test_what_the_collected_file_lacks_comes_from_the_store(trained, tmp_path):
     assert files_in(trained.runs) == before
 
 
-def test_a_store_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write .*/file/"):
-        run_sweep([smoke()], tmp_path / "file" / "runs", progress=False)
-    assert files_in(tmp_path).keys() == {"file"}
-
-
 def test_a_full_disk_leaves_no_half_a_run(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -302,12 +290,6 @@ def test_a_full_disk_leaves_no_half_a_run(tmp_path, monkeypatch):
     assert {path.rpartition("/")[2] for path in files_in(tmp_path)} <= {"lock"}
     (result,) = run_sweep([fixed()], tmp_path, progress=False)
     assert read_results(result_file(tmp_path, fixed()))[0].config == result.config
-
-
-def test_an_unknown_device_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="device must be one of cpu"):
-        run_sweep(find_profile("smoke").configs(), tmp_path / "runs", device="tpu", progress=False)
-    assert not (tmp_path / "runs").exists()
 
 
 def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
