@@ -32,9 +32,9 @@ Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU if there is one, by default.")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="p: epochs without a lower loss before a raise.")
+    int | None, typer.Option(help="p: epochs without a lower loss before 4S raises the slope.")
 ]
-Factor = Annotated[float | None, typer.Option(help="m: the slope is multiplied by it.")]
+Factor = Annotated[float | None, typer.Option(help="m: a raise multiplies the slope by it.")]
 Weights = Annotated[Path, typer.Argument(help="weights.safetensors of a trained run.")]
 
 
@@ -119,8 +119,8 @@ def sweep(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Names of the profile's methods, separated by commas, such as 's=200,4S'; all by "
-            "default. A name that it does not have lists those that it has."
+            help="Methods of the profile, separated by commas, such as 's=200,4S'; all by default. "
+            "The error for an unknown name lists them."
         ),
     ] = None,
     patience: Patience = None,

@@ -51,6 +51,6 @@ def export_mask(
         grey = np.round(array * 255).astype(np.uint8)  # a colour map would be off by a level
         image.imsave(buffer, np.stack([grey] * 3, axis=-1), format="png")
     else:
-        raise InputError(f"a mask is written as .npy or .png; got {path.name!r}")
+        raise InputError(f"the file of a mask must end in .npy or .png; got {path.name!r}")
     write_file(path, buffer.getvalue())
     return array.size / total if total else float("inf")

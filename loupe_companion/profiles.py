@@ -36,7 +36,7 @@ class Profile:
         return tuple(method for method in all_methods if not self.only or method.name in self.only)
 
     def config(self, method: Method, acceleration: float, seed: int) -> RunConfig:
-        """One run of a method."""
+        """The configuration of one run."""
         both = self.shrink_epochs + self.settle_epochs
         values = {
             "acceleration": float(acceleration),
@@ -57,7 +57,7 @@ class Profile:
         ]
 
     def label(self, config: RunConfig) -> str:
-        """For people, with what tells the methods of this sweep apart: ``R=4 4S p=16 seed 0``."""
+        """A title for people, with the name of the method: ``R=4 4S p=16 seed 0``."""
         for method in self.methods:
             if self.config(method, config.acceleration, config.seed) == config:
                 return f"R={config.acceleration:g} {method.name} seed {config.seed}"

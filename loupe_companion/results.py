@@ -6,11 +6,10 @@ datasets
 
 - ``probabilities`` (N, N);
 - ``pictures`` (3, m, N, N) float16: truth, reconstructions, zero-filled;
-- ``numbers``, one after the other all others, as its attribute ``columns`` lists them (JSON: name,
-  NumPy type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
+- ``numbers``, all other values in one row; its attribute ``columns`` lists them (JSON: name, NumPy
+  type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
-HDF5 needs most of its time for each dataset: with three of them 10,000 runs are collected in
-seconds.
+HDF5 spends its time per dataset: with three for a run, 10,000 runs are collected in seconds.
 """
 
 import contextlib
@@ -104,9 +103,9 @@ def write_results(results: Iterable[RunResult], path: str | os.PathLike[str]) ->
 def collect_results(
     sources: Iterable[Path], path: str | os.PathLike[str], pictures: bool = True
 ) -> None:
-    """Add the runs of other results files to one, which keeps those that it has.
+    """Add the runs of other results files to one file; runs that it already has stay as they are.
 
-    Runs are copied as they are, one at a time: thousands take seconds and little memory.
+    Runs are copied one at a time: thousands take seconds and little memory.
 
     Args:
         sources: files of results.

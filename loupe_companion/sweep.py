@@ -1,4 +1,4 @@
-"""Many runs: what is there is loaded, what is missing is trained, each run once."""
+"""Sweeps: load the runs that the store has, and train the others, each once."""
 
 import contextlib
 import math
@@ -50,7 +50,7 @@ def results_of(
     device: str | None = None,
     progress: bool = True,
 ) -> list[RunResult]:
-    """The results of a profile: from its collected file, else from the runs, else trained now.
+    """The results of a profile: from its collected file, else from the store, else trained now.
 
     Args:
         profile: the sweep.
@@ -129,7 +129,7 @@ def collect(
         return
     train_missing(missing, runs, data, device, progress)
     with contextlib.ExitStack() as locks:
-        # The lock file stays: who removed it would take it from those that wait for it already.
+        # The lock file stays: were it removed, one process could hold it and another a new one.
         _lock(locks, path.with_name(f".{path.name}.lock"), f"{path}, which another process writes")
         remove_unfinished(path)
         collect_results([result_file(runs, config) for config in missing], path, pictures)
@@ -196,7 +196,7 @@ def result_file(runs: Path, config: RunConfig) -> Path:
 def plan_work(
     configs: Sequence[RunConfig], where: torch.device
 ) -> tuple[list[list[RunConfig]], list[str]]:
-    """What is trained together, and the devices that share these packs."""
+    """The packs of runs that are trained together, and the devices that train them."""
     workers = _workers(where)
     packs = list(_packs(configs, workers))
     return packs, workers[: len(packs)]
@@ -213,7 +213,7 @@ def _workers(where: torch.device) -> list[str]:
 def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
     """Runs that one trainer trains together: on a GPU those of one shape and length.
 
-    Those that watch the soft loss are apart: it takes random masks that others do not draw.
+    Runs that watch the soft loss form packs of their own: it draws masks that others do not draw.
     """
 
     def shape(c: RunConfig) -> tuple[object, ...]:
@@ -340,7 +340,7 @@ def _train_claimed(
         checkpoints = [folder / CHECKPOINT for folder in folders]
         trainer = trainer_for(device)
         train(progressing, images, checkpoints, trainer, progress, row)
-        # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
+        # SSIM takes the most time, on the CPU. Each thread sets its own number of torch threads.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
             results = pool.map(lambda run: summarize_run(run, images.test, trainer), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):

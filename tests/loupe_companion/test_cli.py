@@ -400,7 +400,7 @@ MISTAKES = [
     ("export-mask damaged --out m.npy", "damaged is a folder; give a file"),
     ("export-mask damaged/text.h5 --out m.npy", "damaged/text.h5 is no whole file of .*weights"),
     ("export-mask damaged/cut.safetensors --out m.npy", "is no whole file of format loupe-weights"),
-    ("export-mask damaged/mask.safetensors --out m.gif", "as .npy or .png; got 'm.gif'"),
+    ("export-mask damaged/mask.safetensors --out m.gif", "must end in .npy or .png; got 'm.gif'"),
     ("export-mask damaged/mask.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
     ("export-mask damaged/mask.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
     ("runs --runs nowhere", "cannot read nowhere: No such file or directory"),

@@ -68,8 +68,8 @@ def test_an_empty_mask_achieves_no_finite_acceleration(mask, tmp_path):
     [
         ("m.npy", "bernoulli", "fft", "kind must be one of .*topk.*; got 'bernoulli'"),
         ("m.npy", "topk", "shifted", "order must be one of centred, fft; got 'shifted'"),
-        ("m.jpg", "topk", "fft", r"written as \.npy or \.png; got 'm\.jpg'"),
-        ("m", "topk", "fft", r"written as \.npy or \.png; got 'm'"),
+        ("m.jpg", "topk", "fft", r"must end in \.npy or \.png; got 'm\.jpg'"),
+        ("m", "topk", "fft", r"must end in \.npy or \.png; got 'm'"),
     ],
 )
 def test_other_kinds_orders_and_file_types_are_refused(mask, name, kind, order, message, tmp_path):
