@@ -203,13 +203,9 @@ def test_what_the_extended_profile_has_collected_is_not_trained_again(loupe, tra
 
 
 def test_the_module_is_the_command_line():
-    command = [sys.executable, "-m", "loupe_companion", "train", "--profile", "huge"]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == (
-        "error: profile must be one of smoke, quick, reference, paper, claims, claims-small, "
-        "claims-smoke; got 'huge'\n"
-    )
+    command = [sys.executable, "-m", "loupe_companion", "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("Usage: python -m loupe_companion ") and ran.stderr == ""
 
 
 @pytest.mark.parametrize(
