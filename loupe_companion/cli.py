@@ -1,29 +1,22 @@
-"""The command line: ``python -m loupe_companion``, a command for each stage."""
+"""The command line: ``python -m loupe_companion``, a command for each stage.
+
+Each command imports what it needs when it runs: ``--help`` then does not wait for torch.
+"""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loupe_companion.bench import run_bench, table
-from loupe_companion.beyond.experiment import run_experiment
-from loupe_companion.beyond.tables import accuracy_table
 from loupe_companion.cli_data import app as data_app
 from loupe_companion.cli_shared import Data, ProfileName, stoppable
-from loupe_companion.estimate import estimate
-from loupe_companion.evaluation import evaluate as evaluate_model
-from loupe_companion.export import KINDS, ORDERS
-from loupe_companion.export import export_mask as write_mask
-from loupe_companion.results import RunResult, collected_names, read_results
-from loupe_companion.sources import load_images, load_profile
-from loupe_companion.sweep import collect, result_file, run_sweep, shared_results, stored_runs
-from loupe_lib.data.images import read_images
-from loupe_lib.errors import InputError
-from loupe_lib.training.checkpoint import read_weights
-from loupe_lib.training.config import RunConfig
-from loupe_lib.training.device import find_device
+
+if TYPE_CHECKING:
+    from loupe_companion.results import RunResult
+    from loupe_lib.loupe import Loupe
+    from loupe_lib.training.config import RunConfig
 
 app = typer.Typer(
     help="Learn which k-space samples to take (LOUPE), with self-shrinking sigmoid slopes (4S).",
@@ -39,19 +32,43 @@ Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU if there is one, by default.")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="p: epochs without a lower loss before a raise.")
+    int | None, typer.Option(help="p: epochs without a lower loss before 4S raises the slope.")
 ]
-Factor = Annotated[float | None, typer.Option(help="m: the slope is multiplied by it.")]
+Factor = Annotated[float | None, typer.Option(help="m: a raise multiplies the slope by it.")]
 Weights = Annotated[Path, typer.Argument(help="weights.safetensors of a trained run.")]
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit status 2."""
     try:
-        app(standalone_mode=True)
-    except InputError as error:
+        app()
+    except ValueError as error:
+        from loupe_lib.errors import InputError
+
+        if not isinstance(error, InputError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from loupe_lib import __version__
+
+        print(f"loupe4s {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command()
@@ -70,6 +87,9 @@ def train(
     device: Device = None,
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
+    from loupe_companion.sources import load_profile
+    from loupe_companion.sweep import WEIGHTS, result_file, run_sweep
+
     chosen = load_profile(
         profile_name,
         data,
@@ -81,7 +101,7 @@ def train(
     )
     config = chosen.configs()[0]  # the fixed slope if there is one, else 4S
     _print_results(run_sweep([config], runs, data, device), chosen.label)
-    print(result_file(runs, config).parent / "weights.safetensors")
+    print(result_file(runs, config).with_name(WEIGHTS))
 
 
 @app.command()
@@ -98,7 +118,10 @@ def sweep(
     seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="Names, separated by commas, such as 's=200,4S'; all by default."),
+        typer.Option(
+            help="Methods of the profile, separated by commas, such as 's=200,4S'; all by default. "
+            "The error for an unknown name lists them."
+        ),
     ] = None,
     patience: Patience = None,
     factor: Factor = None,
@@ -109,11 +132,15 @@ def sweep(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train fixed slopes and 4S at every acceleration, and the other methods of 'claims'.
+    """Train the runs of a profile and collect their results.
 
-    What is trained already, in the run store or in OUT, is not trained again. Results that OUT
-    holds of other runs stay in it, so that a long sweep can be done in parts.
+    What the run store or OUT already has is not trained again. Results of other runs stay in OUT:
+    a long sweep can be done in parts.
     """
+    from loupe_companion.results import collected_names, read_results
+    from loupe_companion.sources import load_profile
+    from loupe_companion.sweep import collect, describe_work, extended_results
+
     chosen = load_profile(
         profile_name,
         data,
@@ -125,22 +152,29 @@ def sweep(
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
-    shared = {r.config.name: r for r in shared_results(chosen)}
-    mine = [config for config in chosen.configs() if config.name not in shared]
+    found = {r.config.name: r for r in extended_results(chosen)}
+    mine = [config for config in chosen.configs() if config.name not in found]
     held = collected_names(path)
-    print(estimate([config for config in mine if config.name not in held], runs, device))
+    print(describe_work([c for c in mine if c.name not in held], runs, device))
     collect(mine, runs, path, chosen.pictures, data, device)
-    found = shared | {r.config.name: r for r in read_results(path, {c.name for c in mine})}
-    results = [found[config.name] for config in chosen.configs()]
-    _print_results(results, chosen.label)
+    found |= {r.config.name: r for r in read_results(path, {c.name for c in mine})}
+    _print_results([found[config.name] for config in chosen.configs()], chosen.label)
     print(path)
 
 
 @app.command("runs")
 def list_runs(runs: Runs = Path("runs")) -> None:
-    """List what the run store holds."""
+    """List what the run store holds.
+
+    Of each run: its name, whether it is finished, its data (heads, or the first 12 digits of the
+    image file's SHA-256), the side N of the images, the width w of the U-Net, and its method.
+    """
+    from loupe_companion.sweep import stored_runs
+
     for config, finished in stored_runs(runs):
-        print(f"{config.name}  {'finished' if finished else 'begun   '}  {config.label}")
+        state = "finished" if finished else "begun"
+        size = f"N={config.size} w={config.width}"
+        print(f"{config.name}  {state:<8}  {config.data[:12]:<12}  {size:<11}  {config.label}")
 
 
 @app.command()
@@ -149,6 +183,8 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="JSON file to write as well.")] = None,
 ) -> None:
     """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
+    from loupe_companion.bench import run_bench, table
+
     print(table(run_bench(smoke, out)))
 
 
@@ -161,6 +197,9 @@ def beyond(
 
     160 trainings of some seconds each, as many side by side as there are cores.
     """
+    from loupe_companion.beyond.experiment import run_experiment
+    from loupe_companion.beyond.tables import accuracy_table
+
     print(accuracy_table(run_experiment(out, smoke)))
 
 
@@ -172,7 +211,13 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Measure a trained model on the test images: its own, or those of another image file."""
-    model, config = read_weights(weights)
+    from loupe_companion.evaluation import evaluate as evaluate_model
+    from loupe_companion.sources import load_images
+    from loupe_lib.data.images import read_images
+    from loupe_lib.errors import InputError
+    from loupe_lib.training.device import find_device
+
+    model, config = _read_model(weights)
     images = load_images(config, None) if data is None else read_images(data)
     if images.size != config.size:
         raise InputError(f"the model takes images of side {config.size}; {data} has {images.size}")
@@ -189,35 +234,56 @@ def export_mask(
     weights: Weights,
     out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.")],
     kind: Annotated[
-        str, typer.Option(help=f"{', '.join(KINDS)}; topk keeps exactly N*N/R samples.")
+        str,
+        typer.Option(help="threshold, topk (keeps exactly N*N/R samples) or probabilities."),
     ] = "threshold",
     order: Annotated[
-        str, typer.Option(help=f"{', '.join(ORDERS)}: DC in the middle, or at [0, 0].")
+        str, typer.Option(help="centred (DC in the middle) or fft (DC at [0, 0]).")
     ] = "centred",
 ) -> None:
     """Write the learned mask as an array or a picture."""
-    model, config = read_weights(weights)
+    from loupe_companion.export import export_mask as write_mask
+
+    model, config = _read_model(weights)
     achieved = write_mask(model.mask, out, kind, order)
     print(f"{out}: {config.size} x {config.size}, {kind}, {order}, achieved R={achieved:.3f}")
 
 
+def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
+    from loupe_companion.sweep import WEIGHTS
+    from loupe_lib.errors import InputError
+    from loupe_lib.training.checkpoint import read_weights
+
+    if weights.is_dir():
+        raise InputError(f"{weights} is a folder; give a file, such as {weights / WEIGHTS}")
+    return read_weights(weights)
+
+
 def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:
+    from loupe_lib.errors import InputError
+
     if text is None:
         return None
-    if not text:
-        return []
     try:
-        return [kind(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")] if text else []
     except ValueError:
         raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
-def _print_results(results: list[RunResult], label: Callable[[RunConfig], str]) -> None:
-    width = 2 + max(len(label(r.config)) for r in results)
-    print("test PSNR in dB (mean over slices), and the R that each mask achieves")
-    print(f"{'run':<{width}}{'slope':>9}{'threshold':>11}{'R':>7}{'topk':>7}{'soft':>7}")
-    for r in results:
-        print(
-            f"{label(r.config):<{width}}{r.slope:>9.0f}{r.psnr():>11.2f}{r.achieved_acceleration():>7.2f}"
-            f"{r.psnr('topk'):>7.2f}{r.soft_share:>7.1%}  {'; '.join(r.warnings)}"
-        )
+def _print_results(results: Sequence["RunResult"], label: Callable[["RunConfig"], str]) -> None:
+    import pandas as pd
+
+    rows = [
+        {
+            "slope": f"{r.slope:.0f}",
+            "threshold": f"{r.psnr():.2f}",
+            "R": f"{r.achieved_acceleration():.2f}",
+            "topk": f"{r.psnr('topk'):.2f}",
+            "soft": f"{r.soft_share:.1%}",
+            "warnings": "; ".join(r.warnings),
+        }
+        for r in results
+    ]
+    print("threshold, topk: test PSNR in dB with that mask (mean over slices)")
+    print("R: achieved by thresholding; soft: fraction of relaxed masks' entries in (0.05, 0.95)")
+    print(pd.DataFrame(rows, [label(r.config) for r in results]).to_string())

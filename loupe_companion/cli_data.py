@@ -1,26 +1,14 @@
 """The commands ``data ...``, which make and inspect image files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loupe_companion.cli_shared import ProfileName, stoppable
-from loupe_companion.profiles import find_profile
-from loupe_lib.data.convert import (
-    PAPER_ACQUISITION,
-    PAPER_SIZE,
-    PAPER_SPLIT,
-    SHARES,
-    Selection,
-    import_fastmri,
-    import_files,
-)
-from loupe_lib.data.heads import draw_cohort
-from loupe_lib.data.images import SPLITS, Images, read_images, write_images
-from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
-from loupe_lib.errors import InputError
+
+if TYPE_CHECKING:
+    from loupe_lib.data.images import Images
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
@@ -32,6 +20,10 @@ def heads(
     seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
+    from loupe_companion.profiles import find_profile
+    from loupe_lib.data.heads import draw_cohort
+    from loupe_lib.data.images import SPLITS, write_images
+
     config = find_profile(profile_name).configs()[0]
     counts = {name: getattr(config, name) for name in SPLITS}
     images = draw_cohort(config.size, seed=seed, **counts)
@@ -53,6 +45,8 @@ def synthetic(
     seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
 ) -> None:
     """Write a synthetic fastMRI folder, made from the embedded heads, that anybody may have."""
+    from loupe_lib.data.synthetic_fastmri import write_fastmri
+
     for path in write_fastmri(
         folder, train, val, test, size=size, slices=slices, coils=coils, seed=seed
     ):
@@ -76,13 +70,13 @@ FromList = Annotated[
 def fastmri(
     root: Annotated[Path, typer.Argument(help="Folder of fastMRI, or one file or archive of it.")],
     out: Out,
-    size: Annotated[int, typer.Option(help="Side of the images; the paper's is 320.")] = PAPER_SIZE,
+    size: Annotated[int, typer.Option(help="Side of the images; the paper's is 320.")] = 320,
     acquisition: Annotated[
         str, typer.Option(help="Which scans to choose from, separated by commas.")
-    ] = PAPER_ACQUISITION,
+    ] = "CORPD_FBK",
     split: Annotated[
         str, typer.Option(help="Slices of train, validation and test: the paper's numbers.")
-    ] = ",".join(map(str, PAPER_SPLIT)),
+    ] = "1895,188,186",
     seed: Seed = 0,
     keep_complex: Annotated[
         bool,
@@ -111,6 +105,8 @@ def fastmri(
 
     Stopped, the same command goes on. The image file appears when it is complete.
     """
+    from loupe_lib.data.convert import Selection, import_fastmri
+
     report = import_fastmri(
         root,
         out,
@@ -144,7 +140,7 @@ def import_images(
     ] = None,
     split: Annotated[
         str, typer.Option(help="Shares, or slices, of train, validation and test.")
-    ] = ",".join(map(str, SHARES)),
+    ] = "0.8,0.1,0.1",
     seed: Seed = 0,
     list_to: ListTo = None,
     from_list: FromList = None,
@@ -160,12 +156,16 @@ def import_images(
 
     NIfTI needs nibabel, DICOM pydicom. Stopped, the same command goes on.
     """
+    from loupe_lib.data.convert import Selection, import_files
+
     selection = Selection(tuple(_numbers("split", split)), seed, from_list, list_to)
     print(import_files(files, out, selection, axis, dataset, size).to_markdown())
     print(f"\n{out}")
 
 
 def _numbers(name: str, text: str) -> list[float]:
+    from loupe_lib.errors import InputError
+
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -175,11 +175,16 @@ def _numbers(name: str, text: str) -> list[float]:
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
     """Check an image file and say what is in it."""
+    from loupe_lib.data.images import read_images
+    from loupe_lib.data.storage import digest
+
     _describe(read_images(file))
     print(f"SHA-256 {digest(file)}")
 
 
-def _describe(images: Images) -> None:
+def _describe(images: "Images") -> None:
+    from loupe_lib.data.images import SPLITS
+
     kind = ", complex" if images.is_complex else ""
     print(f"{images.source}: {images.size} x {images.size}{kind}")
     for name in SPLITS:

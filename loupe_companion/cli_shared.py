@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from loupe_companion.profiles import PROFILES
-
-PROFILE_HELP = f"Sizes and settings: {', '.join(PROFILES)}."
-ProfileName = Annotated[str, typer.Option("--profile", help=PROFILE_HELP)]
+# Written out, because to import the profiles takes as long as to import torch.
+PROFILE_NAMES = "smoke, quick, reference, paper, claims, claims-small, claims-smoke"
+ProfileName = Annotated[
+    str, typer.Option("--profile", help=f"Sizes and settings: {PROFILE_NAMES}.")
+]
 Data = Annotated[
     Path | None, typer.Option(help="Image file instead of the embedded heads; see 'data'.")
 ]
@@ -19,7 +20,7 @@ Data = Annotated[
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Say what Ctrl-C means here, before typer turns it into an exit without a word."""
+    """Say that the command can go on after Ctrl-C, which typer would answer without a word."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A mask as a file that a scanner's software, or another program, can read."""
+"""A mask as a file for a scanner's software, or another program."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,9 @@ KINDS = ("threshold", "topk", "probabilities")
 ORDERS = ("centred", "fft")
 
 
-def export_mask(mask: Mask, path: Path, kind: str = "threshold", order: str = "centred") -> float:
+def export_mask(
+    mask: Mask, path: Path | str, kind: str = "threshold", order: str = "centred"
+) -> float:
     """Write a mask as .npy (float32) or .png (black 0, white 1).
 
     Args:
@@ -35,6 +37,7 @@ def export_mask(mask: Mask, path: Path, kind: str = "threshold", order: str = "c
         raise InputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)}; got {order!r}")
+    path = Path(path)
     with torch.no_grad():
         values = mask.probabilities() if kind == "probabilities" else mask.binarize(kind)
     array = values.cpu().numpy()
@@ -48,6 +51,6 @@ def export_mask(mask: Mask, path: Path, kind: str = "threshold", order: str = "c
         grey = np.round(array * 255).astype(np.uint8)  # a colour map would be off by a level
         image.imsave(buffer, np.stack([grey] * 3, axis=-1), format="png")
     else:
-        raise InputError(f"a mask is written as .npy or .png; got {path.name!r}")
+        raise InputError(f"the file of a mask must end in .npy or .png; got {path.name!r}")
     write_file(path, buffer.getvalue())
     return array.size / total if total else float("inf")

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, packages, device, date."""
+"""The provenance of a number: code, packages, device, date."""
 
 import hashlib
 import platform
@@ -29,12 +29,13 @@ def get_provenance(device: torch.device) -> dict[str, Any]:
 
 @cache
 def code_version() -> str:
-    """Version of the library, and the start of the SHA-256 of its source files.
+    """Version of the library, and the start of the SHA-256 of the source files of both packages.
 
     A commit would not tell of uncommitted changes, and is not known everywhere the code runs.
     """
     sha256 = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        sha256.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    root = Path(__file__).parent.parent
+    for package in ("loupe_companion", "loupe_lib"):
+        for path in sorted((root / package).rglob("*.py")):
+            sha256.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{loupe_lib.__version__} (source {sha256.hexdigest()[:12]})"

@@ -1,4 +1,4 @@
-"""From a finished run to its result."""
+"""Measure a finished run."""
 
 import numpy as np
 
@@ -47,12 +47,12 @@ def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
             "learner": trainer.__name__,
             "training_seconds": sum(row["seconds"] for row in run.history),
         },
-        warnings=(*run.warnings, *collapse(metrics["threshold"], run.config)),
+        warnings=(*run.warnings, *collapse_warnings(metrics["threshold"], run.config)),
     )
 
 
-def collapse(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:
-    """A thresholded mask whose budget is off by more than a factor of 2 is no mask of that R."""
+def collapse_warnings(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:
+    """One warning if thresholding misses the acceleration by more than a factor of 2, else none."""
     achieved = float(threshold["achieved_acceleration"])
     if config.acceleration / 2 <= achieved <= config.acceleration * 2:
         return []

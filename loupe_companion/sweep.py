@@ -1,10 +1,12 @@
-"""Many runs: what is there is loaded, what is missing is trained, each run once."""
+"""Sweeps: load the runs that the store has, and train the others, each once."""
 
 import contextlib
 import math
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -24,11 +26,11 @@ from loupe_companion.run_summary import summarize_run
 from loupe_companion.sources import load_images
 from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import remove_unfinished, write_file
-from loupe_lib.data.workers import cores
+from loupe_lib.data.workers import cores, exit_with_parent
 from loupe_lib.errors import InputError
 from loupe_lib.training.checkpoint import checkpoint_files, write_weights
 from loupe_lib.training.config import RunConfig
-from loupe_lib.training.device import find_device, one_thread
+from loupe_lib.training.device import device_name, find_device, one_thread
 from loupe_lib.training.loop import train
 from loupe_lib.training.model import mask_kind
 from loupe_lib.training.run import Run
@@ -49,13 +51,13 @@ def results_of(
     device: str | None = None,
     progress: bool = True,
 ) -> list[RunResult]:
-    """The results of a profile: from its collected file, else from the runs, else trained now.
+    """The results of a profile: from its collected file, else from the store, else trained now.
 
     Args:
         profile: the sweep.
         runs: folder of the run store.
         collected: file that may hold results already; ``results/<profile>.h5`` without it. The
-            collected results of the profile that this one shares runs with count in any case.
+            collected results of the profile that this one extends count in any case.
         data: image file, if not the embedded heads.
         device: where to train what is missing; a GPU if there is one, without it.
         progress: show progress bars while training.
@@ -63,7 +65,7 @@ def results_of(
     Returns:
         One result a configuration, in the order of ``profile.configs()``.
     """
-    kept = [*shared_results(profile), *collected_results(collected or _kept(profile.name))]
+    kept = [*extended_results(profile), *collected_results(collected or _kept(profile.name))]
     known = {r.config: r for r in kept}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
@@ -76,9 +78,9 @@ def collected_results(file: Path) -> list[RunResult]:
     return read_results(file) if file.exists() else []
 
 
-def shared_results(profile: Profile) -> list[RunResult]:
-    """The collected results of the profile that this one shares runs with, if any."""
-    return collected_results(_kept(profile.shares)) if profile.shares else []
+def extended_results(profile: Profile) -> list[RunResult]:
+    """The collected results of the profile that this one extends, if any."""
+    return collected_results(_kept(profile.extends)) if profile.extends else []
 
 
 def _kept(name: str) -> Path:
@@ -114,10 +116,10 @@ def collect(
     device: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Bring the results of runs into a file, training those that neither it nor the store has.
+    """Add the results of runs to a file; train those that neither the file nor the store has.
 
-    Results that the file holds of other runs stay in it. Two processes may collect from one store
-    into one file: one waits for the other.
+    Results that the file holds of other runs stay in it. Several processes may collect into one
+    file, from one store or from several: each waits for its turn.
 
     Raises:
         InputError: as for :func:`run_sweep`, and if the file is damaged or cannot be written.
@@ -128,7 +130,8 @@ def collect(
         return
     train_missing(missing, runs, data, device, progress)
     with contextlib.ExitStack() as locks:
-        _lock(locks, runs / f"{path.name}.lock", wait=True)
+        # The lock file stays: were it removed, one process could hold it and another a new one.
+        _lock(locks, path.with_name(f".{path.name}.lock"), f"{path}, which another process writes")
         remove_unfinished(path)
         collect_results([result_file(runs, config) for config in missing], path, pictures)
 
@@ -148,15 +151,27 @@ def train_missing(
         else:
             todo.append(config)
     packs, workers = plan_work(todo, find_device(device))
+    train_pack = partial(_train_pack, runs=runs, data=data, progress=progress)
     if len(workers) == 1:
         for pack in packs:
-            _train_pack(pack, runs, data, workers[0], progress)
+            train_pack(pack, device=workers[0])
     elif workers:
-        _in_processes(packs, runs, data, workers, progress)
+        _in_processes(train_pack, packs, workers)
+
+
+def describe_work(configs: Sequence[RunConfig], runs: Path, device: str | None = None) -> str:
+    """One line: how many runs and epochs :func:`run_sweep` would train, and on what."""
+    todo = [config for config in configs if not result_file(runs, config).exists()]
+    _, workers = plan_work(todo, find_device(device))
+    if not todo:
+        return "nothing to train: all runs are there"
+    epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
+    name = device_name(torch.device(workers[0]))
+    return f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {len(workers)} x {name}"
 
 
 def stored_runs(runs: Path) -> list[tuple[RunConfig, bool]]:
-    """The runs of a store, each with whether it is finished, in the order of their names.
+    """The runs of a store in the order of their names, each with whether it is finished.
 
     Raises:
         InputError: if the store or the configuration of a run cannot be read.
@@ -182,7 +197,7 @@ def result_file(runs: Path, config: RunConfig) -> Path:
 def plan_work(
     configs: Sequence[RunConfig], where: torch.device
 ) -> tuple[list[list[RunConfig]], list[str]]:
-    """What is trained together, and the devices that share these packs."""
+    """The packs of runs that are trained together, and the devices that train them."""
     workers = _workers(where)
     packs = list(_packs(configs, workers))
     return packs, workers[: len(packs)]
@@ -199,7 +214,7 @@ def _workers(where: torch.device) -> list[str]:
 def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
     """Runs that one trainer trains together: on a GPU those of one shape and length.
 
-    Those that watch the soft loss are apart: it takes random masks that others do not draw.
+    Runs that watch the soft loss form packs of their own: it draws masks that others do not draw.
     """
 
     def shape(c: RunConfig) -> tuple[object, ...]:
@@ -217,13 +232,9 @@ def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[lis
 
 
 def _in_processes(
-    packs: Sequence[list[RunConfig]],
-    runs: Path,
-    data: Path | str | None,
-    workers: Sequence[str],
-    progress: bool,
+    train_pack: Callable[..., None], packs: Sequence[list[RunConfig]], workers: Sequence[str]
 ) -> None:
-    """Share the packs among worker processes, one a device, each with its own progress bar."""
+    """Train the packs in worker processes, one a device, each with its own progress bar."""
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     tqdm.set_lock(context.RLock())
     free: multiprocessing.Queue[tuple[int, str]] = context.Queue()
@@ -232,7 +243,7 @@ def _in_processes(
     with ProcessPoolExecutor(
         len(workers), context, initializer=_start_worker, initargs=(tqdm.get_lock(), free)
     ) as pool:
-        tasks = [pool.submit(_work, pack, runs, data, progress) for pack in packs]
+        tasks = [pool.submit(_work, train_pack, pack) for pack in packs]
         try:
             for task in tasks:
                 task.result()
@@ -246,48 +257,59 @@ _place: tuple[int, str] = (0, "cpu")  # of this worker process: row of its bar, 
 
 def _start_worker(lock: object, free: "multiprocessing.Queue[tuple[int, str]]") -> None:
     global _place
+    exit_with_parent()
     tqdm.set_lock(lock)
     _place = free.get()
 
 
-def _work(pack: list[RunConfig], runs: Path, data: Path | str | None, progress: bool) -> None:
+def _work(train_pack: Callable[..., None], pack: list[RunConfig]) -> None:
     row, device = _place
-    _train_pack(pack, runs, data, device, progress, row)
+    train_pack(pack, device=device, row=row)
 
 
 def _train_pack(
     pack: Sequence[RunConfig],
+    *,
     runs: Path,
     data: Path | str | None,
     device: str,
     progress: bool,
     row: int = 0,
 ) -> None:
-    """Train the runs of a pack that nobody else trains; then wait for the others."""
+    """Train the runs of a pack that no other process trains; then wait for the others."""
     waiting = list(pack)
     while waiting:
         with contextlib.ExitStack() as locks:
-            mine = [c for c in waiting if _claim(locks, runs, c, wait=False)]
-            if not mine:  # somebody else trains them all: wait until one is done or given up
-                _claim(locks, runs, waiting[0], wait=True)
+            mine = [c for c in waiting if _lock(locks, _lock_file(runs, c))]
+            if not mine:  # others train them all: wait until one is done or given up
                 mine = waiting[:1]
+                of_run = f"run {mine[0].name} ({mine[0].label}), which another process trains"
+                _lock(locks, _lock_file(runs, mine[0]), of_run)
             todo = [c for c in mine if not result_file(runs, c).exists()]
             if todo:
                 _train_claimed(todo, runs, data, torch.device(device), progress, row)
             waiting = [c for c in waiting if c not in mine]
 
 
-def _claim(locks: contextlib.ExitStack, runs: Path, config: RunConfig, wait: bool) -> bool:
-    """Take the lock of a run; the operating system frees it if this process dies."""
-    return _lock(locks, result_file(runs, config).parent / "lock", wait)
+def _lock_file(runs: Path, config: RunConfig) -> Path:
+    return result_file(runs, config).with_name("lock")
 
 
-def _lock(locks: contextlib.ExitStack, file: Path, wait: bool) -> bool:
+def _lock(locks: contextlib.ExitStack, file: Path, wait_for: str | None = None) -> bool:
+    """Take a lock, which the operating system frees if this process dies.
+
+    Where another process holds it, return False or, with `wait_for`, say so and wait.
+    """
+    lock = FileLock(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        locks.enter_context(FileLock(file, timeout=-1 if wait else 0))
-    except Timeout:
-        return False
+        try:
+            locks.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            if wait_for is None:
+                return False
+            tqdm.write(f"waiting for {wait_for} (it holds {file})", sys.stderr)
+            locks.enter_context(lock.acquire())
     except OSError as error:
         raise InputError(f"cannot write {file.parent}: {error.strerror or error}") from error
     return True
@@ -319,7 +341,7 @@ def _train_claimed(
         checkpoints = [folder / CHECKPOINT for folder in folders]
         trainer = trainer_for(device)
         train(progressing, images, checkpoints, trainer, progress, row)
-        # What is slow in it is SSIM, on the CPU. The number of threads is each thread's own.
+        # SSIM takes the most time, on the CPU. Each thread sets its own number of torch threads.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
             results = pool.map(lambda run: summarize_run(run, images.test, trainer), progressing)
         for run, result, folder in zip(progressing, results, folders, strict=True):

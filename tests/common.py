@@ -117,7 +117,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
 
 @contextlib.contextmanager
 def edited(path: Path) -> Iterator[h5py.File]:
-    """Change an HDF5 file as somebody would who knows the format: its seal is broken."""
+    """Change an HDF5 file as somebody would who knows the format: its checksum is gone."""
     with h5py.File(path, "r+") as file:
         yield file
     with open(path, "r+b") as raw:

@@ -1,10 +1,10 @@
 """The command line, as a user types it."""
 
-import dataclasses
 import errno
-import json
+import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ import h5py
 import numpy as np
 import pytest
 from matplotlib import image
-from safetensors.torch import load_file, safe_open, save_file
 
-from loupe_companion import cli
+import loupe_lib
+from loupe_companion import cli, cli_data
 from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
-from loupe_companion.sweep import result_file
+from loupe_companion.sweep import CONFIG, result_file
+from loupe_lib.data import convert
 from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
-from tests.common import assert_one_line, cut, edited, files_in, fixed, smoke
+from tests.common import cut, edited, files_in, fixed, smoke
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -56,7 +57,7 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 COMMANDS = [
     *("data", "data heads", "data show", "data synthetic", "data fastmri", "data import"),
-    *("train", "sweep", "bench", "beyond", "evaluate", "export-mask"),
+    *("train", "sweep", "runs", "bench", "beyond", "evaluate", "export-mask"),
 ]
 
 
@@ -71,11 +72,38 @@ def test_help_says_what_a_command_does_and_takes(command, loupe):
         assert len(re.sub(r"--\S+|<\S+>|\[default:[^]]*\]", "", line).strip()) > 5, line
 
 
-def test_help_lists_the_commands(loupe):
+def test_help_lists_the_commands_and_profiles(loupe):
     ran = loupe("--help")
     assert ran.status == 0
     for command in {command.split()[0] for command in COMMANDS}:
         assert re.search(rf"^  {command} +[A-Z]", ran.out, re.MULTILINE)
+    assert ", ".join(PROFILES) + "." in " ".join(loupe("sweep", "--help").out.split())
+
+
+@pytest.mark.parametrize("command", ["--help", "sweep --help", "data fastmri --help"])
+def test_help_does_not_wait_for_torch(command):
+    script = """
+import sys
+from loupe_companion.cli import main
+try:
+    main()
+except SystemExit as leaving:
+    sys.exit(leaving.code or "torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script, *command.split()], check=True)
+
+
+def test_the_defaults_of_data_are_those_of_the_library():
+    options = inspect.signature(cli_data.fastmri).parameters
+    assert options["size"].default == convert.PAPER_SIZE
+    assert options["acquisition"].default == convert.PAPER_ACQUISITION
+    assert options["split"].default == ",".join(map(str, convert.PAPER_SPLIT))
+    split = inspect.signature(cli_data.import_images).parameters["split"].default
+    assert split == ",".join(map(str, convert.SHARES))
+
+
+def test_version(loupe):
+    assert loupe("--version") == Ran(0, f"loupe4s {loupe_lib.__version__}\n", "")
 
 
 def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
@@ -150,9 +178,10 @@ def test_a_synthetic_fastmri_folder_is_written_once(loupe):
 CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]
 
 
-def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
+def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
     first = loupe(*CLAIMS, "disc lines")
-    assert "\nR=4 disc lines seed 0 " in first.out, first.err
+    assert first.out.startswith("runs to train: 1, at most 3 epochs in all, on 1 x "), first.err
+    assert "\nR=4 disc lines seed 0 " in first.out
     second = loupe(*CLAIMS, "4S p=4")
     assert "\nR=4 4S p=4 seed 0 " in second.out and "disc" not in second.out
     results = read_results("claims.h5")
@@ -160,14 +189,11 @@ def test_arms_are_trained_in_parts_into_one_file_without_pictures(loupe):
     assert all(r.truth.shape == (0, 32, 32) and len(r.shown) == 0 for r in results)
     before = files_in(Path())
     again = loupe(*CLAIMS, "disc lines,4S p=4")
-    assert again.out.startswith("nothing to train") and files_in(Path("runs")) == {
-        name.removeprefix("runs/"): file for name, file in before.items() if name != "claims.h5"
-    }
+    assert again.out.startswith("nothing to train: all runs are there\n")
+    assert files_in(Path()) == before
 
 
-def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained, monkeypatch):
-    sharing = dataclasses.replace(PROFILES["claims-smoke"], shares="smoke")
-    monkeypatch.setitem(PROFILES, "claims-smoke", sharing)
+def test_what_the_extended_profile_has_collected_is_not_trained_again(loupe, trained):
     write_results(trained.results, Path("results") / "smoke.h5")
     ran = loupe(*CLAIMS, "4S,uniform")
     kept = next(r for r in trained.results if r.config == smoke())
@@ -175,20 +201,10 @@ def test_what_another_profile_has_collected_is_not_trained_again(loupe, trained,
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
 
 
-def test_arms_that_do_not_exist_are_refused(loupe):
-    ran = loupe("sweep", "--profile", "quick", "--methods", "4S,disc")
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err == "error: methods must be some of s=2, s=20, s=2000, 4S; got 'disc'\n"
-
-
 def test_the_module_is_the_command_line():
-    command = [sys.executable, "-m", "loupe_companion", "train", "--profile", "huge"]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == (
-        "error: profile must be one of smoke, quick, reference, paper, claims, claims-small, "
-        "claims-smoke; got 'huge'\n"
-    )
+    command = [sys.executable, "-m", "loupe_companion", "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("Usage: python -m loupe_companion ") and ran.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -203,12 +219,19 @@ def test_train(options, config, loupe, tmp_path):
     ran = loupe("train", "--profile", "smoke", "--device", "cpu", *options)
     assert ran.status == 0
     (result,) = read_results(result_file(tmp_path / "runs", config))
-    weights = Path(ran.out.splitlines()[-1])
-    assert read_weights(weights)[1] == config
-    row = ran.out.splitlines()[-2]
+    *_, row, weights = ran.out.splitlines()
+    assert read_weights(Path(weights))[1] == config
     assert row.startswith(config.label)
-    assert f"{result.psnr():.2f}" in row and f"{result.psnr('topk'):.2f}" in row
-    assert "; ".join(result.warnings) in row
+    assert result.warnings
+    columns = [
+        f"{result.slope:.0f}",
+        f"{result.psnr():.2f}",
+        f"{result.achieved_acceleration():.2f}",
+        f"{result.psnr('topk'):.2f}",
+        f"{result.soft_share:.1%}",
+        "; ".join(result.warnings),
+    ]
+    assert row.removeprefix(config.label).split(maxsplit=5) == columns
     before = files_in(tmp_path)
     assert loupe("train", "--profile", "smoke", "--device", "cpu", *options).out == ran.out
     assert files_in(tmp_path) == before
@@ -219,15 +242,30 @@ def test_sweep(trained, loupe, tmp_path):
     options += ["--seeds", "0,1", "--runs", trained.runs, "--out", "all.h5"]
     ran = loupe("sweep", *options)
     assert ran.status == 0, ran.err
-    assert "nothing to train" in ran.out
-    for result in trained.results:
-        assert any(
-            row.startswith(result.config.label) and f"{result.psnr():.2f}" in row
-            for row in ran.out.splitlines()
-        )
+    *_, header = ran.out.splitlines()[: -1 - len(trained.results)]
+    assert header.split() == ["slope", "threshold", "R", "topk", "soft", "warnings"]
+    rows = ran.out.splitlines()[-1 - len(trained.results) : -1]
+    for row, result in zip(rows, trained.results, strict=True):
+        assert row.startswith(f"{result.config.label} ") and f" {result.psnr():.2f} " in row
     assert ran.out.splitlines()[-1] == "all.h5"
     found = {result.config for result in read_results(tmp_path / "all.h5")}
     assert found == set(trained.profile.configs())
+
+
+def test_runs_lists_each_run_with_state_data_and_sizes(loupe):
+    runs = {smoke(): True, smoke(seed=5, data="0123456789abcdef" * 4, size=128): False}
+    for config, finished in runs.items():
+        file = result_file(Path("runs"), config)
+        file.parent.mkdir(parents=True)
+        (file.parent / CONFIG).write_text(config.to_json())
+        if finished:
+            file.write_text("")
+    assert sorted(loupe("runs").out.splitlines()) == sorted(
+        [
+            f"{smoke().name}  finished  heads         N=32 w=4     R=4 4S seed 0",
+            f"{list(runs)[1].name}  begun     0123456789ab  N=128 w=4    R=4 4S seed 5",
+        ]
+    )
 
 
 def test_a_sweep_can_be_done_in_parts(trained, loupe, tmp_path):
@@ -249,24 +287,15 @@ def test_evaluate_measures_what_training_measured(mask, trained, loupe):
     assert printed == pytest.approx(wanted, abs=1e-3)
 
 
-@pytest.mark.parametrize("order", ["centred", "fft"])
-@pytest.mark.parametrize("kind", ["threshold", "topk", "probabilities"])
-def test_export_mask(kind, order, trained, loupe, tmp_path):
+def test_export_mask(trained, loupe):
     for name in ("mask.npy", "mask.png"):
-        options = ["--out", name, "--kind", kind, "--order", order]
+        options = ["--out", name, "--kind", "topk", "--order", "fft"]
         ran = loupe("export-mask", trained.weights(0), *options)
-        assert ran.status == 0
-        achieved = float(re.search(r"achieved R=(\S+)", ran.out).group(1))
-    p = trained.results[0].probabilities
-    mask = np.load(tmp_path / "mask.npy")
-    if kind == "topk":
-        assert mask.sum() == 32 * 32 / 4 and achieved == 4
-    else:
-        mine = (p > 0.5).astype(float) if kind == "threshold" else p
-        assert np.array_equal(mask, np.roll(mine, (-16, -16), (0, 1)) if order == "fft" else mine)
-        assert achieved == pytest.approx(32 * 32 / mine.sum(), abs=1e-3)
-    pixels = image.imread(tmp_path / "mask.png")[..., 0]
-    assert np.abs(pixels - mask).max() < 0.003
+        assert (ran.status, ran.out) == (0, f"{name}: 32 x 32, topk, fft, achieved R=4.000\n")
+    p = np.roll(trained.results[0].probabilities, (-16, -16), (0, 1))
+    mask = np.load("mask.npy")
+    assert mask.sum() == 32 * 32 / 4 and p[mask == 1].min() > p[mask == 0].max()
+    assert np.array_equal(image.imread("mask.png")[..., 0], mask)
 
 
 def test_bench(loupe, tmp_path):
@@ -300,19 +329,13 @@ def test_own_images_can_be_trained_and_evaluated_on(loupe, tmp_path):
     assert refused.status == 2 and "needs the image file with SHA-256" in refused.err
 
 
-@pytest.fixture
-def damaged(trained, tmp_path):
+@pytest.fixture(scope="module")
+def damaged_once(trained, tmp_path_factory) -> Path:
     """Files that no command should take: image files, weights and results."""
-    folder = tmp_path / "damaged"
-    folder.mkdir()
-    weights = trained.weights(0).read_bytes()
-    for name in ("cut", "version", "mask"):
-        (folder / f"{name}.safetensors").write_bytes(weights)
+    folder = tmp_path_factory.mktemp("damaged")
+    for name in ("cut", "whole"):
+        shutil.copy(trained.weights(0), folder / f"{name}.safetensors")
     cut(folder / "cut.safetensors", 0.5)
-    with safe_open(folder / "version.safetensors", "pt") as file:
-        header = json.loads(file.metadata()["loupe"]) | {"format": "loupe-weights 9"}
-    tensors = load_file(folder / "version.safetensors")
-    save_file(tensors, folder / "version.safetensors", {"loupe": json.dumps(header)})
     (folder / "text.h5").write_text("neither images nor results")
     for name in ("version", "cut"):
         write_results(trained.results[:1], folder / f"{name}.h5")
@@ -331,58 +354,48 @@ def damaged(trained, tmp_path):
     return folder
 
 
+@pytest.fixture
+def damaged(damaged_once, tmp_path) -> None:
+    shutil.copytree(damaged_once, tmp_path / "damaged")
+
+
 TRAIN = "train --profile smoke --device cpu"
 SWEEP = "sweep --profile smoke --device cpu"
 MISTAKES = [
     (f"{TRAIN} --acceleration 0.5", "acceleration must be .* at least 1; got 0.5"),
-    (f"{TRAIN} --acceleration nan", "acceleration must be .*; got nan"),
-    *((f"{TRAIN} --slope {s}", f"slope must be .*; got {s}") for s in ("-20.0", "0.0", "nan")),
-    (f"{TRAIN} --slope 2e5", "slope must be at most max_slope=100000.0; got 200000.0"),
+    (f"{TRAIN} --slope -20.0", "slope must be .*; got -20.0"),
     (f"{TRAIN} --patience 0", "patience must be a whole number of at least 1; got 0"),
-    (f"{TRAIN} --factor 1", "factor must be a finite number above 1; got 1.0"),
-    (f"{TRAIN} --factor nan", "factor must be a finite number above 1; got nan"),
+    (f"{TRAIN} --factor nan", "factor must be .*finite.*; got nan"),
     (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
-    (
-        "train --profile huge",
-        "profile must be one of smoke, quick, reference, paper, claims, claims-small, "
-        "claims-smoke; got 'huge'",
-    ),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),
-    (f"{TRAIN} --data damaged/text.h5", "damaged/text.h5 is no whole file of format loupe-images"),
-    (f"{TRAIN} --data damaged/version.h5", "damaged/version.h5: not a file of format loupe-images"),
+    (f"{TRAIN} --data damaged", "cannot read damaged: Is a directory"),
+    (f"{TRAIN} --data damaged/version.h5", "damaged/version.h5: not a .*loupe-images"),
     (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
     (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4 x 48 x 48 float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
-    (f"{SWEEP} --slopes 20,-1", "slope must be a finite number above 0; got -1.0"),
     (f"{SWEEP} --seeds 0.5", "seeds must be numbers separated by commas; got '0.5'"),
-    (f"{SWEEP} --accelerations 4,0", "acceleration must be .* at least 1; got 0.0"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
-    (f"{SWEEP} --seeds=", "seeds must be at least one; got none"),
-    (f"{SWEEP} --out damaged/version.h5", "format version 3; this program reads 1 and 2"),
-    (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5 is no whole file of format loupe-results"),
+    (f"{SWEEP} --out damaged/version.h5", "version 3; this program reads 2"),
+    (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
-    ("evaluate damaged/cut.safetensors", "is not a valid loupe-weights 3 file"),
+    ("evaluate damaged", "damaged is a folder; give a file, such as damaged/weights.safetensors"),
+    ("evaluate damaged/whole.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
     (
-        "evaluate damaged/version.safetensors",
-        "weights 3 file: its format is 'loupe-weights 9'",
-    ),
-    ("evaluate damaged/mask.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
-    ("evaluate damaged/mask.safetensors --device tpu", "device must be one of cpu.*; got 'tpu'"),
-    (
-        "evaluate damaged/mask.safetensors --data damaged/images.h5",
+        "evaluate damaged/whole.safetensors --data damaged/images.h5",
         "the model takes images of side 32; damaged/images.h5 has 48",
     ),
-    ("export-mask damaged/cut.safetensors --out m.npy", "is not a valid loupe-weights 3 file"),
-    ("export-mask damaged/mask.safetensors --out m.gif", "as .npy or .png; got 'm.gif'"),
-    ("export-mask damaged/mask.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
-    ("export-mask damaged/mask.safetensors --out m.npy --order a", "order must be .*got 'a'"),
-    ("export-mask damaged/mask.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
-    ("data show damaged/text.h5", "is no whole file of format loupe-images"),
+    ("export-mask damaged --out m.npy", "damaged is a folder; give a file"),
+    ("export-mask damaged/text.h5 --out m.npy", "damaged/text.h5.* loupe-weights"),
+    ("export-mask damaged/cut.safetensors --out m.npy", "damaged/cut.safe.* loupe-weights"),
+    ("export-mask damaged/whole.safetensors --out m.gif", "must end in .npy or .png; got 'm.gif'"),
+    ("export-mask damaged/whole.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
+    ("export-mask damaged/whole.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
+    ("runs --runs nowhere", "cannot read nowhere: No such file or directory"),
+    ("data show damaged/text.h5", "damaged/text.h5.* loupe-images"),
     ("data show nowhere.h5", "cannot read nowhere.h5: No such file"),
     ("data heads --out own.h5 --profile huge", "profile must be one of .*; got 'huge'"),
-    ("data heads --out own.h5 --profile smoke --seed -1", "seed must be .*got -1"),
     ("data heads --profile smoke --out damaged/cut.h5/own.h5", "cannot write damaged/cut.h5/own"),
 ]
 
@@ -397,21 +410,11 @@ def test_a_mistake_is_one_line_and_nothing_is_written(command, reason, damaged, 
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [
-        ("train --epochs 3", "No such option: --epochs"),
-        ("train --slope steep", "Invalid value for '--slope'"),
-        ("export-mask w.safetensors", "Missing option '--out'"),
-        ("evaluate", "Missing argument"),
-        ("plot", "No such command 'plot'"),
-    ],
-)
-def test_a_command_that_cannot_be_read_is_answered_with_its_usage(command, reason, loupe, tmp_path):
-    ran = loupe(*command.split())
+def test_a_command_that_cannot_be_read_is_answered_with_its_usage(loupe, tmp_path):
+    ran = loupe("train", "--epochs", 3)
     assert ran.status == 2
     assert ran.err.startswith("Usage: ")
-    assert ran.err.splitlines()[-1].startswith(f"Error: {reason}")
+    assert ran.err.splitlines()[-1].startswith("Error: No such option: --epochs")
     assert files_in(tmp_path) == {}
 
 
@@ -428,5 +431,4 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(trained, loupe, tmp_path, mo
         ran = loupe(*command)
         assert ran.status == 2
         assert re.fullmatch(r"error: cannot write .*: No space left on device\n", ran.err)
-        assert_one_line(ran.err)
-        assert files_in(tmp_path) == {}
+        assert files_in(tmp_path).keys() <= {".all.h5.lock"}

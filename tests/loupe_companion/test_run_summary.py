@@ -8,7 +8,7 @@ import pytest
 from loupe_companion.evaluation import evaluate
 from loupe_companion.figures import cohort_figure, encoder_figure, phase_figure, spectrum_figure
 from loupe_companion.results import RunResult
-from loupe_companion.run_summary import collapse
+from loupe_companion.run_summary import collapse_warnings
 from loupe_companion.sources import load_profile
 from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images, read_images, write_images
@@ -23,7 +23,7 @@ pytest_plugins = ["tests.fixtures_runs"]
     [(1.9, True), (2.0, False), (4.0, False), (8.0, False), (8.1, True), (np.inf, True)],
 )
 def test_a_mask_off_by_more_than_a_factor_of_2_has_collapsed(achieved, collapsed):
-    found = collapse({"achieved_acceleration": np.array(achieved)}, smoke())
+    found = collapse_warnings({"achieved_acceleration": np.array(achieved)}, smoke())
     assert bool(found) == collapsed
     assert all(f"R={achieved:.3g}, not 4" in warning for warning in found)
 

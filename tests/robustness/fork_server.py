@@ -113,11 +113,10 @@ def main() -> None:
     watch(loupe_lib.data.conversion._Conversion, "_convert", "converting")
     watch(loupe_lib.data.conversion, "writing_images", "converting")
     watch(files.os, "replace", "between fsync and rename")
-    # A checkpoint after each epoch, one process, and no time lost on an estimate.
+    # A checkpoint after each epoch, and one process.
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     loupe_lib.training.loop.CHECKPOINT_FRACTION = 1e9
     loupe_companion.sweep.cores = lambda: 1
-    cli.estimate = lambda *_: ""
     load_images(find_profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -207,17 +207,3 @@ def test_many_runs(trained, tmp_path, survival: Survival, monkeypatch):
         }
     )
     shutil.rmtree(tmp_path / "runs")
-
-
-def test_the_command_line_lists_what_is_finished_and_what_is_begun(trained, tmp_path):
-    config, begun = trained.results[0].config, smoke(seed=5)
-    write_results(trained.results[:1], result_file(tmp_path, config))
-    for one in (config, begun):
-        result_file(tmp_path, one).parent.mkdir(exist_ok=True)
-        result_file(tmp_path, one).with_name(CONFIG).write_text(one.to_json())
-    process = python("-m", "loupe_companion", "runs", "--runs", tmp_path)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert sorted(out.splitlines()) == sorted(
-        [f"{config.name}  finished  {config.label}", f"{begun.name}  begun     {begun.label}"]
-    )
