@@ -249,7 +249,7 @@ def _finish_gradient(
     positive = tl.load(norm + (k * 4 + 2) * C + c)
     positive_n = tl.load(norm + (k * 4 + 3) * C + c)
     rest = positive_dy - dy / count * positive - dy_n / count * positive_n
-    tl.store(dbias + at, (1 - LEAKY) * weight * inverse * rest)
+    tl.store(dbias + at, weight * (1 - LEAKY) * inverse * rest)
 
 
 @triton.jit(do_not_specialize=["count", "W"])

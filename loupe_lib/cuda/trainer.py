@@ -61,22 +61,24 @@ class CudaTrainer(PackedModels):
         # The paper's masks have kernels of their own; others go through autograd.
         fused = all(type(mask) is ProbabilityMask and not mask.lines for mask in masks)
         self.encoder = (FusedEncoder if fused else TorchEncoder)(self.kspace)
+        self._indices: Tensor
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, indices: Tensor) -> Tensor:
         """One Adam step of every model: see :class:`loupe_lib.training.trainer.Trainer`."""
         if self._graph is None or self._indices.shape != indices.shape:
-            self._graph = self._record(indices)
+            # Contiguous, as the kernels read them.
+            self._indices = indices.clone(memory_format=torch.contiguous_format)
+            self._u = self.targets.new_zeros(*indices.shape, *draw_shape(self.models[0].mask))
+            self._graph = self._record()
         self._indices.copy_(indices)
         for model, u in zip(self.models, self._u.unbind(), strict=True):
             torch.rand(u.shape, generator=model.encoder.generator, out=u)
         self._graph.replay()
         return self._losses.clone()
 
-    def _record(self, indices: Tensor) -> torch.cuda.CUDAGraph:
+    def _record(self) -> torch.cuda.CUDAGraph:
         """The graph of a step on batches of this size; changes nothing that lasts."""
-        self._indices = indices.clone()
-        self._u = self.targets.new_zeros(*indices.shape, *draw_shape(self.models[0].mask))
         packed = [self.parameter, self.average, self.square, self.steps, self.slopes]
         lasting = [*packed, *self.buffers.values()]
         before = [tensor.clone() for tensor in lasting]
