@@ -143,7 +143,7 @@ def test_batch_norm_and_its_gradients(pool: bool) -> None:
     z, dy = centred(K * B, 28, 28, 48), centred(K * B, 28, 28, 48, seed=1)
     dpool = centred(K * B, 14, 14, 48, seed=2) if pool else None
     layer.z, layer.training = z.clone(), True
-    layer.norm = layer._measure(kernels.statistics(z, layer.bias))
+    layer.norm = layer._finish_statistics(kernels.statistics(z, layer.bias))
     y, pooled = layer.normalize(pool)
     dz = layer.normalize_backward(dy, dpool)
     for k, model in enumerate(models(0, 1, width=3)):
@@ -179,7 +179,7 @@ def test_partial_sums_may_be_any_number() -> None:
     layer = random_trainer().network.down[4][1]
     layer.z = torch.empty(K, 64, 64, 48)
     sums = random(K, 4160, 4, 48)  # so many that they are added up twice
-    close(layer._measure(sums), layer._measure(sums.sum(1, keepdim=True)))
+    close(layer._finish_statistics(sums), layer._finish_statistics(sums.sum(1, keepdim=True)))
 
 
 def test_head_loss_and_their_gradients() -> None:
@@ -190,7 +190,7 @@ def test_head_loss_and_their_gradients() -> None:
     zero_filled = random_complex(K, B, n, n)
     indices = torch.tensor([[0, 4, 2], [3, 3, 1]])
     last.z, last.training = z.clone(), True
-    last.norm = last._measure(kernels.statistics(z, last.bias))
+    last.norm = last._finish_statistics(kernels.statistics(z, last.bias))
     channels = torch.view_as_real(zero_filled).flatten(0, 1)
     output, _, _ = network._head(last, channels, None, None)
     sign, partial, sums = network._head(last, channels, images, indices)
