@@ -1,7 +1,7 @@
-"""The CUDA kernels against PyTorch in float32, for test_interpreted.py.
+"""The CUDA kernels against PyTorch in float32; test_interpreted.py runs this file.
 
-The sizes are such that a kernel has more than one program, that each goes through its loop more
-than once, and that the last tile is not full.
+Sizes are chosen so that kernels have several programs, loops several iterations, and the last tile
+is not full.
 """
 
 import pytest
@@ -85,8 +85,8 @@ def test_statistics(add: bool) -> None:
     close(found.sum(1), expected)
 
 
-# Channels in and out: few, of which a block of the matrix product takes several neighbours, or
-# many, of which it takes some; a number that is no power of two; images wider than a tile.
+# A block of the matrix product covers several neighbours if channels are few, else some channels of
+# one. Also: numbers of channels that are no power of two, and images wider than a tile.
 @pytest.mark.parametrize(("c_in", "c_out", "side"), [(2, 6, 20), (64, 48, 6), (33, 70, 5)])
 def test_convolution_and_its_gradients(c_in: int, c_out: int, side: int) -> None:
     x, w = centred(K * B, side, side, c_in), centred(K, c_out, 3, 3, c_in, seed=1)

@@ -1,6 +1,7 @@
 """The CUDA training step against the plain one, which is the reference."""
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def models(*seeds: int, device: str = "cpu", **settings: object) -> list[Loupe]:
 
 
 # Without a GPU: shared memory, convolution after upsampling, the encoders of other masks.
+
+
+def test_the_trainer_is_plain_without_a_gpu_bfloat16_or_triton(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert trainer_for(torch.device("cpu")) is PlainTrainer
+    assert trainer_for(torch.device("cuda")) is PlainTrainer
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setitem(sys.modules, "triton", None)  # as if it were not installed
+    assert trainer_for(torch.device("cuda")) is PlainTrainer
 
 
 def test_spread_weights_convolve_the_small_map_as_the_upsampled_one():
