@@ -1,4 +1,4 @@
-"""K models in shared memory: one tensor for the parameters of all, one for their gradients, ..."""
+"""Parameters, gradients, Adam's moments and buffers of K models, each kind in one tensor."""
 
 import math
 from collections.abc import Sequence

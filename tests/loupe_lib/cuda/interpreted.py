@@ -19,8 +19,12 @@ from loupe_lib.unet import LEAK
 from tests.common import random, random_complex
 from tests.loupe_lib.cuda.test_cuda import distances, gradients, models
 
-# The interpreter computes a sigmoid as 1 / (1 + exp(-x)), where exp(-x) may become infinite.
-pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")
+pytestmark = [
+    # The interpreter computes a sigmoid as 1 / (1 + exp(-x)), where exp(-x) may become infinite.
+    pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning"),
+    # In Triton before 3.7 it takes a loop's bounds from arrays of one element.
+    pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning"),
+]
 
 K, B = 2, 3
 
