@@ -1,6 +1,6 @@
 """The training step for NVIDIA GPUs with Triton: see :mod:`loupe_lib.cuda.trainer`."""
 
-import contextlib
+from importlib.util import find_spec
 
 import torch
 
@@ -8,10 +8,11 @@ from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 
 def trainer_for(device: torch.device) -> type[Trainer]:
-    """The training step that is used on a device: the fast one needs Triton and bfloat16."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        with contextlib.suppress(ModuleNotFoundError):
-            from loupe_lib.cuda.trainer import CudaTrainer
+    """The trainer for a device: CudaTrainer if it has bfloat16 (Ampere) and Triton is installed."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return PlainTrainer
+    if find_spec("triton") is None:
+        return PlainTrainer
+    from loupe_lib.cuda.trainer import CudaTrainer
 
-            return CudaTrainer
-    return PlainTrainer
+    return CudaTrainer

@@ -1,15 +1,15 @@
 # Kernels are Triton's language: no types to check.
 # mypy: allow-untyped-defs, allow-incomplete-defs
 # mypy: disable-error-code="import-not-found, import-untyped"
-"""3x3 convolutions of K models side by side, forwards and backwards, without bias.
+"""3x3 convolutions of K models at once, forward and backward, without bias.
 
-Activations are (K * B, H, W, C) as in :mod:`loupe_lib.cuda.kernels`, weights
-(K, out, 3, 3, in) with any strides. A single model is left to cuDNN. Many small ones would leave
-the card idle one by one, and cuDNN's grouped convolutions are slow for few channels a group: a
-pack has two Triton kernels of its own.
+Activations are (K * B, H, W, C) as in :mod:`loupe_lib.cuda.kernels`; weights are (K, out, 3, 3, in)
+with any strides. A single model uses cuDNN. Several models use two Triton kernels: small models
+one after another would leave the GPU idle, and cuDNN's grouped convolutions are slow for few
+channels per group.
 
-A skip connection and an upsampled map are never concatenated: the one is convolved, the other
-convolved as :mod:`loupe_lib.cuda.upsampling` tells, and the results are added.
+A skip connection and an upsampled map are not concatenated. Each is convolved on its own, the
+upsampled map as in :mod:`loupe_lib.cuda.upsampling`, and the results are added.
 """
 
 import torch
@@ -20,9 +20,9 @@ from torch import Tensor
 from loupe_lib.cuda.kernels import STATISTICS, launch, leaky, statistics, store_statistics
 from loupe_lib.cuda.upsampling import gather
 
-TILE = (16, 8)  # rows and columns of pixel groups that a program takes at a time
-REPEAT = 16  # tiles that a program of _correlate goes through; fewer make more partial sums
-CONVOLVE, CORRELATE = 64, 128  # elements of a window that the kernels multiply at a time
+TILE = (16, 8)  # rows and columns of pixel groups per tile
+REPEAT = 16  # tiles per program of _correlate; each program stores partial sums
+CONVOLVE, CORRELATE = 64, 128  # maximum number of elements of a window per matrix product
 
 
 @triton.jit
@@ -30,16 +30,16 @@ def _pixels(images, H, W, TH: tl.constexpr, TW: tl.constexpr, tile):
     """Image, row and column of each pixel of a TH x TW tile, and whether it exists."""
     across = tl.cdiv(W, TW)
     pixel = tl.arange(0, TH * TW)
-    line = tile // across * TH + pixel // TW  # counted over the images of a model
+    line = tile // across * TH + pixel // TW  # over all images of a model
     j = tile % across * TW + pixel % TW
     return line // H, line % H, j, (line < images * H) & (j < W)
 
 
 @triton.jit
 def _patch(x, image, y, column, inside, e, v, H, W, C, T: tl.constexpr, SPAN: tl.constexpr):
-    """(pixels, elements): elements e of the T neighbours of C channels from (y, column) on.
+    """Load (pixels, elements): elements e of T neighbours, C channels each, from (y, column) on.
 
-    SPAN: the elements lie in several neighbours, v of each; else v is the one they all lie in.
+    v is the neighbour of each element, or with SPAN = 0 the single neighbour of all elements.
     """
     source = x + ((image * H + y) * W + column) * (SPAN if SPAN else C)
     rows = inside & (y >= 0) & (y < H)
@@ -59,18 +59,18 @@ def _convolve(
     ADD: tl.constexpr, SUM: tl.constexpr,
     TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """A convolution, as a matrix product of a tile of pixel groups and the weights.
+    """Convolve a tile of pixel groups, as a matrix product with the weights.
 
-    The output pixel (PHASES i + a, Q j + q), q < Q, is
+    The output pixel (PHASES i + a, Q j + q), with q < Q, is
 
         sum over u < TY, v < TX - Q + 1, c of
         x[STEPY i + u - 1 + a, STEPX j + v + q - 1, c] w[a sa + u su + (v + q) sv + q sq + ...].
 
-    Reads x once from memory, TY * TX / STEPX times from cache, and writes out once. Computing Q
-    pixels from one window of TX saves reads; the products of a pixel with the Q - 1 neighbours
-    that it does not see are with zeros. ADD: adds to what out holds. SUM: writes the sums of
-    :func:`loupe_lib.cuda.kernels._statistics` of what it computed. SPAN, if not 0, is CIN, of which
-    several neighbours fit into BK.
+    Each x is read once from memory and TY * TX / STEPX times from cache. Q pixels share one window
+    of TX neighbours, which saves reads; a pixel does not see Q - 1 of them: their weights are 0.
+    With ADD the result is added to out. With SUM the kernel stores the sums of
+    :func:`loupe_lib.cuda.kernels._statistics` of the result. SPAN is CIN if a block of BK elements
+    covers several neighbours, else 0.
     """
     k = tl.program_id(1)
     block = tl.program_id(2)
@@ -110,9 +110,9 @@ def _convolve(
     tl.store(to, z, mask=real)
     if SUM:
         b = tl.load(bias + k * stride + column % COUT, mask=q < Q, other=0.0)
-        sums = tl.where(real, leaky(z.to(tl.float32) + b[None, :]), 0.0)
+        activations = tl.where(real, leaky(z.to(tl.float32) + b[None, :]), 0.0)
         part = ((k * tl.num_programs(0) + tl.program_id(0)) * PHASES + a) * Q + q
-        store_statistics(partial, part, column % COUT, COUT, sums, q < Q)
+        store_statistics(partial, part, column % COUT, COUT, activations, q < Q)
 
 
 @triton.jit(do_not_specialize=["images", "H", "W", "SH", "SW"])
@@ -122,11 +122,11 @@ def _correlate(
     STEPY: tl.constexpr, STEPX: tl.constexpr, Q: tl.constexpr,
     TH: tl.constexpr, TW: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of weights, as partial sums over shares of the pixels and over q < Q.
+    """Compute partial sums of the gradient of the weights: for each q < Q, over some pixels (i, j).
 
-        dw[u, v, c, n] = x[STEPY i + u - 1, STEPX j + v + q - 1, c] g[i, Q j + q, n].
+        dw[u, v, c, n] = sum of x[STEPY i + u - 1, STEPX j + v + q - 1, c] g[i, Q j + q, n].
 
-    Reads g TY times, x TY * TX / STEPX times, all but the first from cache.
+    g is read TY times and x TY * TX / STEPX times, each once from memory and then from cache.
     """
     steps = tl.cdiv(TX * CX, BK)
     u = tl.program_id(0) % TY
@@ -155,14 +155,14 @@ def _correlate(
         real = inside[:, None] & (q < Q)[None, :]
         right = tl.load(g + row[:, None] * (Q * CG) + column[None, :], mask=real, other=0.0)
         total = tl.dot(tl.trans(patch.to(right.dtype)), right, total)
-    share = (tl.program_id(1) * Q + q) * tl.num_programs(2) + k
-    to = partial + share * size + u * su - q * sv + column % CG * sn
+    part = (tl.program_id(1) * Q + q) * tl.num_programs(2) + k
+    to = partial + part * size + u * su - q * sv + column % CG * sn
     known = (tap >= 0) & (tap < TX - Q + 1) & (q < Q)[None, :]
     tl.store(left[:, None] + to[None, :], total, mask=known)
 
 
 class PackedConvolutions:
-    """Convolutions of K models in one launch each, by the kernels above.
+    """Convolutions of K models, by one launch of the Triton kernels for all of them.
 
     Args:
         models: K.
@@ -174,12 +174,15 @@ class PackedConvolutions:
     def forward(
         self, x: Tensor, w: Tensor, bias: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """(K B, H, W, in) and (K, out, 3, 3, in) -> (K B, H, W, out), zero beyond the border.
+        """Convolve with zero padding; with a bias, also compute the partial sums for batch norm.
 
         Args:
-            x: activations.
-            w: weights, in the precision of the result.
-            bias: (K, out); if given, the sums that batch norm needs come with the result.
+            x: (K B, H, W, in) activations.
+            w: (K, out, 3, 3, in) weights, in the precision of the result.
+            bias: (K, out), which is only added within the sums.
+
+        Returns:
+            (K B, H, W, out), and the sums of :func:`loupe_lib.cuda.kernels.statistics` or None.
         """
         out = x.new_empty(*x.shape[:3], w.shape[1], dtype=w.dtype)
         sk, sn, su, sv, sc = w.stride()
@@ -188,7 +191,7 @@ class PackedConvolutions:
         return out, self._convolve(x, w, out, (sk, 0, su, sv, -sv, sc, sn), taps, bias)
 
     def backward(self, x: Tensor, dz: Tensor, w: Tensor, dw: Tensor) -> Tensor:
-        """Fill dw (as w, float32) and return the gradient of x, both from that of the output."""
+        """Return the gradient of x, given dz, that of the output; write that of w to dw."""
         c_in = x.shape[3]
         q = _group(x, dz)
         taps = {"TY": 3, "TX": 2 + q, "STEPY": 1, "STEPX": q, "Q": q}
@@ -202,19 +205,19 @@ class PackedConvolutions:
     def up_forward(
         self, skip: Tensor, low: Tensor, w: Tensor, w4: Tensor, bias: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The convolution of (skip, upsampled low) concatenated.
+        """Convolve the concatenation of skip and upsampled low, as :meth:`forward`.
 
         Args:
             skip: (K B, H, W, c).
             low: (K B, H/2, W/2, in - c).
             w: (K, out, 3, 3, in), of which the first c inputs are used.
-            w4: (K, out, 4, 4, in - c), which spread made of the rest.
+            w4: (K, out, 4, 4, in - c), the other inputs' weights after upsampling.spread.
             bias: as in :meth:`forward`.
         """
         out, _ = self.forward(skip, w[..., : skip.shape[3]])
         sk, sn, su, sv, sc = w4.stride()
-        # Output rows and columns 2 i + a, 2 j + q see low from i + a - 1, j + q - 1 on, through
-        # taps 3 - a, 1 - a and 3 - q, 1 - q of the transposed convolution.
+        # Output row 2 i + a reads rows i + a - 1 and i + a of low, with taps 3 - a and 1 - a of the
+        # transposed convolution; columns likewise.
         strides = (sk, -su, -2 * su, -2 * sv, sv, sc, sn)
         taps = {"TY": 2, "TX": 3, "STEPY": 1, "STEPX": 1, "Q": 2, "PHASES": 2}
         return out, self._convolve(low, w4[:, :, 3:, 3:], out, strides, taps, bias, add=True)
@@ -222,7 +225,7 @@ class PackedConvolutions:
     def up_backward(
         self, skip: Tensor, low: Tensor, dz: Tensor, w: Tensor, dw: Tensor, w4: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Fill dw and return the gradients of skip and low."""
+        """Return the gradients of skip and low, given dz; write that of w to dw."""
         c = skip.shape[3]
         dskip = self.backward(skip, dz, w[..., :c], dw[..., :c])
         sk, sc, su, sv, sn = w4.stride()
@@ -253,8 +256,8 @@ class PackedConvolutions:
             x, w, out, bias, partial, images, height, width, x.shape[1], x.shape[2], c_in,
             0 if bias is None else bias.stride(0), *strides,
             COUT=c_out, ADD=add, SUM=bias is not None, **taps, **blocks, num_warps=4,
-            # A window in registers leaves its repetitions to the first cache; longer sums over
-            # channels rather want the next blocks to be on their way.
+            # With SPAN the window is read again from the L1 cache. Longer sums over channels gain
+            # from loading the next blocks in advance.
             num_stages=1 if blocks["SPAN"] else 3,
         )  # fmt: skip
         return partial
@@ -268,10 +271,10 @@ class PackedConvolutions:
         blocks, tiles = _blocks(c_x, taps["Q"] * c_g, taps["TX"], lines, width, CORRELATE)
         rows = triton.cdiv(taps["TX"] * c_x, blocks["BK"])
         parts = taps["TY"] * rows * triton.cdiv(taps["Q"] * c_g, blocks["BN"])
-        shares = max(1, tiles // REPEAT)
-        partial = torch.empty(shares * taps["Q"], *dw.shape, device=dw.device)
+        programs = max(1, tiles // REPEAT)
+        partial = torch.empty(programs * taps["Q"], *dw.shape, device=dw.device)
         launch(
-            _correlate, (parts, shares, self.models),
+            _correlate, (parts, programs, self.models),
             x, g, partial, images, height, width, x.shape[1], x.shape[2], c_x,
             dw[0].numel(), *strides, CG=c_g, **taps, **blocks, num_warps=4, num_stages=2,
         )  # fmt: skip
@@ -279,25 +282,25 @@ class PackedConvolutions:
 
 
 def _group(x: Tensor, y: Tensor) -> int:
-    """Pixels computed together: with few channels reads cost most, with many products do."""
+    """Pixels per group: pairs save reads, which cost most where channels are few."""
     return 2 if min(x.shape[3], y.shape[3]) <= 32 and x.shape[2] % 2 == 0 else 1
 
 
-def _power(size: int) -> int:
-    return max(16, triton.next_power_of_2(size))  # of two; matrix units take 16 at least
+def _power_of_2(size: int) -> int:
+    return max(16, triton.next_power_of_2(size))  # the minimum size of a matrix product
 
 
 def _blocks(
     c_in: int, columns: int, taps: int, lines: int, width: int, depth: int
 ) -> tuple[dict[str, int], int]:
-    """Block sizes for a window of some taps, and how many tiles cover the pixels of a model."""
+    """Block sizes for a window of some taps, and the number of tiles for the pixels of a model."""
     window = taps * c_in
-    spans = window <= 128 or c_in % 16 != 0  # else some channels of one tap at a time
+    spans = window <= 128 or c_in % 16 != 0  # else a block has some channels of one tap
     th, tw = TILE
     blocks = {
         "SPAN": c_in if spans else 0,
-        "BK": min(depth, _power(window)) if spans else min(64, c_in & -c_in),
-        "BN": min(64, _power(columns)),
+        "BK": min(depth, _power_of_2(window)) if spans else min(64, c_in & -c_in),
+        "BN": min(64, _power_of_2(columns)),
         "TH": th,
         "TW": tw,
     }
@@ -305,7 +308,7 @@ def _blocks(
 
 
 class CudnnConvolutions:
-    """The same, of a single model, by cuDNN. The methods are those of PackedConvolutions."""
+    """Convolutions of a single model, by cuDNN, with the methods of PackedConvolutions."""
 
     def forward(
         self, x: Tensor, w: Tensor, bias: Tensor | None = None
@@ -354,7 +357,7 @@ def _inner(x: Tensor) -> Tensor:
 
 
 def _outer(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).contiguous()  # nothing is moved if cuDNN kept channels-last
+    return x.permute(0, 2, 3, 1).contiguous()  # no copy if cuDNN kept channels-last
 
 
 def _filter(w: Tensor) -> Tensor:

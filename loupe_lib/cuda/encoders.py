@@ -1,50 +1,48 @@
-"""From the k-space of a batch to the zero-filled images of K models, and the gradient back."""
-
-from collections.abc import Sequence
+"""Undersampling for K models: from k-space to zero-filled images, and the gradient back."""
 
 import torch
 from torch import Tensor
 
 from loupe_lib.cuda.memory import PackedModels
-from loupe_lib.loupe import Loupe
 from loupe_lib.mask import Mask, ProbabilityMask
 
 
 def draw_shape(mask: Mask) -> tuple[int, ...]:
-    """Shape of the U of one image; nothing is drawn for a fixed mask."""
+    """Shape of the random numbers U for one image; a fixed mask needs none."""
     return tuple(mask.gamma.shape) if isinstance(mask, ProbabilityMask) else (0,)
 
 
-def relaxed_masks(models: Sequence[Loupe], u: Tensor) -> Tensor:
-    """(K, B, N, N) training masks of K models, centred, from their (K, B, ...) U."""
-    return torch.stack(
-        [
-            mask.masks(draws) if isinstance(mask, ProbabilityMask) else mask.sample(len(draws))
-            for mask, draws in zip([model.mask for model in models], u, strict=True)
-        ]
-    )
-
-
 class TorchEncoder:
-    """Any masks, one model after the other, by autograd through their own ``relax``.
+    """Encoders of K models with masks of any kind, one after the other, by autograd.
 
     Args:
-        kspace: (n, N, N) complex64, of the training images, in FFT order.
+        kspace: (n, N, N) complex64 Fourier transforms of the training images, in FFT order.
     """
 
     def __init__(self, kspace: Tensor) -> None:
         self.kspace = kspace
 
     def forward(self, packed: PackedModels, u: Tensor, indices: Tensor) -> Tensor:
-        """(K, B, N, N) complex64 zero-filled images of the images that (K, B) indices say."""
+        """(K, B, N, N) complex64 zero-filled images.
+
+        Args:
+            packed: the models.
+            u: (K, B, ...) random numbers, see :func:`draw_shape`.
+            indices: (K, B) int64 indices into kspace.
+        """
         with torch.enable_grad():
-            self.masks = relaxed_masks(packed.models, u)
+            self.masks = torch.stack(
+                [
+                    m.masks(draws) if isinstance(m, ProbabilityMask) else m.sample(len(draws))
+                    for m, draws in zip([model.mask for model in packed.models], u, strict=True)
+                ]
+            )  # (K, B, N, N) centred
         self.y = self.kspace[indices]
         masks = torch.fft.ifftshift(self.masks.detach(), dim=(-2, -1))
         return torch.fft.ifft2(masks * self.y, norm="ortho")
 
     def backward(self, packed: PackedModels, dz: Tensor) -> None:
-        """Fill the gradients of the masks' parameters, given that of :meth:`forward`'s images."""
+        """Write the gradients of the masks' parameters, given that of :meth:`forward`'s result."""
         dmasks = (self.y.conj() * torch.fft.fft2(dz, norm="ortho")).real
         targets = [
             (p, packed.gradients[f"encoder.mask.{name}"][k])

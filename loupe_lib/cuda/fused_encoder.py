@@ -1,23 +1,21 @@
-"""The encoder of the paper's own masks, in kernels."""
+"""The encoder of K models with the paper's masks, as Triton kernels."""
 
 import torch
 from torch import Tensor
 
 from loupe_lib.cuda import kernels
+from loupe_lib.cuda.encoders import TorchEncoder
 from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.mask import binarize
 
 GAMMA = "encoder.mask.gamma"
 
 
-class FusedEncoder:
-    """The paper's masks of points: TorchEncoder in two kernels, for K models at once."""
-
-    def __init__(self, kspace: Tensor) -> None:
-        self.kspace = kspace
+class FusedEncoder(TorchEncoder):
+    """Encoders of K models with a :class:`ProbabilityMask` of points, all models at once."""
 
     def forward(self, packed: PackedModels, u: Tensor, indices: Tensor) -> Tensor:
-        """(K, B, N, N) complex64 zero-filled images of the images that (K, B) indices say."""
+        """(K, B, N, N) complex64 zero-filled images: see :class:`TorchEncoder`."""
         self._gamma = packed.values[GAMMA].detach().requires_grad_()
         with torch.enable_grad():
             self._p = packed.probabilities(self._gamma)
@@ -25,7 +23,7 @@ class FusedEncoder:
         return torch.fft.ifft2(kernels.encode(*self._draw), norm="ortho")
 
     def backward(self, packed: PackedModels, dz: Tensor) -> None:
-        """Fill the gradient of gamma, given that of :meth:`forward`'s images."""
+        """Write the gradient of gamma, given that of :meth:`forward`'s result."""
         dp = kernels.encode_gradient(*self._draw, torch.fft.fft2(dz, norm="ortho"))
         (dgamma,) = torch.autograd.grad(self._p, self._gamma, dp)
         packed.gradients[GAMMA].copy_(dgamma)

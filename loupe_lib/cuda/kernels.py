@@ -1,13 +1,13 @@
 # Kernels are Triton's language: no types to check.
 # mypy: allow-untyped-defs, allow-incomplete-defs
 # mypy: disable-error-code="import-not-found, import-untyped"
-"""Triton kernels of the fast training step: all that happens between two convolutions.
+"""Triton kernels of the CUDA training step: everything but the convolutions and the FFT.
 
-Activations of K models are (K * B, H, W, C) contiguous: image after image, channels innermost;
-the B images of one model follow each other. Seen as rows, a model owns ``count`` = B*H*W of them.
-Convolutions leave out their bias; it is added where their output is read. Parameters are views
-of one buffer, in which two models lie ``stride`` elements apart. All arithmetic is float32.
-Sums run in a fixed order, without atomics, so that equal input gives equal bits.
+Activations of K models are contiguous tensors (K * B, H, W, C): channels are innermost, and the
+B images of one model are adjacent. A row is one pixel; each model has ``count`` = B * H * W rows.
+Convolutions omit their bias: the kernel that reads their output adds it. Parameters are views of
+one buffer; those of two models are ``stride`` elements apart. All arithmetic is in float32.
+Sums use a fixed order and no atomics, so that equal inputs give equal bits.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,15 @@ from torch import Tensor
 
 from loupe_lib.unet import LEAK
 
-TILE = 2048  # elements a program holds of one tensor at a time
+TILE = 2048  # elements of one tensor that a program holds at a time
 WARPS = 8
-FINISH_CHANNELS = 8  # a program adds up the partial sums of, so that many share the work
-REPEAT = 8  # tiles at least that a program goes through
-SHARES = 1024  # programs at most that share the rows of one model
-BLOCK = 1024  # elements a program takes where nothing is summed
+FINISH_CHANNELS = 8  # channels per program that adds partial sums: few, so that many programs run
+REPEAT = 8  # minimum number of tiles per program
+PROGRAMS = 1024  # maximum number of programs for the rows of one model
+BLOCK = 1024  # elements per program where nothing is summed
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # defaults of torch.optim.Adam
 LEAKY = tl.constexpr(LEAK)
-STATISTICS = tl.constexpr(4)  # sums that _statistics takes
+STATISTICS = tl.constexpr(4)  # number of sums that _statistics computes
 
 
 @triton.jit
@@ -39,7 +40,7 @@ def leaky(v):
 
 @triton.jit
 def store_statistics(partial, part, c, C, a, mask):
-    """Column sums of a tile as the ``part``-th partial sums of channels c; see _statistics."""
+    """Store the sums of _statistics over one tile as the ``part``-th partial sums of channels c."""
     to = partial + part * STATISTICS * C + c
     tl.store(to, tl.sum(a, 0), mask=mask)
     tl.store(to + C, tl.sum(a * a, 0), mask=mask)
@@ -52,10 +53,10 @@ def _statistics(
     z, extra, bias, partial, stride, count, C,
     ADD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Sums over a share of a model's rows, of a = leaky(z + bias), in one read of z.
+    """Partial sums over some rows of a model, where a = leaky(z + bias); z is read once.
 
-    a; a*a; and over rows with a > 0: 1; a. With ADD, z becomes z + extra first (reads both,
-    writes z).
+    The sums are those of a and a * a over all rows, and of 1 and a over rows with a > 0. With ADD,
+    z is first replaced by z + extra.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -93,9 +94,10 @@ def _finish_statistics(
     partial, norm, running_mean, running_var, parts, count, momentum, eps, C,
     ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Partial sums -> norm (K, 4, C), and BatchNorm2d's running statistics.
+    """Add partial sums: compute norm (K, 4, C) and update the running statistics of BatchNorm2d.
 
-    norm: mean of a; 1/std; number of a > 0; over these, sum of n = (a - mean) / std.
+    norm holds the mean of a, 1 / std, the number of rows with a > 0, and the sum over these rows of
+    n = (a - mean) / std.
     """
     k = tl.program_id(1)
     c = tl.program_id(0) * BC + tl.arange(0, BC)
@@ -132,9 +134,9 @@ def _normalize(
     z, bias, gamma, beta, norm, y, pooled, stride, count, C, W,
     POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Compute y = gamma * (leaky(z + bias) - mean) / std + beta: reads z once, writes y once.
+    """Compute y = gamma * (leaky(z + bias) - mean) / std + beta; z is read once.
 
-    With POOL a program goes over 2 x 2 squares and writes their averages as well (a quarter of y).
+    With POOL a program processes squares of 2 x 2 pixels and also writes their averages.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -171,10 +173,10 @@ def _gradient_sums(
     z, dy, dpool, bias, partial, stride, count, C, W,
     POOL: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Sums over a share of a model's rows, with a = leaky(z + bias), in one read of z and dy.
+    """Partial sums over some rows of a model, where a = leaky(z + bias); z and dy are read once.
 
-    dy; dy*a; and over rows with a > 0: dy. With POOL, a quarter of the gradient of the 2 x 2
-    average is added to dy.
+    The sums are those of dy and dy * a over all rows, and of dy over rows with a > 0. With POOL, a
+    quarter of dpool, the gradient of the 2 x 2 average, is added to dy.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -211,9 +213,9 @@ def _finish_gradient(
     partial, gamma, beta, norm, head, dbias, dgamma, dbeta, dhead, means, stride, parts, count, C,
     HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Partial sums -> gradients of bias, gamma and beta, and the means of dy and of dy*n.
+    """Add partial sums: compute the gradients of bias, gamma and beta, and means of dy and dy * n.
 
-    With HEAD the sums are those of the gradient of the output image, and dy = it * head weight.
+    With HEAD the sums are those of the gradient g of the output image: dy = g * head weight.
     """
     k = tl.program_id(1)
     c = tl.program_id(0) * BC + tl.arange(0, BC)
@@ -244,12 +246,12 @@ def _finish_gradient(
     tl.store(dgamma + at, dy_n)
     tl.store(means + (k * 2) * C + c, dy / count)
     tl.store(means + (k * 2 + 1) * C + c, dy_n / count)
-    # dbias sums dz over all rows. Were leaky the identity, the sum would be 0, for batch norm
-    # takes the mean out; so each row counts by its slope less LEAKY, which is 0 where a <= 0.
+    # dbias is the sum of dz = leaky' * d over all rows, where the sum of d is 0, because batch norm
+    # subtracts the mean. So leaky' may be replaced by leaky' - LEAKY, which is 0 where a <= 0.
     positive = tl.load(norm + (k * 4 + 2) * C + c)
     positive_n = tl.load(norm + (k * 4 + 3) * C + c)
     rest = positive_dy - dy / count * positive - dy_n / count * positive_n
-    tl.store(dbias + at, (1 - LEAKY) * weight * inverse * rest)
+    tl.store(dbias + at, weight * (1 - LEAKY) * inverse * rest)
 
 
 @triton.jit(do_not_specialize=["count", "W"])
@@ -257,10 +259,10 @@ def _input_gradient(
     z, dy, dpool, head, bias, gamma, norm, means, dz, stride, count, C, W,
     POOL: tl.constexpr, HEAD: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Compute dz = leaky' * gamma / std * (dy - mean(dy) - n mean(dy*n)) of each row.
+    """Compute dz = leaky' * gamma / std * (dy - mean(dy) - n * mean(dy * n)) of each row.
 
-    Reads z and dy once, writes dz, which may be z. With HEAD, dy is (rows,), the gradient of the
-    output image, to be spread by the head weight.
+    z and dy are read once; dz may be z. With HEAD, ``dy`` holds the gradient g of the output image,
+    one number per row, and dy = g * head weight.
     """
     k = tl.program_id(2)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -302,11 +304,11 @@ def _head(
     output, partial, loss, stride, batch, pixels, C,
     EVALUATE: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """x_hat = |zero-filled| + head(normalize(z)), L1 loss and its gradient, in one read of z.
+    """Compute x_hat = |zero-filled| + head(normalize(z)), the L1 loss and its gradient.
 
-    output becomes sign(x_hat - x) / (batch * pixels), the gradient of the loss by x_hat, and
-    partial the sums of :func:`_gradient_sums` with it for dy. With EVALUATE output becomes x_hat,
-    no more. A program has a share of one image.
+    output is sign(x_hat - x) / (batch * pixels), the gradient of the loss with respect to x_hat;
+    partial holds the sums of :func:`_gradient_sums` for dy = output. With EVALUATE, output is
+    x_hat and nothing else is computed. A program processes some rows of one image, each once.
     """
     image = tl.program_id(1)
     k = image // batch
@@ -361,7 +363,7 @@ def _head(
 
 @triton.jit
 def _encode(p, u, slopes, kspace, indices, y, B, N, BLOCK: tl.constexpr):
-    """Compute y = ifftshift(sigmoid(s (P - U))) * F(x); complex numbers are pairs of floats."""
+    """Compute y = ifftshift(sigmoid(s (P - U))) * F(x), with complex numbers as pairs of floats."""
     image = tl.program_id(1).to(tl.int64)
     k = image // B
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -378,7 +380,7 @@ def _encode(p, u, slopes, kspace, indices, y, B, N, BLOCK: tl.constexpr):
 
 @triton.jit
 def _encode_gradient(p, u, slopes, kspace, indices, dy, dp, B, N, BLOCK: tl.constexpr):
-    """dP: the sum over a model's images of s M (1 - M) Re(conj(F(x)) dy)."""
+    """Compute dP, the sum over the images of a model of s M (1 - M) Re(conj(F(x)) dy)."""
     k = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < N * N
@@ -402,7 +404,7 @@ def _adam(
     parameter, gradient, average, square, rates, corrections, size, beta1, beta2, eps,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """torch.optim.Adam's step on all parameters at once: moves 28 bytes each."""
+    """One step of Adam on all parameters of all models; corrections are 1 - beta^steps, (K, 2)."""
     k = tl.program_id(1)
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < size
@@ -424,11 +426,11 @@ _compiling = False
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Within it :func:`launch` does not run kernels but compiles them, many at a time."""
+    """Make :func:`launch` compile kernels, many in parallel, instead of running them."""
     global _compiling
     try:
         from triton.runtime._async_compile import AsyncCompileMode
-    except ImportError:  # Triton before 3.5 compiles one by one, when they first run
+    except ImportError:  # Triton before 3.5 compiles each kernel when it first runs
         yield
         return
     with ThreadPoolExecutor() as pool, AsyncCompileMode(pool):
@@ -440,7 +442,7 @@ def compiling() -> Iterator[None]:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
-    """Run a kernel on a grid of programs."""
+    """Run a kernel on a grid of programs, or compile it: see :func:`compiling`."""
     if _compiling:
         kernel.warmup(*args, grid=grid, **options)
     else:
@@ -448,12 +450,12 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> No
 
 
 def statistics(z: Tensor, bias: Tensor, extra: Tensor | None = None) -> Tensor:
-    """The sums that batch norm needs, in parts: (K, parts, STATISTICS, C); see _statistics.
+    """Partial sums for batch norm, (K, parts, STATISTICS, C): see _statistics.
 
     Args:
-        z: (K B, H, W, C); becomes z + extra, if that is given.
+        z: (K B, H, W, C) convolutions, replaced by z + extra if extra is given.
         bias: (K, C).
-        extra: as z.
+        extra: shape of z.
     """
     models, channels = bias.shape
     count = z.shape[:3].numel() // models
@@ -468,40 +470,40 @@ def statistics(z: Tensor, bias: Tensor, extra: Tensor | None = None) -> Tensor:
 
 
 def channel_block(channels: int, most: int = 64) -> int:
-    """The largest power of two that divides the channels, at most ``most``."""
+    """Channels per program: the largest power of two, at most ``most``, that divides them."""
     return min(most, channels & -channels)
 
 
 def head_blocks(channels: int) -> tuple[int, int]:
-    """Rows a program of _head takes at a time, and a power of two that all channels fit into."""
+    """Rows per tile of _head, and the smallest power of two not below the number of channels."""
     block = triton.next_power_of_2(channels)
     return max(1, TILE // block), block
 
 
-def share(count: int, rows: int) -> int:
-    """Among how many programs the rows of one model are shared.
+def row_programs(count: int, rows: int) -> int:
+    """Number of programs for ``count`` rows of one model, in tiles of ``rows``.
 
-    It does not depend on how many models there are, for it decides how sums are rounded.
+    It does not depend on the number of models, because it determines how sums are rounded.
     """
-    return max(1, min(SHARES, count // (rows * REPEAT)))
+    return max(1, min(PROGRAMS, count // (rows * REPEAT)))
 
 
 def row_grid(models: int, count: int, channels: int) -> tuple[int, int, tuple[int, ...]]:
-    """Rows and channels a program takes at a time, and the grid of programs."""
+    """Rows and channels per tile, and the grid of programs."""
     block = channel_block(channels)
     rows = TILE // block
-    return rows, block, (share(count, rows), channels // block, models)
+    return rows, block, (row_programs(count, rows), channels // block, models)
 
 
 def encode(p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor) -> Tensor:
-    """Undersample with relaxed masks of their own (eqs. 1 and 6): (K, B, N, N) complex64.
+    """Undersample images, each with its own relaxed mask (eqs. 1 and 6): (K, B, N, N) complex64.
 
     Args:
-        p: (K, N, N) probabilities, centred, as u.
-        u: (K, B, N, N) uniform draws.
+        p: (K, N, N) probabilities, centred.
+        u: (K, B, N, N) uniform random numbers, centred.
         slopes: (K,).
         kspace: (n, N, N) complex64 Fourier transforms of the images, in FFT order.
-        indices: (K, B) int64, which of them each mask is for.
+        indices: (K, B) int64 indices into kspace.
     """
     y = torch.empty(u.shape, dtype=torch.complex64, device=u.device)
     _, batch, size, _ = u.shape
@@ -514,7 +516,7 @@ def encode(p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor
 def encode_gradient(
     p: Tensor, u: Tensor, slopes: Tensor, kspace: Tensor, indices: Tensor, dy: Tensor
 ) -> Tensor:
-    """Gradient of :func:`encode` by p, (K, N, N), from that by its result."""
+    """Gradient with respect to p, (K, N, N), from dy, that with respect to :func:`encode`'s y."""
     dp = torch.empty_like(p)
     _, batch, size, _ = u.shape
     grid = (triton.cdiv(size * size, BLOCK), len(p))
@@ -530,24 +532,21 @@ def adam(
     square: Tensor,
     rates: Tensor,
     steps: Tensor,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
 ) -> None:
-    """One step of Adam with torch's defaults, in place, of K models at once.
+    """One step of Adam on K models, in place, with torch's defaults.
 
     Args:
-        parameter: (K, size) float32; so are the gradient and the two moments.
-        gradient: of the loss.
-        average: first moment.
-        square: second moment.
+        parameter: (K, size) float32.
+        gradient: (K, size) float32 gradient of the loss.
+        average: (K, size) float32 first moment.
+        square: (K, size) float32 second moment.
         rates: (K,) float32 learning rates.
-        steps: (K,) float32 steps done, this one included.
-        betas: of the two moments.
-        eps: added to the root of the second moment.
+        steps: (K,) float32 number of steps, this one included.
     """
     models, size = parameter.shape
-    corrections = torch.stack([1 - beta ** steps.double() for beta in betas], 1).float()  # (K, 2)
+    corrections = torch.stack([1 - b ** steps.double() for b in (BETA1, BETA2)], 1).float()
     launch(
         _adam, (triton.cdiv(size, BLOCK), models),
-        parameter, gradient, average, square, rates, corrections, size, *betas, eps, BLOCK=BLOCK,
+        parameter, gradient, average, square, rates, corrections, size, BETA1, BETA2, EPS,
+        BLOCK=BLOCK,
     )  # fmt: skip

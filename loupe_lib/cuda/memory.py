@@ -1,4 +1,4 @@
-"""Where the fast training step keeps K models: every kind of number in one piece of memory."""
+"""Parameters, gradients, Adam's moments and buffers of K models, each kind in one tensor."""
 
 import math
 from collections.abc import Sequence
@@ -10,19 +10,20 @@ from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask, rescale_from
 from loupe_lib.training.trainer import State
 
-ALIGNMENT = 64  # elements from one parameter to the next: a multiple of it, for whole vectors
+ALIGNMENT = 64  # parameters start at multiples of it, so that loads and stores are vectorized
 
 
 class PackedModels:
-    """Parameters, Adam's moments and buffers of K models of one shape.
+    """Parameters, Adam's moments and buffers of K models of one shape, stacked.
 
-    The models' own tensors become views of it: a change in place on either side is seen on the
-    other. Parameters are rows of a (K, size) matrix, cut into (K, *shape); those of convolutions
-    into (K, out, height, width, in), the order that channels-last convolutions read.
+    The models' own tensors become views of the stacked ones, so that a change in place on either
+    side is a change of both. The parameters of a model are a row of a (K, size) matrix. Views of it
+    have shape (K, *shape), or for convolutions (K, out, height, width, in): channels last.
 
     Args:
-        models: models of one size and width on one device, their masks' parameters of one shape.
-        learning_rates: one a model.
+        models: models of one size and width on one device; their masks have parameters of one
+            shape.
+        learning_rates: one per model.
     """
 
     def __init__(self, models: Sequence[Loupe], learning_rates: Sequence[float]) -> None:
@@ -30,7 +31,7 @@ class PackedModels:
         masks = [model.mask for model in self.models]
         device = masks[0].slope.device
         self.rates = torch.tensor(list(learning_rates), device=device)  # (K,)
-        self.steps = torch.zeros(len(masks), device=device)  # (K,) done by Adam
+        self.steps = torch.zeros(len(masks), device=device)  # (K,) steps of Adam
         self.slopes = torch.stack([mask.slope for mask in masks])  # (K,)
         t = [mask.t if isinstance(mask, ProbabilityMask) else math.nan for mask in masks]
         self._t = torch.tensor(t, device=device)[:, None, None]
@@ -38,7 +39,7 @@ class PackedModels:
 
         self._shapes = {name: p.shape for name, p in self.models[0].named_parameters()}
         size = sum(_padded(shape) for shape in self._shapes.values())
-        # Each in memory of its own: the models keep the first alive when training is over.
+        # Separate tensors, because the models keep the first in memory after training.
         self.parameter, self.gradient, self.average, self.square = (
             torch.zeros(len(masks), size, device=device) for _ in range(4)
         )
@@ -49,13 +50,13 @@ class PackedModels:
             name: torch.stack([model.get_buffer(name) for model in self.models])
             for name, _ in self.models[0].decoder.named_buffers(prefix="decoder")
         }
-        # All batch norms of a model have seen as many batches: one counter serves them.
+        # All batch norms of a model have seen the same number of batches: they share a counter.
         counters = [name for name in self.buffers if name.endswith("num_batches_tracked")]
         self.tracked = self.buffers[counters[0]]  # (K,)
         self.buffers |= dict.fromkeys(counters, self.tracked)
 
         for k, model in enumerate(self.models):
-            model.mask.slope.data = self.slopes[k]  # .data: whoever holds the buffer keeps it
+            model.mask.slope.data = self.slopes[k]  # .data: a callback may hold this buffer
             for name, parameter in model.named_parameters():
                 view = plain(self.values[name][k])
                 parameter.data = view.copy_(parameter.detach())
@@ -63,7 +64,7 @@ class PackedModels:
                 model.get_buffer(name).data = value[k]
 
     def cut(self, memory: Tensor) -> dict[str, Tensor]:
-        """Views of a (K, size) matrix by the parameters' names."""
+        """Views of a (K, size) matrix, by the names of the parameters."""
         views, start = {}, 0
         for name, shape in self._shapes.items():
             stored = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else tuple(shape)
@@ -88,7 +89,7 @@ class PackedModels:
         return {name: value.clone() for name, value in self.models[k].state_dict().items()}
 
     def state(self, k: int) -> State:
-        """All that model k needs to go on, with this trainer or the plain one."""
+        """Weights, Adam and generator of model k, to resume with this trainer or the plain one."""
         state = {f"model.{name}": value for name, value in self.weights(k).items()}
         steps = self.steps[k].cpu()
         if steps > 0:
@@ -102,7 +103,7 @@ class PackedModels:
         return state
 
     def load(self, k: int, state: State) -> None:
-        """Take over a :meth:`state`; where it has no Adam, Adam starts anew."""
+        """Restore a :meth:`state`; if it has no moments of Adam, they restart at zero."""
         model = self.models[k]
         model.load_state_dict(
             {name[6:]: value for name, value in state.items() if name.startswith("model.")}
@@ -118,7 +119,7 @@ class PackedModels:
 
 
 def plain(view: Tensor) -> Tensor:
-    """One model's part of a view, in PyTorch's order of dimensions."""
+    """The tensor of one model in PyTorch's order of dimensions."""
     return view.permute(0, 3, 1, 2) if view.dim() == 4 else view
 
 

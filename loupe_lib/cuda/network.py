@@ -1,11 +1,8 @@
-"""Forward and backward pass of K U-Nets side by side, and the loss, written out by hand.
+"""Forward and backward pass of K U-Nets and the loss, without autograd.
 
-The network is :class:`loupe_lib.unet.UNet`; what autograd would do is done here in fewer passes
-over memory. The backward pass writes the gradient of a convolution's output over that output.
+The network is :class:`loupe_lib.unet.UNet`. Its hand-written backward pass needs fewer passes over
+memory than autograd. The gradient of a convolution's output overwrites that output.
 """
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,88 +10,73 @@ from torch import Tensor
 from loupe_lib.cuda import kernels
 from loupe_lib.cuda.convolutions import Convolutions, CudnnConvolutions, PackedConvolutions
 from loupe_lib.cuda.kernels import launch
+from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.cuda.upsampling import spread
 from loupe_lib.unet import LEVELS
 
-EPS, MOMENTUM = 1e-5, 0.1  # of torch's BatchNorm2d
-
-
-@dataclass(frozen=True)
-class Store:
-    """Parameters of K models by the names of :class:`loupe_lib.Loupe`, a row of memory a model.
-
-    Convolution weights are (K, out, height, width, in), others (K, *shape).
-    """
-
-    value: Mapping[str, Tensor]  # float32
-    gradient: Mapping[str, Tensor]  # float32
-    half: Mapping[str, Tensor]  # in the precision of the activations
-    statistics: Mapping[str, Tensor]  # running mean and variance of batch norms, (K, C)
-    stride: int  # elements between two models, of value and gradient
+EPS, MOMENTUM = 1e-5, 0.1  # defaults of torch.nn.BatchNorm2d
 
 
 class Layer:
-    """LeakyReLU and batch norm of K models, with the convolution whose output they take.
+    """A convolution, LeakyReLU and batch norm of K models.
 
     Args:
-        store: parameters.
-        block: name of the pair of convolutions, such as ``decoder.unet.down.0``.
-        index: 0 or 1, which of the pair.
-        convolutions: what does the convolution.
+        packed: the models.
+        half: their parameters in the precision of the activations, by name.
+        block: name of a pair of layers, such as ``decoder.unet.down.0``.
+        index: 0 or 1, the layer of this pair.
+        convolutions: the implementation of convolutions.
     """
 
     def __init__(
-        self,
-        store: Store,
-        block: str,
-        index: int,
-        convolutions: Convolutions,
-    ) -> None:
+        self, packed: PackedModels, half: dict[str, Tensor],
+        block: str, index: int, convolutions: Convolutions,
+    ) -> None:  # fmt: skip
         convolution, norm = f"{block}.{3 * index}", f"{block}.{3 * index + 2}"
         self.convolutions = convolutions
-        self.stride = store.stride
-        self.weight = store.value[f"{convolution}.weight"]
-        self.half = store.half[f"{convolution}.weight"]
-        self.dweight = store.gradient[f"{convolution}.weight"]
-        self.bias = store.value[f"{convolution}.bias"]
-        self.dbias = store.gradient[f"{convolution}.bias"]
-        self.gamma = store.value[f"{norm}.weight"]
-        self.dgamma = store.gradient[f"{norm}.weight"]
-        self.beta = store.value[f"{norm}.bias"]
-        self.dbeta = store.gradient[f"{norm}.bias"]
-        self.running_mean = store.statistics[f"{norm}.running_mean"]
-        self.running_var = store.statistics[f"{norm}.running_var"]
+        self.stride = packed.parameter.shape[1]  # elements between two models
+        self.weight = packed.values[f"{convolution}.weight"]
+        self.half = half[f"{convolution}.weight"]
+        self.dweight = packed.gradients[f"{convolution}.weight"]
+        self.bias = packed.values[f"{convolution}.bias"]
+        self.dbias = packed.gradients[f"{convolution}.bias"]
+        self.gamma = packed.values[f"{norm}.weight"]
+        self.dgamma = packed.gradients[f"{norm}.weight"]
+        self.beta = packed.values[f"{norm}.bias"]
+        self.dbeta = packed.gradients[f"{norm}.bias"]
+        self.running_mean = packed.buffers[f"{norm}.running_mean"]
+        self.running_var = packed.buffers[f"{norm}.running_var"]
         self.models, self.channels = self.gamma.shape
 
     def convolve(self, x: Tensor, training: bool) -> None:
-        """Take (K B, H, W, in); keep the convolution and its statistics for what follows."""
+        """Convolve (K B, H, W, in); keep the result and its statistics for :meth:`normalize`."""
         self.training = training
         if training:
             self.x = x
         bias = self.bias if training else None
         self.z, sums = self.convolutions.forward(x, self.half, bias)
-        self.norm = self._measure(sums)
+        self.norm = self._finish_statistics(sums)
 
     def convolve_up(self, skip: Tensor, low: Tensor, training: bool) -> None:
-        """The same of skip and upsampled low, concatenated."""
+        """Convolve the concatenation of skip and upsampled low instead."""
         self.training = training
         w4 = spread(self.weight[..., skip.shape[3] :]).to(skip.dtype)
         if training:
             self.skip, self.low, self.w4 = skip, low, w4
         bias = self.bias if training else None
         self.z, sums = self.convolutions.up_forward(skip, low, self.half, w4, bias)
-        self.norm = self._measure(sums)
+        self.norm = self._finish_statistics(sums)
 
-    def _measure(self, sums: Tensor | None) -> Tensor:
-        """(K, 4, C): mean, 1/std and more of each channel (see _finish_statistics)."""
+    def _finish_statistics(self, sums: Tensor | None) -> Tensor:
+        """(K, 4, C): mean, 1/std and more of each channel: see kernels._finish_statistics."""
         norm = self.bias.new_zeros(self.models, 4, self.channels)
         if sums is None:  # inference
             norm[:, 0] = self.running_mean
             norm[:, 1] = (self.running_var + EPS).rsqrt()
             return norm
-        if sums.shape[1] > 4096 and sums.shape[1] % 32 == 0:  # few programs would read them all
+        if sums.shape[1] > 4096 and sums.shape[1] % 32 == 0:  # the kernel has few programs
             sums = sums.unflatten(1, (-1, 32)).sum(2)
-        rows, block, grid = self._finish()
+        rows, block, grid = self._finish_grid()
         launch(
             kernels._finish_statistics, grid,
             sums, norm, self.running_mean, self.running_var, sums.shape[1], self.count,
@@ -102,22 +84,22 @@ class Layer:
         )  # fmt: skip
         return norm
 
-    def _finish(self) -> tuple[int, int, tuple[int, ...]]:
-        """Rows, channel block and grid of the kernels that add up partial sums."""
+    def _finish_grid(self) -> tuple[int, int, tuple[int, ...]]:
+        """Rows and channels per tile, and the grid, of the kernels that add partial sums."""
         block = kernels.channel_block(self.channels, kernels.FINISH_CHANNELS)
         return kernels.TILE // block, block, (self.channels // block, self.models)
 
     @property
     def count(self) -> int:
-        """Pixels of one model: B H W."""
+        """Number of pixels of one model, B * H * W."""
         return self.z.shape[:3].numel() // self.models
 
-    def _rows(self) -> tuple[int, int, tuple[int, ...]]:
+    def _row_grid(self) -> tuple[int, int, tuple[int, ...]]:
         return kernels.row_grid(self.models, self.count, self.channels)
 
     def normalize(self, pool: bool = False) -> tuple[Tensor, Tensor | None]:
-        """LeakyReLU and batch norm: (K B, H, W, C), and with ``pool`` its 2 x 2 averages."""
-        rows, block, grid = self._rows()
+        """Output of LeakyReLU and batch norm, (K B, H, W, C); with pool also its 2 x 2 averages."""
+        rows, block, grid = self._row_grid()
         n, h, w, c = self.z.shape
         y = torch.empty_like(self.z)
         pooled = self.z.new_empty(n, h // 2, w // 2, c) if pool else None
@@ -131,8 +113,8 @@ class Layer:
         return y, pooled
 
     def normalize_backward(self, dy: Tensor, dpool: Tensor | None = None) -> Tensor:
-        """Gradient of the convolution's output from that of :meth:`normalize`'s."""
-        rows, block, grid = self._rows()
+        """Gradient of the convolution's output, given those of :meth:`normalize`'s results."""
+        rows, block, grid = self._row_grid()
         partial = self.bias.new_empty(self.models, grid[0], 3, self.channels)
         launch(
             kernels._gradient_sums, grid,
@@ -140,26 +122,22 @@ class Layer:
             self.z.shape[2],
             POOL=dpool is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
-        return self.finish_backward(dy, dpool, partial, None, None)
+        return self.finish_backward(dy, dpool, partial)
 
     def finish_backward(
-        self,
-        dy: Tensor,
-        dpool: Tensor | None,
-        partial: Tensor,
-        head: Tensor | None,
-        dhead: Tensor | None,
-    ) -> Tensor:
-        """The same once the sums over rows are known; dy may be an image's (see _head)."""
+        self, dy: Tensor, dpool: Tensor | None, partial: Tensor,
+        head: Tensor | None = None, dhead: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """The same, given the partial sums; with a head, dy is the gradient of the output image."""
         means = self.bias.new_empty(self.models, 2, self.channels)
-        rows, block, grid = self._finish()
+        rows, block, grid = self._finish_grid()
         launch(
             kernels._finish_gradient, grid,
             partial, self.gamma, self.beta, self.norm, head, self.dbias, self.dgamma, self.dbeta,
             dhead, means, self.stride, partial.shape[1], self.count, self.channels,
             HEAD=head is not None, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
-        rows, block, grid = self._rows()
+        rows, block, grid = self._row_grid()
         launch(
             kernels._input_gradient, grid,
             self.z, dy, dpool, head, self.bias, self.gamma, self.norm, means, self.z,
@@ -170,13 +148,13 @@ class Layer:
         return self.z
 
     def convolve_backward(self, dz: Tensor) -> Tensor:
-        """Gradient of :meth:`convolve`'s input; fills that of the weights."""
+        """Return the gradient of :meth:`convolve`'s input; write that of the weights."""
         dx = self.convolutions.backward(self.x, dz, self.half, self.dweight)
         del self.x, self.z
         return dx
 
     def convolve_up_backward(self, dz: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of :meth:`convolve_up`'s inputs; fills that of the weights."""
+        """Return the gradients of :meth:`convolve_up`'s inputs; write that of the weights."""
         both = self.convolutions.up_backward(
             self.skip, self.low, dz, self.half, self.dweight, self.w4
         )
@@ -188,25 +166,29 @@ class Network:
     """The decoders of K models.
 
     Args:
-        store: their parameters.
-        models: K.
+        packed: the models.
+        half: their parameters in the precision of the activations, by name.
     """
 
-    def __init__(self, store: Store, models: int) -> None:
-        packed = PackedConvolutions(models)
-        many: Convolutions = CudnnConvolutions() if models == 1 else packed
+    def __init__(self, packed: PackedModels, half: dict[str, Tensor]) -> None:
+        self.models = len(packed.models)
+        triton_convolutions = PackedConvolutions(self.models)
+        default: Convolutions = CudnnConvolutions() if self.models == 1 else triton_convolutions
 
-        def pair(name: str, level: int, first: Convolutions = many) -> tuple[Layer, Layer]:
+        def pair(name: str, level: int, first: Convolutions = default) -> tuple[Layer, Layer]:
             block = f"decoder.unet.{name}.{level}"
-            return Layer(store, block, 0, first), Layer(store, block, 1, many)
+            return Layer(packed, half, block, 0, first), Layer(packed, half, block, 1, default)
 
-        self.store, self.models = store, models
-        # The first layer's input is complex float32, two channels: not for cuDNN.
-        self.down = [pair("down", level, packed if level == 0 else many) for level in range(LEVELS)]
+        # The first layer reads float32 (real, imaginary) and writes bfloat16; cuDNN cannot.
+        self.down = [pair("down", 0, triton_convolutions)]
+        self.down += [pair("down", level) for level in range(1, LEVELS)]
         self.up = [pair("up", level) for level in range(LEVELS - 1)]
+        weight, bias = "decoder.unet.head.weight", "decoder.unet.head.bias"
+        self.head, self.head_bias = packed.values[weight], packed.values[bias]
+        self.dhead, self.dhead_bias = packed.gradients[weight], packed.gradients[bias]
 
     def forward(self, z: Tensor, training: bool) -> Layer:
-        """(K B, N, N, 2) float32 -> the last layer, before its normalization."""
+        """(K B, N, N, 2) float32 -> the last layer, which has convolved but not normalized."""
         x, skips = z, []
         for level, (first, second) in enumerate(self.down):
             first.convolve(x, training)
@@ -224,7 +206,7 @@ class Network:
         return second
 
     def backward(self, dz: Tensor) -> Tensor:
-        """Gradient of the last layer's convolution -> that of (K B, N, N, 2) float32."""
+        """Gradient of the last convolution's output -> that of the (K B, N, N, 2) input."""
         dskips = []
         lower = [second for _, second in [self.down[-1], *self.up[:-1]]]
         for (first, second), below in zip(reversed(self.up), reversed(lower), strict=True):
@@ -243,31 +225,27 @@ class Network:
     def loss_and_gradient(
         self, z: Tensor, images: Tensor, indices: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Both passes of ``|z| + D(z)`` and its L1 distance to images.
+        """L1 loss of ``|z| + D(z)`` and its gradients; those of the parameters are written.
 
         Args:
-            z: (K, B, N, N) complex64, the zero-filled images.
-            images: (n, N, N) float32.
-            indices: (K, B) int64, the image that each z is of.
+            z: (K, B, N, N) complex64 zero-filled images.
+            images: (n, N, N) float32 target images.
+            indices: (K, B) int64 indices of the target images.
 
         Returns:
-            (K,) mean distances, and (K, B, N, N) complex64, the gradient by z.
+            (K,) losses, and (K, B, N, N) complex64, the gradient with respect to z.
         """
         channels = torch.view_as_real(z).flatten(0, 1)  # (K B, N, N, 2)
         last = self.forward(channels, training=True)
         sign, partial, sums = self._head(last, channels, images, indices)
         loss = sums.sum(1) / last.count
-        head = "decoder.unet.head"
-        self.store.gradient[f"{head}.bias"].copy_(sign.flatten(1).sum(1, keepdim=True))
-        dz = last.finish_backward(
-            sign, None, partial,
-            self.store.value[f"{head}.weight"], self.store.gradient[f"{head}.weight"],
-        )  # fmt: skip
+        self.dhead_bias.copy_(sign.flatten(1).sum(1, keepdim=True))
+        dz = last.finish_backward(sign, None, partial, self.head, self.dhead)
         gradient = torch.view_as_complex(self.backward(dz)).view_as(z)
         return loss, gradient + sign.view(z.shape) * torch.sgn(z)
 
     def infer(self, z: Tensor) -> Tensor:
-        """``|z| + D(z)`` with the running statistics: (K, n, N, N) complex64 -> float32."""
+        """Compute ``|z| + D(z)`` with running statistics: (K, n, N, N) complex64 -> float32."""
         channels = torch.view_as_real(z).flatten(0, 1)
         last = self.forward(channels, training=False)
         output, _, _ = self._head(last, channels, None, None)
@@ -280,16 +258,15 @@ class Network:
         evaluate = images is None
         batch, pixels = len(channels) // self.models, channels.shape[1] ** 2
         rows, block = kernels.head_blocks(last.channels)
-        shares = kernels.share(pixels, rows)
-        partial = last.bias.new_empty(self.models, batch * shares, 3, last.channels)
-        loss = last.bias.new_empty(self.models, batch * shares)
+        programs = kernels.row_programs(pixels, rows)
+        partial = last.bias.new_empty(self.models, batch * programs, 3, last.channels)
+        loss = last.bias.new_empty(self.models, batch * programs)
         output = last.bias.new_empty(self.models, last.count)
-        head = "decoder.unet.head"
         launch(
-            kernels._head, (shares, len(channels)),
+            kernels._head, (programs, len(channels)),
             last.z, channels, images, indices, last.bias, last.gamma, last.beta, last.norm,
-            self.store.value[f"{head}.weight"], self.store.value[f"{head}.bias"],
-            output, partial, loss, last.stride, batch, pixels, last.channels,
+            self.head, self.head_bias, output, partial, loss,
+            last.stride, batch, pixels, last.channels,
             EVALUATE=evaluate, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return output, partial, loss

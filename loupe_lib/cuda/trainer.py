@@ -1,13 +1,12 @@
-"""The training step for NVIDIA GPUs: K models of one shape trained as one network.
+"""The training step for NVIDIA GPUs: K models of one shape are trained as one network.
 
-The same mathematics as :class:`loupe_lib.training.trainer.PlainTrainer`, the definition, in other
-arithmetic: activations and convolutions in bfloat16, weights cast to it once a step. Parameters,
-Adam, masks, Fourier transforms, statistics and loss stay float32. A whole step is one CUDA graph,
-so that the processor has no more to do than to draw the random numbers and to start it.
+It computes what :class:`loupe_lib.training.trainer.PlainTrainer`, the reference, computes, with
+activations and convolutions in bfloat16. Weights are cast to bfloat16 once per step. Parameters,
+Adam, masks, Fourier transforms, statistics and loss stay in float32. A whole step is one CUDA
+graph: the CPU only launches the random number generators and this graph.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -16,26 +15,28 @@ from loupe_lib.cuda import kernels
 from loupe_lib.cuda.encoders import TorchEncoder, draw_shape
 from loupe_lib.cuda.fused_encoder import FusedEncoder
 from loupe_lib.cuda.memory import PackedModels
-from loupe_lib.cuda.network import Network, Store
+from loupe_lib.cuda.network import Network
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.metrics import target
 
 EVALUATION_BATCH = 16
+# cuDNN chooses deterministic algorithms, the same each time: without benchmarks.
+deterministic_cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 class CudaTrainer(PackedModels):
     """A :class:`~loupe_lib.training.trainer.Trainer` on a GPU, in bfloat16 (Ampere, 2020, on).
 
-    The same models together give the same bits again on one kind of device: nothing is summed in
-    an order that may change. In other company, or alone, a model's results differ by rounding.
+    The same models trained together give the same bits again on one kind of GPU, because all sums
+    use a fixed order. The results of a model depend by rounding on which models train with it.
 
     Args:
         models: models of one size and width on the current CUDA device, each with its encoder's
-            generator set; see :class:`PackedModels` for what becomes of them.
-        images: (n, N, N) float32 or complex64 training images, there too.
-        learning_rates: one a model.
-        precision: of activations and convolutions.
+            generator set; their tensors become views, see :class:`PackedModels`.
+        images: (n, N, N) float32 or complex64 training images on that device.
+        learning_rates: one per model.
+        precision: data type of activations and convolutions.
     """
 
     def __init__(
@@ -50,33 +51,31 @@ class CudaTrainer(PackedModels):
         self.kspace = torch.cat(
             [torch.fft.fft2(x, norm="ortho") for x in images.split(EVALUATION_BATCH)]
         )
-        self._some = images[:EVALUATION_BATCH].clone()  # to compile with
+        self._some = images[:EVALUATION_BATCH].clone()  # used to compile the kernels
         self.half = torch.zeros_like(self.parameter, dtype=precision)
-        halves = self.cut(self.half)
-        size = self.parameter.shape[1]
-        self.network = Network(
-            Store(self.values, self.gradients, halves, self.buffers, size), len(self.models)
-        )
+        self.network = Network(self, self.cut(self.half))
         masks = [model.mask for model in self.models]
-        # The paper's masks have kernels of their own; others go through autograd.
+        # The paper's masks have their own kernels; others use autograd.
         fused = all(type(mask) is ProbabilityMask and not mask.lines for mask in masks)
         self.encoder = (FusedEncoder if fused else TorchEncoder)(self.kspace)
+        self._indices: Tensor
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, indices: Tensor) -> Tensor:
         """One Adam step of every model: see :class:`loupe_lib.training.trainer.Trainer`."""
         if self._graph is None or self._indices.shape != indices.shape:
-            self._graph = self._record(indices)
+            # The kernels read contiguous indices.
+            self._indices = indices.clone(memory_format=torch.contiguous_format)
+            self._u = self.targets.new_zeros(*indices.shape, *draw_shape(self.models[0].mask))
+            self._graph = self._record()
         self._indices.copy_(indices)
         for model, u in zip(self.models, self._u.unbind(), strict=True):
             torch.rand(u.shape, generator=model.encoder.generator, out=u)
         self._graph.replay()
         return self._losses.clone()
 
-    def _record(self, indices: Tensor) -> torch.cuda.CUDAGraph:
-        """The graph of a step on batches of this size; changes nothing that lasts."""
-        self._indices = indices.clone()
-        self._u = self.targets.new_zeros(*indices.shape, *draw_shape(self.models[0].mask))
+    def _record(self) -> torch.cuda.CUDAGraph:
+        """Record a step on batches of this size; models, Adam and generators do not change."""
         packed = [self.parameter, self.average, self.square, self.steps, self.slopes]
         lasting = [*packed, *self.buffers.values()]
         before = [tensor.clone() for tensor in lasting]
@@ -86,7 +85,7 @@ class CudaTrainer(PackedModels):
             with kernels.compiling():
                 self._run()
                 self.evaluate(self._some)
-            self._run()  # loads what was compiled, which no recording may
+            self._run()  # loads the compiled kernels, which is not allowed during recording
         torch.cuda.current_stream().wait_stream(stream)
         for tensor, value in zip(lasting, before, strict=True):
             tensor.copy_(value)
@@ -98,12 +97,12 @@ class CudaTrainer(PackedModels):
         return graph
 
     @torch.no_grad()
+    @deterministic_cudnn
     def _run(self) -> Tensor:
-        """One step on what ``_indices`` and ``_u`` hold; returns (K,) losses."""
+        """One step with the current ``_indices`` and ``_u``; returns (K,) losses."""
         self.half.copy_(self.parameter)
         z = self.encoder.forward(self, self._u, self._indices)  # (K, B, N, N) complex64
-        with _settled_cudnn():
-            losses, dz = self.network.loss_and_gradient(z, self.targets, self._indices)
+        losses, dz = self.network.loss_and_gradient(z, self.targets, self._indices)
         self.encoder.backward(self, dz)
         self.steps += 1
         self.tracked += 1
@@ -113,6 +112,7 @@ class CudaTrainer(PackedModels):
         return losses
 
     @torch.no_grad()
+    @deterministic_cudnn
     def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
         """Errors of the inference models: see :class:`loupe_lib.training.trainer.Trainer`."""
         self.half.copy_(self.parameter)
@@ -124,17 +124,8 @@ class CudaTrainer(PackedModels):
                 drawn = [m.mask.sample(len(x), m.encoder.generator) for m in self.models]
                 masks = torch.fft.ifftshift(torch.stack(drawn), dim=(-2, -1))  # (K, B, N, N)
             z = torch.fft.ifft2(masks * torch.fft.fft2(x, norm="ortho"), norm="ortho")
-            with _settled_cudnn():
-                error = self.network.infer(z) - target(x)  # (K, B, N, N)
+            error = self.network.infer(z) - target(x)  # (K, B, N, N)
             both = error.abs().mean(dim=(-2, -1)), error.square().mean(dim=(-2, -1))
             found.append(torch.stack(both))
         absolute, square = torch.cat(found, dim=2).unbind()
         return absolute, square
-
-
-def _settled_cudnn() -> AbstractContextManager[None]:
-    """Have cuDNN pick deterministic algorithms, and always the same ones: no trials."""
-    settled: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True
-    )
-    return settled

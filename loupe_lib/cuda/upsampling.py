@@ -1,9 +1,9 @@
 """Convolution after upsampling, with fewer products.
 
-A 3x3 convolution of a map upsampled by nearest neighbours sees each of the small map's pixels two
-or three times: it equals a transposed 4x4 convolution with stride 2 of the small map, whose
-weights are sums of the 3x3 ones. That is 4 products an output instead of 9, and the upsampled map
-need not be stored.
+A 3x3 convolution of a map upsampled by nearest neighbour reads equal values more than once. It
+equals a transposed 4x4 convolution of the small map with stride 2, whose weights are sums of the
+3x3 weights. This takes 4 products per output pixel and channel instead of 9, and the upsampled map
+is not stored.
 """
 
 from functools import cache
@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Rows: taps of the transposed 4-tap convolution; columns: taps of the 3-tap one that they sum.
+# Rows: taps of the transposed 4-tap convolution. Columns: taps of the 3-tap one that they sum.
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 
