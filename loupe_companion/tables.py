@@ -46,7 +46,8 @@ def conditions(results: Sequence[RunResult]) -> str:
         images = f"image file {config.data[:12]}"
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
-        f"*{len(results)} runs: N = {config.size}, U-Net width {config.width}, "
+        f"*{len(results)} run{'s' * (len(results) > 1)}: N = {config.size}, "
+        f"U-Net width {config.width}, "
         f"{config.train} / {config.validation} / {config.test} slices of {images}; "
         f"{span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {span(days)}, "

@@ -167,3 +167,4 @@ def test_conditions_tell_how_the_runs_were_made(trained):
     seconds = sum(sum(result.history["seconds"]) for result in trained.results)
     assert f"in {seconds / 60:.1f} minutes of training" in text
     assert "; seed 0." in conditions(trained.results[::2])
+    assert conditions(trained.results[:1]).startswith("*1 run: N = 32")
