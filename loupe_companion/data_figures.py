@@ -14,7 +14,7 @@ from torch import Tensor
 from loupe_companion.figures import BLUE, UNIT, WIDTH, YELLOW, decades, show
 from loupe_companion.symmetry import opposite
 from loupe_lib.data.heads import Head
-from loupe_lib.data.images import SPLITS, Images, Split
+from loupe_lib.data.images import SPLITS, Images, Split, mean_power
 from loupe_lib.encoder import undersample
 from loupe_lib.metrics import target
 
@@ -53,9 +53,7 @@ def cohort_figure(images: Images, columns: int = 6) -> Figure:
 
 def spectrum_figure(images: Images) -> Figure:
     """Mean power spectrum of the training images, and its profile over the radius."""
-    with torch.no_grad():
-        k = torch.fft.fft2(images.train.images, norm="ortho").abs().square().mean(0)
-    power = torch.fft.fftshift(k).numpy()
+    power = mean_power(images.train.images).numpy()
     n = images.size
     rows, columns = np.indices(power.shape) - n // 2
     radius = np.hypot(rows, columns)
