@@ -55,11 +55,11 @@ COLUMNS = {
 
 
 def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
-    """Measure on the GPU, or for ``smoke`` in seconds on whatever there is.
+    """Time training steps on the GPU, or for ``smoke`` in seconds on whatever there is.
 
-    A step is that of batch 16 with forward and backward pass, mask draw and Adam. 'Plain' is
-    eager float32 PyTorch with its defaults, 'project' what a sweep trains with on this device. On
-    a CPU both use one thread, as a sweep does.
+    A step is forward and backward pass, mask draw and Adam. 'Plain' is eager float32 PyTorch with
+    its defaults, 'project' what a sweep trains with on this device. A CPU uses one thread, as it
+    does in a sweep.
 
     Args:
         smoke: tiny sizes.
@@ -76,33 +76,31 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
     device = find_device()
     if device.type == "cpu" and not smoke:
         raise InputError("bench needs a GPU; without one use --smoke")
-    plan = SMOKE if smoke else FULL
-    ceilings = _ceilings(plan, device)
-
-    def measure(kind: type[Trainer], row: dict[str, Any], models: int = 1) -> dict[str, Any]:
-        cell = _measure(kind, models, row["size"], row["width"], plan, device)
-        tflops = models * row["flops"] / cell["ms"] / 1e9
-        rate = 1000 * models * plan.batch / cell["ms"]
-        share = tflops / ceilings["tflops"]
-        return cell | {"images_per_s": rate, "tflops": tflops, "share": share}
-
-    steps: list[dict[str, Any]] = []
+    plan, project = SMOKE if smoke else FULL, trainer_for(device)
+    ceilings = _ceilings(plan)
+    steps = []
     for size, width in plan.shapes:
-        row = {"size": size, "width": width, "flops": _flops(size, width, plan, device)}
-        plain, project = measure(PlainTrainer, row), measure(trainer_for(device), row)
-        ratio = plain["ms"] / project["ms"]
-        steps.append({**row, "plain": plain, "project": project, "ratio": ratio})
-    together = measure(trainer_for(device), row, plan.models)
-    pack = {
-        "models": plan.models,
-        "size": size,
-        "width": width,
-        "project": together,
-        "ms_per_model": together["ms"] / plan.models,
-        "ratio": plan.models * plain["ms"] / together["ms"],
+        row: dict[str, Any] = {"size": size, "width": width, "flops": _flops(plan, size, width)}
+        row["plain"] = _measure(plan, PlainTrainer, 1, row, ceilings["tflops"])
+        row["project"] = _measure(plan, project, 1, row, ceilings["tflops"])
+        row["ratio"] = row["plain"]["ms"] / row["project"]["ms"]
+        steps.append(row)
+    pack = _measure(plan, project, plan.models, row, ceilings["tflops"])
+    result = {
+        **get_provenance(device),
+        "smoke": smoke,
+        "batch": plan.batch,
+        "ceilings": ceilings,
+        "steps": steps,
+        "pack": {
+            "models": plan.models,
+            "size": size,
+            "width": width,
+            "project": pack,
+            "ms_per_model": pack["ms"] / plan.models,
+            "ratio": plan.models * row["plain"]["ms"] / pack["ms"],
+        },
     }
-    measured = {"batch": plan.batch, "ceilings": ceilings, "steps": steps, "pack": pack}
-    result = {**get_provenance(device), "smoke": smoke, **measured}
     if out is not None:
         write_file(out, (json.dumps(result, indent=1) + "\n").encode())
     return result
@@ -126,13 +124,13 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
-def _ceilings(plan: Plan, device: torch.device) -> dict[str, Any]:
-    """What the card itself can do: bfloat16 matrix product, and copy (bytes read and written)."""
-    left, right = torch.randn(2, plan.matrix, plan.matrix, device=device).bfloat16()
-    product = _time(lambda: left @ right, plan)
-    source = torch.randint(256, (plan.copied,), dtype=torch.uint8, device=device)
+def _ceilings(plan: Plan) -> dict[str, Any]:
+    """What the device itself can do: bfloat16 matrix product, and copy (bytes read and written)."""
+    left, right = torch.randn(2, plan.matrix, plan.matrix, device=find_device()).bfloat16()
+    product = _time(plan, lambda: left @ right)
+    source = torch.randint(256, (plan.copied,), dtype=torch.uint8, device=find_device())
     target = torch.empty_like(source)
-    copy = _time(lambda: target.copy_(source), plan)
+    copy = _time(plan, lambda: target.copy_(source))
     return {
         "product": product,
         "tflops": 2 * plan.matrix**3 / product["ms"] / 1e9,
@@ -141,46 +139,52 @@ def _ceilings(plan: Plan, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _flops(size: int, width: int, plan: Plan, device: torch.device) -> int:
+def _flops(plan: Plan, size: int, width: int) -> int:
     """Floating-point operations of a plain step."""
     # Here, not above: it fails to import under TYPE_CHECKING, which Sphinx sets for the reference.
     from torch.utils.flop_counter import FlopCounterMode
 
-    step = _step(PlainTrainer, 1, size, width, plan, device)
+    step = _step(plan, PlainTrainer, 1, size, width)
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops()
 
 
 def _measure(
-    kind: type[Trainer], models: int, size: int, width: int, plan: Plan, device: torch.device
+    plan: Plan, kind: type[Trainer], models: int, row: dict[str, Any], ceiling: float
 ) -> dict[str, Any]:
-    """Time and memory of a step of models that train together."""
-    peak = None
+    """A step of models that train together, of the shape and with the FLOPs of a row."""
     gc.collect()
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    spread = _time(_step(kind, models, size, width, plan, device), plan)
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**30
-    return {**spread, "learner": kind.__name__, "peak_gib": peak}
+    spread = _time(plan, _step(plan, kind, models, row["size"], row["width"]))
+    tflops = models * row["flops"] / spread["ms"] / 1e9
+    return {
+        **spread,
+        "learner": kind.__name__,
+        "images_per_s": 1000 * models * plan.batch / spread["ms"],
+        "tflops": tflops,
+        "share": tflops / ceiling,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 or None,
+    }
 
 
 def _step(
-    kind: type[Trainer], models: int, size: int, width: int, plan: Plan, device: torch.device
+    plan: Plan, kind: type[Trainer], models: int, size: int, width: int
 ) -> Callable[[], Tensor]:
     """A training step of fresh models on random images."""
     config = dataclasses.replace(find_profile("smoke").configs()[0], size=size, width=width)
-    seeds = range(models)
-    trained = [build_model(dataclasses.replace(config, seed=k), device) for k in seeds]
-    images = torch.rand(plan.batch, size, size, device=device)
-    indices = torch.stack([torch.randperm(plan.batch, device=device) for _ in seeds])
+    images = torch.rand(plan.batch, size, size, device=find_device())
+    trained = [
+        build_model(dataclasses.replace(config, seed=seed), images.device) for seed in range(models)
+    ]
     trainer = kind(trained, images, [config.learning_rate] * models)
+    indices = torch.arange(plan.batch, device=images.device).repeat(models, 1)
     return lambda: trainer.step(indices)
 
 
-def _time(run: Callable[[], object], plan: Plan) -> dict[str, Any]:
+def _time(plan: Plan, run: Callable[[], object]) -> dict[str, Any]:
     """Milliseconds of a run: the median and the quartiles of many."""
     timer = Timer("run()", globals={"run": run})
     timer.timeit(1)  # the first runs compile kernels and capture a graph
