@@ -30,7 +30,11 @@ def rows(table: str) -> list[dict[str, str]]:
 
 
 def test_markdown_keeps_every_cell_as_it_is():
-    cells = {"slope": ["20", "4S: 20"], "dB": ["36.10 ± 0.50", "nan"], "R": ["4.0", "7.36 to inf"]}
+    cells = {
+        "method": ["1. s=20", "2. 4S"],
+        "dB": ["36.10 ± 0.50", "nan"],
+        "R": ["4.0", "7.36 to inf"],
+    }
     text = markdown(pd.DataFrame(cells))
     assert pd.DataFrame(rows(text)).to_dict("list") == cells
     ruler = text.splitlines()[1].strip("|").split("|")
