@@ -93,8 +93,9 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
     """
     rows = _rows(results)
     figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), len(rows[0]), sharex=True, sharey=True, squeeze=False)
-    for row, groups in zip(axes, rows, strict=True):
+    columns = len(next(iter(rows.values())))
+    axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
+    for row, (acceleration, groups) in zip(axes, rows.items(), strict=True):
         for ax, group in zip(row, groups, strict=True):
             histogram = np.mean([run.histogram for run in group.runs], axis=0)
             edges = np.linspace(0, 1, len(histogram) + 1)
@@ -105,7 +106,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
             text = f"soft {np.mean(soft):.1%}" + (f"\n±{np.std(soft):.1%}" if len(soft) > 1 else "")
             ax.text(0.5, 0.92, text, transform=ax.transAxes, ha="center", va="top", fontsize=8)
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        row[0].set_ylabel(f"R = {groups[0].config.acceleration:g}\nfraction of entries")
+        row[0].set_ylabel(f"R = {acceleration:g}\nfraction of entries")
     figure.supxlabel("entry of $M$ before thresholding", fontsize=10)
     return figure
 
@@ -119,59 +120,49 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    groups = groups_in_paper(results)
-    for group in groups:
-        runs, acceleration = group.runs, group.config.acceleration
-        slopes = np.array([run.slope for run in runs])
-        middle = float(np.exp(np.log(slopes).mean()))
-        exact = np.array([run.psnr("topk") for run in runs])
-        hard = np.array([run.psnr() for run in runs])
-        achieved = np.array([min(run.achieved_acceleration(), EMPTY) for run in runs])
-        style: dict[str, Any] = {
-            "marker": MARKERS.get(acceleration, "D"),
-            "color": _colour(group),
-            "linestyle": "none",
-        }
-        above.plot(middle * 1.08, exact.mean(), markersize=8, markerfacecolor="none", **style)
-        if len(runs) > 1:
-            above.plot(slopes, hard, markersize=3.5, alpha=0.55, **style)
-            above.errorbar(middle, hard.mean(), hard.std(ddof=1), capsize=3, **style)
-        above.plot(middle, hard.mean(), markersize=9, markeredgecolor="black", **style)
-        below.plot(slopes, achieved, markersize=5, alpha=0.8, **style)
-        for run in runs:
-            if run.warnings:
-                above.plot(run.slope, run.psnr(), "x", color="black", markersize=11)
-    accelerations = list(dict.fromkeys(group.config.acceleration for group in groups))
-    for acceleration in accelerations:
+    rows = _rows(results)
+    for acceleration, groups in rows.items():
+        marker = MARKERS.get(acceleration, "D")
+        for group in groups:
+            runs = group.runs
+            slopes = np.array([run.slope for run in runs])
+            middle = float(np.exp(np.log(slopes).mean()))
+            exact = np.array([run.psnr("topk") for run in runs])
+            hard = np.array([run.psnr() for run in runs])
+            achieved = np.array([min(run.achieved_acceleration(), EMPTY) for run in runs])
+            style: dict[str, Any] = {"marker": marker, "color": _colour(group), "linestyle": "none"}
+            above.plot(middle * 1.08, exact.mean(), markersize=8, markerfacecolor="none", **style)
+            if len(runs) > 1:
+                above.plot(slopes, hard, markersize=3.5, alpha=0.55, **style)
+                above.errorbar(middle, hard.mean(), hard.std(ddof=1), capsize=3, **style)
+            above.plot(middle, hard.mean(), markersize=9, markeredgecolor="black", **style)
+            below.plot(slopes, achieved, markersize=5, alpha=0.8, **style)
+            for run in runs:
+                if run.warnings:
+                    above.plot(run.slope, run.psnr(), "x", color="black", markersize=11)
         below.axhline(acceleration, color=GREY, linewidth=0.8, linestyle="--")
     above.set_ylabel("test PSNR (dB), mean over slices")
     below.set_ylabel("achieved R")
     below.set_xlabel("slope $s$")
     below.set_xscale("log")
     below.set_yscale("log")
-    ticks = sorted({*accelerations, 2.0, 16.0, EMPTY})
+    ticks = sorted({*rows, 2.0, 16.0, EMPTY})
     below.set_yticks(ticks, ["∞" if tick == EMPTY else f"{tick:g}" for tick in ticks])
     below.minorticks_off()
     for ax in (above, below):
         ax.grid(alpha=0.3)
-    _legend(above, accelerations, any(run.warnings for group in groups for run in group.runs))
-    return figure
-
-
-def _legend(ax: Axes, accelerations: Sequence[float], warning: bool) -> None:
     entries: list[dict[str, Any]] = [
-        *(
-            {"color": GREY, "marker": MARKERS.get(r, "D"), "label": f"R = {r:g}"}
-            for r in accelerations
-        ),
+        *({"color": GREY, "marker": MARKERS.get(r, "D"), "label": f"R = {r:g}"} for r in rows),
         {"color": BLUE, "marker": "o", "label": "fixed $s$"},
         {"color": YELLOW, "marker": "o", "label": "4S"},
         {"color": GREY, "marker": "o", "mfc": "none", "label": "exact budget"},
     ]
-    if warning:
+    if any(run.warnings for group in groups_in_paper(results) for run in group.runs):
         entries.append({"color": "black", "marker": "x", "label": "warning"})
-    handles = [ax.plot([], [], linestyle="none", markersize=8, **entry)[0] for entry in entries]
-    ax.legend(handles=handles, ncols=6, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
+    for entry in entries:
+        above.plot([], [], linestyle="none", markersize=8, **entry)
+    above.legend(ncols=6, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
 
 
 def mask_figure(results: Sequence[RunResult]) -> Figure:
@@ -181,7 +172,7 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
     paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several seeds the
     first is shown.
     """
-    rows = _rows(results)[::-1]
+    rows = list(_rows(results).values())[::-1]
     if {group.config.slope for group in rows[0][:-1]} >= set(FIG_4_SLOPES):
         rows = [[g for g in row[:-1] if g.config.slope in FIG_4_SLOPES] + row[-1:] for row in rows]
     figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
@@ -250,7 +241,7 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
         The figure; None for results that keep no pictures of test slices.
     """
     rows = []
-    for *fixed, shrunk in _rows(results):
+    for *fixed, shrunk in _rows(results).values():
         rows.append([*(fixed if len(fixed) < 2 else (fixed[0], fixed[-1])), shrunk])
     if not all(len(group.runs[0].shown) for groups in rows for group in groups):
         return None
@@ -272,12 +263,12 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
     return figure
 
 
-def _rows(results: Sequence[RunResult]) -> list[list[Group]]:
-    """The paper's groups by rising R; of each R the fixed slopes, rising, then 4S."""
+def _rows(results: Sequence[RunResult]) -> dict[float, list[Group]]:
+    """The paper's groups by R, rising; of each R the fixed slopes, rising, then 4S."""
     rows: dict[float, list[Group]] = {}
     for group in groups_in_paper(results):
         rows.setdefault(group.config.acceleration, []).append(group)
-    return list(rows.values())
+    return rows
 
 
 def _colour(group: Group) -> str:
