@@ -3,22 +3,23 @@
 import dataclasses
 import gc
 import json
-import statistics
-import time
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
 
 from loupe_companion.profiles import find_profile
 from loupe_companion.provenance import get_provenance
 from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
-from loupe_lib.loupe import Loupe
 from loupe_lib.training.device import find_device
 from loupe_lib.training.model import build_model
 from loupe_lib.training.trainer import PlainTrainer, Trainer
@@ -26,26 +27,39 @@ from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how often."""
+    """What is measured, and for how long."""
 
     shapes: tuple[tuple[int, int], ...]  # (N, w) of a single model
-    pack: tuple[int, int, int]  # (K, N, w) of models trained together
+    models: int  # trained together, of the last shape
     batch: int
     matrix: int  # side of the matrices whose product is the ceiling
     copied: int  # bytes of the copy
-    warm_up: int
-    steps: int
+    seconds: float  # of each measurement, at least
 
 
-FULL = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), (14, 128, 16), 16, 8192, 2**30, 3, 15)
-SMOKE = Plan(((32, 4),), (2, 32, 4), 4, 256, 2**20, 1, 3)
+FULL = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), 14, 16, 8192, 2**30, 2.0)
+SMOKE = Plan(((32, 4),), 2, 4, 256, 2**20, 0.05)
+# The table's headings, and the cells under them.
+COLUMNS = {
+    "N": "{size}",
+    "w": "{width}",
+    "models": "{models}",
+    "step": "{step}",
+    "ms": "{ms:.2f} ({quartiles[0]:.2f}-{quartiles[1]:.2f})",
+    "images/s": "{images_per_s:.0f}",
+    "TFLOP/s": "{tflops:.3g}",
+    "ceiling": "{share:.1%}",
+    "GiB": "{peak_gib:.2f}",
+    "x plain": "{ratio:.2f}",
+}
 
 
 def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
-    """Measure on the GPU, or for ``smoke`` in seconds on whatever there is.
+    """Time training steps on the GPU, or for ``smoke`` in seconds on whatever there is.
 
-    A step is that of batch 16 with forward and backward pass, mask draw and Adam. 'Plain' is
-    eager float32 PyTorch with its defaults, 'project' what a sweep trains with on this device.
+    A step is forward and backward pass, mask draw and Adam. 'Plain' is eager float32 PyTorch with
+    its defaults, 'project' what a sweep trains with on this device. A CPU uses one thread, as it
+    does in a sweep.
 
     Args:
         smoke: tiny sizes.
@@ -62,16 +76,30 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
     device = find_device()
     if device.type == "cpu" and not smoke:
         raise InputError("bench needs a GPU; without one use --smoke")
-    plan = SMOKE if smoke else FULL
-    ceilings = _ceilings(plan, device)
-    steps = [_compare(plan, size, width, ceilings, device) for size, width in plan.shapes]
+    plan, project = SMOKE if smoke else FULL, trainer_for(device)
+    ceilings = _ceilings(plan)
+    steps = []
+    for size, width in plan.shapes:
+        row: dict[str, Any] = {"size": size, "width": width, "flops": _flops(plan, size, width)}
+        row["plain"] = _measure(plan, PlainTrainer, 1, row, ceilings["tflops"])
+        row["project"] = _measure(plan, project, 1, row, ceilings["tflops"])
+        row["ratio"] = row["plain"]["ms"] / row["project"]["ms"]
+        steps.append(row)
+    pack = _measure(plan, project, plan.models, row, ceilings["tflops"])
     result = {
         **get_provenance(device),
         "smoke": smoke,
         "batch": plan.batch,
         "ceilings": ceilings,
         "steps": steps,
-        "pack": _pack(plan, steps, ceilings, device),
+        "pack": {
+            "models": plan.models,
+            "size": size,
+            "width": width,
+            "project": pack,
+            "ms_per_model": pack["ms"] / plan.models,
+            "ratio": plan.models * row["plain"]["ms"] / pack["ms"],
+        },
     }
     if out is not None:
         write_file(out, (json.dumps(result, indent=1) + "\n").encode())
@@ -80,38 +108,29 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The result of :func:`run_bench` for people."""
-    ceilings = result["ceilings"]
-    lines = [
-        f"{result['device']}, torch {result['packages']['torch']}, batch {result['batch']}",
-        f"matrix product {ceilings['tflops']:.3g} TFLOP/s, copy {ceilings['tb_per_s']:.3g} TB/s",
-        "",
-        f"{'N':>3} {'w':>2} {'models':>6} {'step':>5} {'ms':>19} {'images/s':>8} "
-        f"{'TFLOP/s':>7} {'ceiling':>7} {'GiB':>5} {'x plain':>7}",
-    ]
-    rows = [(row, kind, 1) for row in result["steps"] for kind in ("plain", "project")]
-    for row, kind, models in [*rows, (result["pack"], "project", result["pack"]["models"])]:
-        cell = row[kind]
-        spread = f"{cell['ms']:.2f} ({cell['quartiles'][0]:.2f}-{cell['quartiles'][1]:.2f})"
-        step = cell["learner"].removesuffix("Trainer").lower()
-        memory = "-" if cell["peak_gib"] is None else f"{cell['peak_gib']:.2f}"
-        ratio = f"{row['ratio']:.2f}" if kind == "project" else ""
-        lines.append(
-            f"{row['size']:>3} {row['width']:>2} {models:>6} {step:>5} {spread:>19} "
-            f"{cell['images_per_s']:>8.0f} {cell['tflops']:>7.3g} {cell['share']:>7.1%} "
-            f"{memory:>5} {ratio:>7}"
-        )
-    pack = result["pack"]
-    lines.append(f"together {pack['ms_per_model']:.3g} ms a model and step")
-    return "\n".join(lines)
+    ceilings, pack = result["ceilings"], result["pack"]
+    measured = [(row, kind) for row in result["steps"] for kind in ("plain", "project")]
+    rows = []
+    for row, kind in [*measured, (pack, "project")]:
+        cell = {"models": 1} | row | row[kind] | {"step": kind}
+        cell["peak_gib"] = cell["peak_gib"] or math.nan
+        cell["ratio"] = 1.0 if kind == "plain" else row["ratio"]
+        rows.append({name: text.format(**cell) for name, text in COLUMNS.items()})
+    return (
+        f"{result['device']}, torch {result['packages']['torch']}, batch {result['batch']}\n"
+        f"matrix product {ceilings['tflops']:.3g} TFLOP/s, copy {ceilings['tb_per_s']:.3g} TB/s\n\n"
+        f"{pd.DataFrame(rows).to_string(index=False)}\n"
+        f"together {pack['ms_per_model']:.3g} ms a model and step"
+    )
 
 
-def _ceilings(plan: Plan, device: torch.device) -> dict[str, Any]:
-    """What the card itself can do: bfloat16 matrix product, and copy (bytes read and written)."""
-    left, right = torch.randn(2, plan.matrix, plan.matrix, device=device).bfloat16()
-    product = _time(lambda: left @ right, plan, device)
-    source = torch.randint(256, (plan.copied,), dtype=torch.uint8, device=device)
+def _ceilings(plan: Plan) -> dict[str, Any]:
+    """What the device itself can do: bfloat16 matrix product, and copy (bytes read and written)."""
+    left, right = torch.randn(2, plan.matrix, plan.matrix, device=find_device()).bfloat16()
+    product = _time(plan, lambda: left @ right)
+    source = torch.randint(256, (plan.copied,), dtype=torch.uint8, device=find_device())
     target = torch.empty_like(source)
-    copy = _time(lambda: target.copy_(source), plan, device)
+    copy = _time(plan, lambda: target.copy_(source))
     return {
         "product": product,
         "tflops": 2 * plan.matrix**3 / product["ms"] / 1e9,
@@ -120,103 +139,55 @@ def _ceilings(plan: Plan, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _compare(
-    plan: Plan, size: int, width: int, ceilings: dict[str, Any], device: torch.device
-) -> dict[str, Any]:
-    """One model, plain and as the project trains it."""
-    trainer, indices = _trainer(PlainTrainer, plan, 1, size, width, device)
+def _flops(plan: Plan, size: int, width: int) -> int:
+    """Floating-point operations of a plain step."""
     # Here, not above: it fails to import under TYPE_CHECKING, which Sphinx sets for the reference.
     from torch.utils.flop_counter import FlopCounterMode
 
+    step = _step(plan, PlainTrainer, 1, size, width)
     with FlopCounterMode(display=False) as counter:
-        trainer.step(indices)
-    del trainer
-    flops = counter.get_total_flops()
-    plain, project = (
-        _measure(kind, plan, 1, size, width, flops, ceilings, device)
-        for kind in (PlainTrainer, trainer_for(device))
-    )
-    return {
-        "size": size,
-        "width": width,
-        "flops": flops,
-        "plain": plain,
-        "project": project,
-        "ratio": plain["ms"] / project["ms"],
-    }
-
-
-def _pack(
-    plan: Plan, steps: list[dict[str, Any]], ceilings: dict[str, Any], device: torch.device
-) -> dict[str, Any]:
-    """Several models together; compared with as many plain steps one after the other."""
-    models, size, width = plan.pack
-    single = next(row for row in steps if (row["size"], row["width"]) == (size, width))
-    trainer = trainer_for(device)
-    found = _measure(trainer, plan, models, size, width, single["flops"], ceilings, device)
-    return {
-        "models": models,
-        "size": size,
-        "width": width,
-        "project": found,
-        "ms_per_model": found["ms"] / models,
-        "ratio": models * single["plain"]["ms"] / found["ms"],
-    }
+        step()
+    return counter.get_total_flops()
 
 
 def _measure(
-    kind: type[Trainer], plan: Plan, models: int, size: int, width: int, flops: int,
-    ceilings: dict[str, Any], device: torch.device,
-) -> dict[str, Any]:  # fmt: skip
+    plan: Plan, kind: type[Trainer], models: int, row: dict[str, Any], ceiling: float
+) -> dict[str, Any]:
+    """A step of models that train together, of the shape and with the FLOPs of a row."""
     gc.collect()
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    trainer, indices = _trainer(kind, plan, models, size, width, device)
-    spread = _time(lambda: trainer.step(indices), plan, device)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
-    tflops = models * flops / spread["ms"] / 1e9
+    spread = _time(plan, _step(plan, kind, models, row["size"], row["width"]))
+    tflops = models * row["flops"] / spread["ms"] / 1e9
     return {
         **spread,
         "learner": kind.__name__,
         "images_per_s": 1000 * models * plan.batch / spread["ms"],
         "tflops": tflops,
-        "share": tflops / ceilings["tflops"],
-        "peak_gib": peak,
+        "share": tflops / ceiling,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 or None,
     }
 
 
-def _trainer(
-    kind: type[Trainer], plan: Plan, models: int, size: int, width: int, device: torch.device
-) -> tuple[Trainer, torch.Tensor]:
-    """A trainer of fresh models on random images, and the batch of each."""
+def _step(
+    plan: Plan, kind: type[Trainer], models: int, size: int, width: int
+) -> Callable[[], Tensor]:
+    """A training step of fresh models on random images."""
     config = dataclasses.replace(find_profile("smoke").configs()[0], size=size, width=width)
-    seeds = range(models)
-    trained: list[Loupe] = [build_model(dataclasses.replace(config, seed=k), device) for k in seeds]
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2 * plan.batch, size, size, generator=generator).to(device)
-    indices = torch.stack([torch.randperm(len(images), generator=generator) for _ in seeds])
+    images = torch.rand(plan.batch, size, size, device=find_device())
+    trained = [
+        build_model(dataclasses.replace(config, seed=seed), images.device) for seed in range(models)
+    ]
     trainer = kind(trained, images, [config.learning_rate] * models)
-    return trainer, indices[:, : plan.batch].contiguous().to(device)
+    indices = torch.arange(plan.batch, device=images.device).repeat(models, 1)
+    return lambda: trainer.step(indices)
 
 
-def _time(run: Callable[[], object], plan: Plan, device: torch.device) -> dict[str, Any]:
-    """Milliseconds of one run: the median of many in a row, and the quartiles."""
-    for _ in range(plan.warm_up):
-        run()
-    if device.type == "cuda":
-        marks = [torch.cuda.Event(enable_timing=True) for _ in range(plan.steps + 1)]
-        marks[0].record()
-        for mark in marks[1:]:
-            run()
-            mark.record()
-        torch.cuda.synchronize()
-        times = [a.elapsed_time(b) for a, b in pairwise(marks)]
-    else:
-        ticks = [time.perf_counter()]
-        for _ in range(plan.steps):
-            run()
-            ticks.append(time.perf_counter())
-        times = [1000 * (b - a) for a, b in pairwise(ticks)]
-    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+def _time(plan: Plan, run: Callable[[], object]) -> dict[str, Any]:
+    """Milliseconds of a run: the median and the quartiles of many."""
+    timer = Timer("run()", globals={"run": run})
+    timer.timeit(1)  # the first runs compile kernels and capture a graph
+    measured = timer.blocked_autorange(min_run_time=plan.seconds)
+    low, median, high = np.quantile(1000 * np.array(measured.times), (0.25, 0.5, 0.75)).tolist()
     return {"ms": median, "quartiles": [low, high]}

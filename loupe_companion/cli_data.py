@@ -176,10 +176,10 @@ def _numbers(name: str, text: str) -> list[float]:
 def show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
     """Check an image file and say what is in it."""
     from loupe_lib.data.images import read_images
-    from loupe_lib.data.storage import digest
 
-    _describe(read_images(file))
-    print(f"SHA-256 {digest(file)}")
+    images = read_images(file)
+    _describe(images)
+    print(f"SHA-256 {images.sha256}")
 
 
 def _describe(images: "Images") -> None:

@@ -1,4 +1,4 @@
-"""What a trained model is worth: image quality on test volumes, and how binary its mask is."""
+"""Evaluation of a trained model: image quality on test volumes, and how binary its mask is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class MaskStatistics:
     """How binary a mask is.
 
     Attributes:
-        histogram: (50,) share of the entries of M (eq. 6, before thresholding) in equal bins
-            over [0, 1], over 1000 draws (paper, Fig. 2).
-        soft_share: share of those entries in (0.05, 0.95).
-        undecided_share: share of P in (0.1, 0.9).
+        histogram: (50,) fractions of the entries of M (eq. 6, before thresholding) in equal
+            bins over [0, 1], over 1000 draws (paper, Fig. 2).
+        soft_share: fraction of those entries in (0.05, 0.95).
+        undecided_share: fraction of the entries of P in (0.1, 0.9).
     """
 
     histogram: np.ndarray
@@ -64,12 +64,12 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
         model: the trained model; put into eval mode.
         test: n images in V volumes.
         kind: ``threshold`` or ``topk`` (one mask for all, see :func:`loupe_lib.binarize`), or
-            ``relaxed``: a random soft mask an image, as in training, which no scanner can take;
-            what it gains over ``threshold`` is what binarization costs.
+            ``relaxed``: a random soft mask for each image, as in training. No scanner can apply a
+            soft mask; its gain over ``threshold`` is the cost of binarization.
 
     Returns:
-        ``psnr`` (n,) dB a slice (eq. 7); ``volume_psnr`` dB, ``volume_ssim`` and ``volume_nmse``
-        (V,) in the definitions of the fastMRI challenge; the same with the prefix
+        ``psnr`` (n,) in dB, per slice (eq. 7); ``volume_psnr`` in dB, ``volume_ssim`` and
+        ``volume_nmse`` (V,) as the fastMRI challenge defines them; the same with the prefix
         ``zero_filled_`` for ``|F^-1 y|`` alone; ``achieved_acceleration`` (), N*N over the sum of
         the mask, infinite for an empty one.
     """
@@ -103,7 +103,7 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
 def reconstruct_all(
     reconstruct: Callable[[Tensor], Tensor], images: Tensor, masks: Tensor
 ) -> Tensor:
-    """Undersample images and reconstruct them, some at a time.
+    """Undersample images and reconstruct them, 32 at a time.
 
     Args:
         reconstruct: (B, N, N) k-space to (B, N, N) images, such as a model's decoder.

@@ -1,7 +1,7 @@
-"""What a mask makes of the symmetry of k-space: which of the samples at k and -k it keeps.
+"""Which of the samples at k and -k a mask keeps.
 
-The spectrum of a real image is Hermitian, F(-k) = conj F(k): a second sample of a pair tells
-nothing new. A phase ends that, and every measured image has one.
+The spectrum of a real image is Hermitian, F(-k) = conj F(k): the second sample of a pair repeats
+the first. An image with a phase, as every measured image has, lacks this symmetry.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class PairShares:
-    """Shares of the pairs (k, -k) of a mask.
+class PairFractions:
+    """Fractions of the pairs (k, -k) of a mask.
 
     Attributes:
-        one: of which exactly one sample is kept.
-        both: of which both are kept.
-        one_by_chance: of which exactly one would be kept if every sample were kept or not
-            independently of its partner, as many of them at each distance from DC.
+        one: exactly one sample is kept.
+        both: both samples are kept.
+        one_by_chance: exactly one sample would be kept if samples were kept independently of
+            their partners, with the same fraction at each distance from DC.
     """
 
     one: float
@@ -26,11 +26,11 @@ class PairShares:
 
 
 def opposite(mask: np.ndarray) -> np.ndarray:
-    """The value at -k of every k of a centred (N, N) array, N even."""
+    """For every k of a centred (N, N) array, N even, the value at -k."""
     return np.roll(mask[::-1, ::-1], (1, 1), (0, 1))
 
 
-def pair_shares(mask: np.ndarray) -> PairShares:
+def pair_fractions(mask: np.ndarray) -> PairFractions:
     """Count the pairs of a binary mask.
 
     Args:
@@ -44,9 +44,9 @@ def pair_shares(mask: np.ndarray) -> PairShares:
     alone = frequency % (n // 2) == 0
     paired = ~np.outer(alone, alone)
     kept, partner, ring = kept[paired], opposite(kept)[paired], distance[paired]
-    share = (np.bincount(ring, kept) / np.maximum(np.bincount(ring), 1))[ring]
-    return PairShares(
+    fraction = (np.bincount(ring, kept) / np.maximum(np.bincount(ring), 1))[ring]
+    return PairFractions(
         one=float((kept != partner).mean()),
         both=float((kept & partner).mean()),
-        one_by_chance=float((2 * share * (1 - share)).mean()),
+        one_by_chance=float((2 * fraction * (1 - fraction)).mean()),
     )

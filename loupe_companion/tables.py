@@ -1,15 +1,34 @@
-"""Results in words: the tables and sentences of the notebooks, in Markdown."""
+"""Results in words: the tables and sentences of the notebooks."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
+from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
 from loupe_companion.results import RunResult
+
+NUMBERS = r"([-+±.,%\d ]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table of text cells in Markdown; columns of numbers alone are set flush right."""
+    numbers = [frame[name].astype(str).str.fullmatch(NUMBERS).all() for name in frame]
+    align = ["right" if only else "left" for only in numbers]
+    return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean, and the standard deviation where there are several; the range if one is infinite."""
+    if not np.isfinite(values).all():
+        return span([f"{value:.{digits}f}" for value in sorted(values)])
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def conditions(results: Sequence[RunResult]) -> str:
-    """Under a figure: sizes, seeds, device, date and code of the runs it shows."""
+    """Under a figure, in Markdown: sizes, seeds, device, date and code of the runs."""
     config = results[0].config
     seeds = sorted({r.config.seed for r in results})
     epochs = sorted({len(r.history["loss"]) for r in results})
@@ -21,136 +40,131 @@ def conditions(results: Sequence[RunResult]) -> str:
         images = f"image file {config.data[:12]}"
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
-        f"*{len(results)} runs: N = {config.size}, U-Net width {config.width}, "
+        f"*{len(results)} run{'s' * (len(results) > 1)}: N = {config.size}, "
+        f"U-Net width {config.width}, "
         f"{config.train} / {config.validation} / {config.test} slices of {images}; "
-        f"{_span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {_span(days)}, "
+        f"{span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {span(days)}, "
         f"in {seconds / 60:.1f} minutes of training added up; code {', '.join(codes)}."
         f"{' After ±: the standard deviation over seeds.' * (len(seeds) > 1)}*"
     )
 
 
-def psnr_table(results: Sequence[RunResult]) -> str:
-    """A row for each R and slope: test PSNR by mask, achieved R, how binary; then the warnings."""
-    rows = [
-        "| R | slope | PSNR (dB) | achieved R | exact budget | soft masks | zero-filled "
-        "| M soft | P undecided |",
-        "|--:|:--|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for runs in _groups(results):
+def left_out(results: Sequence[RunResult]) -> str:
+    """Under a figure: which methods it leaves out, because the paper does not have them."""
+    titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
+    if not titles:
+        return ""
+    return f"The figure shows fixed slopes and 4S only; the table has also {', '.join(titles)}."
+
+
+def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Test PSNR by kind of mask, achieved R, how binary: a row for each R and method."""
+    rows = []
+    for group in group_runs(results):
+        runs = group.runs
         zero_filled = [float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]
-        cells = (
-            f"{runs[0].config.acceleration:g}",
-            _slope(runs),
-            mean_and_spread([r.psnr() for r in runs]),
-            mean_and_spread([r.achieved_acceleration() for r in runs]),
-            mean_and_spread([r.psnr("topk") for r in runs]),
-            mean_and_spread([r.psnr("relaxed") for r in runs]),
-            mean_and_spread(zero_filled),
-            f"{np.mean([r.soft_share for r in runs]):.1%}",
-            f"{np.mean([r.undecided_share for r in runs]):.1%}",
+        rows.append(
+            _head(group)
+            | {
+                "PSNR (dB)": mean_and_spread([r.psnr() for r in runs]),
+                "achieved R": mean_and_spread([r.achieved_acceleration() for r in runs]),
+                "exact budget": mean_and_spread([r.psnr("topk") for r in runs]),
+                "soft masks": mean_and_spread([r.psnr("relaxed") for r in runs]),
+                "zero-filled": mean_and_spread(zero_filled),
+                "M soft": f"{np.mean([r.soft_share for r in runs]):.1%}",
+                "P undecided": f"{np.mean([r.undecided_share for r in runs]):.1%}",
+            }
         )
-        rows.append(f"| {' | '.join(cells)} |")
-    warnings = [f"- **Warning**, {r.config.label}: {w}" for r in results for w in r.warnings]
-    return "\n".join([*rows, "", *warnings])
+    return pd.DataFrame(rows)
 
 
-def volume_table(results: Sequence[RunResult]) -> str:
+def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
-    rows = ["| R | slope | volume PSNR (dB) | SSIM | NMSE |", "|--:|:--|--:|--:|--:|"]
-    for runs in _groups(results):
-        found = [r.metrics["threshold"] for r in runs]
-        cells = (
-            f"{runs[0].config.acceleration:g}",
-            _slope(runs),
-            mean_and_spread([f["volume_psnr"].mean() for f in found]),
-            mean_and_spread([f["volume_ssim"].mean() for f in found], 3),
-            mean_and_spread([f["volume_nmse"].mean() for f in found], 4),
+    rows = []
+    for group in group_runs(results):
+        found = [r.metrics["threshold"] for r in group.runs]
+        rows.append(
+            _head(group)
+            | {
+                "volume PSNR (dB)": mean_and_spread([f["volume_psnr"].mean() for f in found]),
+                "SSIM": mean_and_spread([f["volume_ssim"].mean() for f in found], 3),
+                "NMSE": mean_and_spread([f["volume_nmse"].mean() for f in found], 4),
+            }
         )
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return pd.DataFrame(rows)
+
+
+def _head(group: Group) -> dict[str, str]:
+    """R and method, with the slopes that a schedule returned."""
+    returned = f": {returned_slope(group.runs)}" * group.config.shrinks
+    return {"R": f"{group.config.acceleration:g}", "method": group.title + returned}
+
+
+def warning_list(results: Sequence[RunResult]) -> str:
+    """Every warning with its run, as a Markdown list."""
+    return "\n".join(
+        f"- **Warning**, R={run.config.acceleration:g} {group.title} seed {run.config.seed}: {text}"
+        for group in group_runs(results)
+        for run in group.runs
+        for text in run.warnings
+    )
 
 
 def comparison(results: Sequence[RunResult]) -> str:
-    """4S against the best fixed slope at each R, and what finding that slope cost."""
-    sentences = []
-    groups = _groups(results)
-    for acceleration in sorted({r.config.acceleration for r in results}):
-        here = [runs for runs in groups if runs[0].config.acceleration == acceleration]
-        fixed = [runs for runs in here if not runs[0].config.shrinks]
-        shrunk = next(runs for runs in here if runs[0].config.shrinks)
-        text = (
-            f"- **R = {acceleration:g}**: 4S reached "
-            f"{mean_and_spread([r.psnr() for r in shrunk])} dB and returned s = "
-            f"{_span(sorted(round(r.slope) for r in shrunk))}"
-        )
-        if not fixed:
-            sentences.append(text + ".")
-            continue
-        best, worst = max(fixed, key=_rank), min(fixed, key=_rank)
-        # The same seed has the same initial weights, order of images and draws of U.
-        pairs = [
-            a.psnr() - b.psnr() for a in shrunk for b in best if a.config.seed == b.config.seed
-        ]
-        difference = float(np.mean(pairs))
-        verdict = "above" if difference > 0 else "below"
+    """4S against the best fixed slope at each R, and what finding that slope cost, in Markdown."""
+    groups = groups_in_paper(results)
+    accelerations = sorted({group.config.acceleration for group in groups})
+    return "\n".join(
+        _compare(acceleration, [g for g in groups if g.config.acceleration == acceleration])
+        for acceleration in accelerations
+    )
+
+
+def _compare(acceleration: float, groups: Sequence[Group]) -> str:
+    *fixed, shrunk = groups
+    text = (
+        f"- **R = {acceleration:g}**: 4S reached {_psnr(shrunk)} dB "
+        f"and returned s = {returned_slope(shrunk.runs)}."
+    )
+    if not fixed:
+        return text
+    best, worst = max(fixed, key=_rank), min(fixed, key=_rank)
+    # The same seed has the same initial weights, order of images and draws of U.
+    differences = [
+        a.psnr() - b.psnr()
+        for a in shrunk.runs
+        for b in best.runs
+        if a.config.seed == b.config.seed
+    ]
+    difference = float(np.mean(differences))
+    spread = "one seed: no statement about which is better"
+    if len(differences) > 1:
         spread = (
-            f" (standard deviation of the {len(pairs)} paired differences "
-            f"{np.std(pairs, ddof=1):.2f} dB)"
-            if len(pairs) > 1
-            else " (one seed: no statement about which is better)"
+            f"standard deviation of the {len(differences)} paired differences "
+            f"{np.std(differences, ddof=1):.2f} dB"
         )
-        beaten = sum(_rank(shrunk) > _rank(runs) for runs in fixed)
-        trainings = sum(map(len, fixed))
-        text += (
-            f". The best of {len(fixed)} fixed slopes, s = {best[0].config.slope:g}, reached "
-            f"{mean_and_spread([r.psnr() for r in best])} dB; the worst {_mean(worst):.2f} dB. "
-            f"4S is {abs(difference):.2f} dB {verdict} the best{spread}, "
-            f"and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
-            f"{trainings} trainings, 4S {len(shrunk)}."
-        )
-        failed = [r for runs in here for r in runs if r.warnings]
-        if failed:
-            text += f" Runs with a warning: {len(failed)}; see the table."
-        sentences.append(text)
-    return "\n".join(sentences)
+    beaten = sum(_rank(shrunk) > _rank(group) for group in fixed)
+    text += (
+        f" The best of {len(fixed)} fixed slopes, s = {best.config.slope:g}, reached "
+        f"{_psnr(best)} dB; the worst {_mean(worst):.2f} dB. "
+        f"4S is {abs(difference):.2f} dB {'above' if difference > 0 else 'below'} the best "
+        f"({spread}), and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
+        f"{sum(len(group.runs) for group in fixed)} trainings, 4S {len(shrunk.runs)}."
+    )
+    failed = sum(bool(run.warnings) for group in groups for run in group.runs)
+    return text + f" Runs with a warning: {failed}; see the table." * (failed > 0)
 
 
-def _groups(results: Sequence[RunResult]) -> list[list[RunResult]]:
-    """The seeds of each R and slope together, by R, slope, and 4S last."""
-    groups: dict[tuple[float, bool, float], list[RunResult]] = {}
-    for r in results:
-        key = (r.config.acceleration, r.config.shrinks, r.config.slope)
-        groups.setdefault(key, []).append(r)
-    return [groups[key] for key in sorted(groups)]
+def _psnr(group: Group) -> str:
+    return mean_and_spread([run.psnr() for run in group.runs])
 
 
-def _slope(runs: Sequence[RunResult]) -> str:
-    """The fixed slope of runs, or 4S with the slopes it returned."""
-    if not runs[0].config.shrinks:
-        return f"{runs[0].config.slope:g}"
-    return f"4S: {_span(sorted(round(r.slope) for r in runs))}"
+def _mean(group: Group) -> float:
+    return float(np.mean([run.psnr() for run in group.runs]))
 
 
-def _mean(runs: Sequence[RunResult]) -> float:
-    return float(np.mean([r.psnr() for r in runs]))
-
-
-def _rank(runs: Sequence[RunResult]) -> float:
+def _rank(group: Group) -> float:
     """The mean, and less than any if it is NaN."""
-    mean = _mean(runs)
+    mean = _mean(group)
     return -math.inf if math.isnan(mean) else mean
-
-
-def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean, and the standard deviation where there are several; the range if one is infinite."""
-    if not np.isfinite(values).all():
-        return _span([f"{value:.{digits}f}" for value in sorted(values)])
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
-def _span(values: Sequence[object]) -> str:
-    """One value, or the first and the last of several."""
-    ends = dict.fromkeys((values[0], values[-1]))
-    return " to ".join(str(value) for value in ends)

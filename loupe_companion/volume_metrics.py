@@ -1,11 +1,7 @@
 """Image quality of whole volumes, as the fastMRI challenge defines it."""
 
 import numpy as np
-from skimage.metrics import (
-    normalized_root_mse,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
+from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 
@@ -13,7 +9,7 @@ def volume_metrics(x_hat: Tensor, x: Tensor) -> dict[str, float]:
     """PSNR, SSIM and NMSE of one volume as the fastMRI challenge defines them.
 
     Peak and data range are the maximum of the *volume*, and the error is averaged over all its
-    slices before the logarithm is taken: for one and the same reconstruction this PSNR may lie
+    slices before the logarithm is taken. For the same reconstruction this PSNR may differ by
     several dB from :func:`loupe_lib.psnr` (Zbontar et al., fastMRI, section 6).
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loupe_companion.profiles import Profile, find_profile
-from loupe_companion.results import RunResult
+from loupe_companion.results import RunResult, read_results
 from loupe_companion.sources import load_images
 from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images
@@ -38,3 +38,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture(scope="session")
 def images() -> Images:
     return load_images(smoke())
+
+
+@pytest.fixture(scope="session")
+def kept_results() -> list[RunResult]:
+    """The kept runs of the claims sweep at the reference's size, 26 methods in all."""
+    folder = Path(__file__).parent.parent / "results"
+    return [r for name in ("reference", "claims") for r in read_results(folder / f"{name}.h5")]

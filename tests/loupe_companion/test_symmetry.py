@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_companion.symmetry import opposite, pair_shares
+from loupe_companion.symmetry import opposite, pair_fractions
 from tests.common import dft2, random, uncentre
 
 N = 32
@@ -19,32 +19,32 @@ def test_opposite_is_where_a_real_image_has_the_conjugate():
 
 
 def test_a_disc_keeps_both_of_each_pair():
-    shares = pair_shares(np.hypot(ROWS, COLUMNS) < 8.5)
-    assert shares.one == 0
-    assert shares.both == pytest.approx((np.hypot(ROWS, COLUMNS) < 8.5).mean(), abs=2e-3)
+    pairs = pair_fractions(np.hypot(ROWS, COLUMNS) < 8.5)
+    assert pairs.one == 0
+    assert pairs.both == pytest.approx((np.hypot(ROWS, COLUMNS) < 8.5).mean(), abs=2e-3)
 
 
 def test_half_a_plane_keeps_one_of_each_pair():
     half = (ROWS > 0) | ((ROWS == 0) & (COLUMNS > 0)) | ((ROWS == -N // 2) & (COLUMNS > 0))
-    shares = pair_shares(half)
-    assert (shares.one, shares.both) == (1, 0)
-    assert shares.one_by_chance == pytest.approx(0.5, abs=0.01)
+    pairs = pair_fractions(half)
+    assert (pairs.one, pairs.both) == (1, 0)
+    assert pairs.one_by_chance == pytest.approx(0.5, abs=0.01)
 
 
 def test_independent_choices_are_by_chance():
-    # Many where few are kept, few where many are: the share depends on the distance from DC.
+    # Many where few are kept, few where many are: the fraction depends on the distance from DC.
     p = np.exp(-np.hypot(ROWS, COLUMNS) / 8)
     drawn = [
-        pair_shares(torch.bernoulli(torch.tensor(p), generator=generator).numpy())
+        pair_fractions(torch.bernoulli(torch.tensor(p), generator=generator).numpy())
         for generator in [torch.Generator().manual_seed(0)]
         for _ in range(200)
     ]
-    found = np.mean([shares.one for shares in drawn])
+    found = np.mean([pairs.one for pairs in drawn])
     assert found == pytest.approx(np.mean([s.one_by_chance for s in drawn]), rel=0.03)
     assert found == pytest.approx((2 * p * (1 - p)).mean(), rel=0.03)
 
 
 def test_an_empty_and_a_full_mask_have_no_halves():
     for value in (0, 1):
-        shares = pair_shares(np.full((N, N), value))
-        assert (shares.one, shares.both, shares.one_by_chance) == (0, value, 0)
+        pairs = pair_fractions(np.full((N, N), value))
+        assert (pairs.one, pairs.both, pairs.one_by_chance) == (0, value, 0)

@@ -1,13 +1,22 @@
-"""The words under the figures: their numbers from results, and their sentences both ways."""
+"""The tables and sentences under the figures: their numbers from results, every wording."""
 
 import dataclasses
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from loupe_companion.results import RunResult
-from loupe_companion.tables import comparison, conditions, psnr_table, volume_table
+from loupe_companion.tables import (
+    comparison,
+    conditions,
+    left_out,
+    markdown,
+    psnr_table,
+    volume_table,
+    warning_list,
+)
 
 pytest_plugins = ["tests.fixtures_runs"]
 
@@ -20,9 +29,22 @@ def rows(table: str) -> list[dict[str, str]]:
     return [dict(zip(head, row, strict=True)) for row in body]
 
 
-def groups(results: list[RunResult]) -> list[list[RunResult]]:
-    """Seeds together, in the order of the profile: slopes, then 4S, at each R."""
-    return [results[i : i + 2] for i in range(0, len(results), 2)]
+def test_markdown_keeps_every_cell_as_it_is():
+    cells = {
+        "method": ["1. s=20", "2. 4S"],
+        "dB": ["36.10 ± 0.50", "nan"],
+        "R": ["4.0", "7.36 to inf"],
+    }
+    text = markdown(pd.DataFrame(cells))
+    assert pd.DataFrame(rows(text)).to_dict("list") == cells
+    ruler = text.splitlines()[1].strip("|").split("|")
+    assert [cell.endswith(":") for cell in ruler] == [False, True, True]  # numbers flush right
+
+
+def with_psnr(result: RunResult, value: float) -> RunResult:
+    psnr = np.full(16, value)
+    changed = {mask: found | {"psnr": psnr} for mask, found in result.metrics.items()}
+    return dataclasses.replace(result, metrics=changed, warnings=())
 
 
 def spread(values, digits: int = 2) -> str:
@@ -33,76 +55,54 @@ def spread(values, digits: int = 2) -> str:
     return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def with_psnr(result: RunResult, value: float) -> RunResult:
-    psnr = np.full(16, value)
-    changed = {mask: found | {"psnr": psnr} for mask, found in result.metrics.items()}
-    return dataclasses.replace(result, metrics=changed, warnings=())
-
-
-def test_the_table_holds_the_numbers_of_the_results(trained):
-    table = rows(psnr_table(trained.results))
-    assert len(table) == 6
-    for row, runs in zip(table, groups(trained.results), strict=True):
-        config = runs[0].config
-        assert row["R"] == f"{config.acceleration:g}"
-        if config.shrinks:
-            assert row["slope"] == "4S: 200"
-        else:
-            assert row["slope"] == f"{config.slope:g}"
-        for column, mask in (
-            ("PSNR (dB)", "threshold"),
-            ("exact budget", "topk"),
-            ("soft masks", "relaxed"),
-        ):
-            assert row[column] == spread([r.metrics[mask]["psnr"].mean() for r in runs])
-        zero_filled = [r.metrics["threshold"]["zero_filled_psnr"].mean() for r in runs]
-        assert row["zero-filled"] == spread(zero_filled)
+def test_the_tables_hold_the_numbers_of_the_results(trained):
+    # The order of the profile: at each R the slopes, then 4S, two seeds each.
+    groups = [trained.results[i : i + 2] for i in range(0, 12, 2)]
+    tables = [table(trained.results).to_dict("records") for table in (psnr_table, volume_table)]
+    for row, volumes, runs in zip(*tables, groups, strict=True):
+        config, found = runs[0].config, [r.metrics["threshold"] for r in runs]
+        method = "4S: 200" if config.shrinks else f"s={config.slope:g}"
         with np.errstate(divide="ignore"):
             achieved = [32 * 32 / np.sum(r.probabilities > 0.5) for r in runs]
-        assert row["achieved R"] == spread(achieved)
         undecided = [np.mean((r.probabilities > 0.1) & (r.probabilities < 0.9)) for r in runs]
-        assert row["P undecided"] == f"{np.mean(undecided):.1%}"
-        assert row["M soft"] == f"{np.mean([r.soft_share for r in runs]):.1%}"
-
-
-def test_the_table_of_volumes_holds_the_numbers_of_the_results(trained):
-    for row, runs in zip(rows(volume_table(trained.results)), groups(trained.results), strict=True):
-        found = [r.metrics["threshold"] for r in runs]
-        for column, name, digits in (
-            ("volume PSNR (dB)", "volume_psnr", 2),
-            ("SSIM", "volume_ssim", 3),
-            ("NMSE", "volume_nmse", 4),
-        ):
-            assert row[column] == spread([f[name].mean() for f in found], digits)
+        assert row == {
+            "R": f"{config.acceleration:g}",
+            "method": method,
+            "PSNR (dB)": spread([f["psnr"].mean() for f in found]),
+            "achieved R": spread(achieved),
+            "exact budget": spread([r.metrics["topk"]["psnr"].mean() for r in runs]),
+            "soft masks": spread([r.metrics["relaxed"]["psnr"].mean() for r in runs]),
+            "zero-filled": spread([f["zero_filled_psnr"].mean() for f in found]),
+            "M soft": f"{np.mean([r.soft_share for r in runs]):.1%}",
+            "P undecided": f"{np.mean(undecided):.1%}",
+        }
+        assert volumes == {
+            "R": row["R"],
+            "method": method,
+            "volume PSNR (dB)": spread([f["volume_psnr"].mean() for f in found]),
+            "SSIM": spread([f["volume_ssim"].mean() for f in found], 3),
+            "NMSE": spread([f["volume_nmse"].mean() for f in found], 4),
+        }
 
 
 def test_one_seed_has_no_spread(trained):
-    for row in rows(psnr_table(trained.results[::2])):
-        assert "±" not in "".join(row.values())
+    assert "±" not in markdown(psnr_table(trained.results[::2]))
 
 
 def test_every_warning_is_shown_with_its_run(trained):
-    marked = [
-        dataclasses.replace(result, warnings=(f"reason {k}", f"other {k}"))
-        for k, result in enumerate(trained.results)
-    ]
-    text = psnr_table(marked)
-    for k, result in enumerate(marked):
-        assert f"**Warning**, {result.config.label}: reason {k}\n" in text + "\n"
-        assert f"**Warning**, {result.config.label}: other {k}\n" in text + "\n"
     clean = [dataclasses.replace(result, warnings=()) for result in trained.results]
-    assert "Warning" not in psnr_table(clean) and "warning" not in comparison(clean)
-    clean[0] = marked[0]
-    assert "Runs with a warning: 1;" in comparison(clean)
+    assert warning_list(clean) == "" and "warning" not in comparison(clean)
+    marked = dataclasses.replace(clean[1], warnings=("reason", "other"))
+    text = "- **Warning**, R=4 s=200 seed 1: "
+    results = [clean[0], marked, *clean[2:]]
+    assert warning_list(results) == f"{text}reason\n{text}other"
+    assert "Runs with a warning: 1;" in comparison(results)
 
 
 def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
-    """The runs at R = 4, the mean PSNR of each case given; the second seed 1 dB higher."""
-    return [
-        with_psnr(result, value + result.config.seed)
-        for runs, value in zip(groups(results), (s200, s2000, shrunk), strict=False)
-        for result in runs
-    ]
+    """The runs at R = 4, the mean PSNR of each method given; the second seed 1 dB higher."""
+    values = np.repeat([s200, s2000, shrunk], 2)
+    return [with_psnr(r, v + r.config.seed) for r, v in zip(results[:6], values, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,13 @@ def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
     ],
 )
 def test_4s_is_above_or_below_the_best_fixed_slope(values, verdict, best, beaten, trained):
-    text = comparison(by_psnr(trained.results, *values))
-    assert text.startswith("- **R = 4**: 4S reached ")
-    assert f"4S reached {values[2] + 0.5:.2f} ± 0.71 dB" in text
-    assert f"s = {best}, reached {max(values[:2]) + 0.5:.2f} ± 0.71 dB" in text
-    assert f"the worst {min(values[:2]) + 0.5:.2f} dB" in text
-    assert f"4S is {verdict} the best" in text
-    assert "standard deviation of the 2 paired differences 0.00 dB" in text
-    assert f"above {beaten} of the 2." in text
-    assert "took 4 trainings, 4S 2." in text
+    assert comparison(by_psnr(trained.results, *values)) == (
+        f"- **R = 4**: 4S reached {values[2] + 0.5:.2f} ± 0.71 dB and returned s = 200. The best "
+        f"of 2 fixed slopes, s = {best}, reached {max(values[:2]) + 0.5:.2f} ± 0.71 dB; the worst "
+        f"{min(values[:2]) + 0.5:.2f} dB. 4S is {verdict} the best (standard deviation of the 2 "
+        f"paired differences 0.00 dB), and above {beaten} of the 2. Finding the best fixed slope "
+        "took 4 trainings, 4S 2."
+    )
 
 
 def test_differences_are_paired_by_seed(trained):
@@ -151,13 +149,16 @@ def test_4s_alone_is_compared_with_nothing(trained):
     assert second.startswith("- **R = 8**")
 
 
-def test_the_slopes_that_4s_returned_are_told_from_the_lowest_to_the_highest(trained):
-    shrunk = [
-        dataclasses.replace(result, slope=slope)
-        for result, slope in zip(trained.results[4:6], (1012.5, 450.0), strict=True)
-    ]
-    assert "returned s = 450 to 1012." in comparison(shrunk)
-    assert rows(psnr_table(shrunk))[0]["slope"] == "4S: 450 to 1012"
+def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_results):
+    assert "- **R = 4**: 4S reached 36.06 ± 1.27 dB" in comparison(kept_results)
+    assert "0.37 dB below the best" in comparison(kept_results)
+    table = {(row["R"], row["method"]): row for row in psnr_table(kept_results).to_dict("records")}
+    assert table["4", "s=200"]["PSNR (dB)"] == "36.43 ± 0.98"
+    assert table["4", "4S: 3417 to 25949"]["PSNR (dB)"] == "36.06 ± 1.27"
+    assert table["4", "tanh: 7 to 10"]["PSNR (dB)"] == "38.10 ± 0.19"
+    named = re.search("the table has also (.*)[.]", left_out(kept_results))[1].split(", ")
+    assert left_out(trained.results) == ""
+    assert len(named) == 20 and {"tanh", "disc", "4S p=16"} < set(named)
 
 
 def test_conditions_tell_how_the_runs_were_made(trained):
@@ -170,3 +171,4 @@ def test_conditions_tell_how_the_runs_were_made(trained):
     seconds = sum(sum(result.history["seconds"]) for result in trained.results)
     assert f"in {seconds / 60:.1f} minutes of training" in text
     assert "; seed 0." in conditions(trained.results[::2])
+    assert conditions(trained.results[:1]).startswith("*1 run: N = 32")

@@ -1,0 +1,86 @@
+"""Results by method: runs that differ by their seed alone belong together."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loupe_companion.results import RunResult
+from loupe_lib.training.config import RunConfig
+
+# The paper's symbols for the settings of 4S, and s0 for the slope it starts from.
+SYMBOLS = {"patience": "p", "factor": "m", "slope": "s0"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one method at one acceleration, one run a seed.
+
+    Attributes:
+        title: names the method: ``s=200``, ``4S``, ``4S p=16``, ``tanh``, ``disc lines``.
+        runs: at least one.
+    """
+
+    title: str
+    runs: tuple[RunResult, ...]
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of the first run; the others differ by seed."""
+        return self.runs[0].config
+
+    @property
+    def in_paper(self) -> bool:
+        """Whether the paper has this method: a fixed slope of the sigmoid, or 4S as it stands."""
+        config = self.config
+        sigmoid = config.mask == "sigmoid" and config.schedule == "4S" and not config.lines
+        return sigmoid and self.title == config.method
+
+
+def group_runs(results: Sequence[RunResult]) -> list[Group]:
+    """Group results by acceleration and method.
+
+    Returns:
+        Groups by rising R; of each R the fixed slopes, rising, then 4S, then other methods in the
+        order of ``results``.
+    """
+    alike: dict[RunConfig, list[RunResult]] = {}
+    for result in results:
+        alike.setdefault(dataclasses.replace(result.config, seed=0), []).append(result)
+    groups = [Group(_title(config, results), tuple(runs)) for config, runs in alike.items()]
+    return sorted(groups, key=_place)
+
+
+def groups_in_paper(results: Sequence[RunResult]) -> list[Group]:
+    """The groups that the paper's figures show: fixed slopes, and 4S."""
+    return [group for group in group_runs(results) if group.in_paper]
+
+
+def returned_slope(runs: Sequence[RunResult]) -> str:
+    """The slope of the kept weights: ``450``, or ``450 to 1012`` where runs differ."""
+    return span(sorted(round(run.slope) for run in runs))
+
+
+def span(values: Sequence[object]) -> str:
+    """One value, or the first and the last of several."""
+    return " to ".join(dict.fromkeys((str(values[0]), str(values[-1]))))
+
+
+def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
+    """The method's name, with each setting that most runs of that name do not have."""
+    others = [run.config for run in results if run.config.method == config.method]
+    words = [config.method]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        usual = statistics.mode(getattr(other, field.name) for other in others)
+        if value != usual and field.name not in ("acceleration", "seed"):
+            text = f"{value:g}" if isinstance(value, float) else value
+            words.append(f"{SYMBOLS.get(field.name, field.name)}={text}")
+    return " ".join(words)
+
+
+def _place(group: Group) -> tuple[float, int, float]:
+    config = group.config
+    if not group.in_paper:
+        return config.acceleration, 2, 0.0
+    return config.acceleration, int(config.shrinks), config.slope

@@ -1,0 +1,57 @@
+"""Which runs belong together, and what they are called."""
+
+import dataclasses
+
+import pytest
+
+from loupe_companion.groups import group_runs, groups_in_paper, returned_slope
+
+pytest_plugins = ["tests.fixtures_runs"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_runs_that_differ_by_seed_alone_are_grouped(trained, order):
+    groups = group_runs(trained.results[::order])
+    expected = [(r, title) for r in (4, 8) for title in ("s=200", "s=2000", "4S")]
+    assert [(g.config.acceleration, g.title) for g in groups] == expected
+    assert all(sorted(run.config.seed for run in g.runs) == [0, 1] for g in groups)
+    assert len({run.config for g in groups for run in g.runs}) == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({"patience": 7, "factor": 3.0}, "4S p=7 m=3"),
+        ({"slope": 20.0}, "4S s0=20"),
+        ({"learning_rate": 0.001}, "4S learning_rate=0.001"),
+        ({"lines": True}, "4S lines"),
+        ({"mask": "tanh", "schedule": "exponential"}, "tanh"),
+        ({"schedule": "released"}, "4S released"),
+    ],
+)
+def test_other_methods_are_no_4s_of_the_paper(trained, changes, title):
+    shrunk = trained.results[4]  # 4S at R = 4, seed 0
+    other = dataclasses.replace(shrunk, config=dataclasses.replace(shrunk.config, **changes))
+    groups = [g for g in group_runs([other, *trained.results]) if g.config.acceleration == 4]
+    assert [(g.title, g.in_paper) for g in groups[2:]] == [("4S", True), (title, False)]
+    assert groups[3].runs == (other,)
+
+
+def test_methods_of_the_claims_sweep_are_not_pooled(kept_results):
+    groups = {(g.config.acceleration, g.title): g for g in group_runs(kept_results)}
+    assert all(len(group.runs) == 3 for group in groups.values())
+    assert len(groups) == len({title for _, title in groups}) * 2
+    means = {
+        title: round(sum(run.psnr() for run in groups[4, title].runs) / 3, 2)
+        for title in ("s=200", "4S", "tanh", "4S p=16", "disc")
+    }
+    assert means == {"s=200": 36.43, "4S": 36.06, "tanh": 38.1, "4S p=16": 36.47, "disc": 33.37}
+    slopes = ("s=20", "s=200", "s=2000", "s=5000", "s=10000", "s=50000")
+    shown = [(g.config.acceleration, g.title) for g in groups_in_paper(kept_results)]
+    assert shown == [(r, title) for r in (4, 8) for title in (*slopes, "4S")]
+
+
+def test_returned_slopes_are_told_from_the_lowest_to_the_highest(trained):
+    runs = [dataclasses.replace(trained.results[4], slope=s) for s in (1012.5, 450.0, 500.0)]
+    assert returned_slope(runs) == "450 to 1012"
+    assert returned_slope(runs[1:2]) == "450"
