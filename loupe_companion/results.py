@@ -26,7 +26,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from loupe_lib.data.storage import check_written, member, open_hdf5, writing_hdf5
+from loupe_lib.data.storage import (
+    check_written,
+    member,
+    open_hdf5,
+    read_array,
+    writing_hdf5,
+)
 from loupe_lib.errors import InputError
 from loupe_lib.training.config import RunConfig
 
@@ -199,16 +205,21 @@ def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
 
 def _read_run(runs: h5py.Group, name: str) -> RunResult:
     group = member(runs, name, h5py.Group)
-    config = RunConfig.from_json(str(group.attrs["config"]))
+    config = RunConfig.from_json(str(group.attrs.get("config")))
     if config.name != name:
         raise InputError(f"{group.name} holds the run {config.name}, of another configuration")
-    return RunResult(
-        config=config,
-        provenance=json.loads(group.attrs["provenance"]),
-        warnings=tuple(json.loads(group.attrs["warnings"])),
-        probabilities=_values(group, "probabilities"),
-        **(_read_1(group) if group.file.attrs["version"] == 1 else _read_2(group)),
-    )
+    try:
+        return RunResult(
+            config=config,
+            provenance=json.loads(group.attrs["provenance"]),
+            warnings=tuple(json.loads(group.attrs["warnings"])),
+            probabilities=_values(group, "probabilities"),
+            **(_read_1(group) if group.file.attrs["version"] == 1 else _read_2(group)),
+        )
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{group.name} is incomplete: {error}") from error
 
 
 def _read_2(group: h5py.Group) -> dict[str, Any]:
@@ -243,7 +254,7 @@ def _values(group: h5py.Group, name: str) -> np.ndarray:
     """All of a dataset, if the file holds as much as the dataset claims."""
     dataset = member(group, name, h5py.Dataset)
     check_written(dataset)
-    return np.asarray(dataset[()])
+    return np.asarray(read_array(dataset))
 
 
 def _read_1(group: h5py.Group) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from loupe_companion.results import (
     write_results,
 )
 from loupe_lib import InputError
-from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, cut, edited
 from tests.conftest import ROOT
@@ -134,7 +134,7 @@ def test_a_damaged_source_is_named_and_the_collected_file_stays(path, tmp_path):
     source = tmp_path / "damaged.h5"
     source.write_bytes(path.read_bytes()[:-1])
     before = path.read_bytes()
-    with pytest.raises(InputError, match=f"{source} is no whole file"):
+    with pytest.raises(InputError, match=f"{source}: not a valid loupe-results file"):
         collect_results([source], path)
     assert path.read_bytes() == before
 
@@ -142,7 +142,7 @@ def test_a_damaged_source_is_named_and_the_collected_file_stays(path, tmp_path):
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(path, share):
     cut(path, share)
-    assert "no whole file of format loupe-results" in refused(path)
+    assert "not a valid loupe-results file" in refused(path)
 
 
 def test_other_formats_and_versions_are_refused(path):
@@ -151,23 +151,23 @@ def test_other_formats_and_versions_are_refused(path):
     assert refused(path) == f"{path}: format version 3; this program reads 1 and 2"
     with edited(path) as file:
         file.attrs["format"] = "loupe-images"
-    assert refused(path) == f"{path}: not a file of format loupe-results"
+    assert refused(path) == f"{path}: not a loupe-results file"
 
 
 def test_what_is_no_results_file_is_refused(tmp_path):
     path = tmp_path / "text.h5"
     path.write_text("PSNR 40\n" * 100)
-    assert "no whole file of format loupe-results" in refused(path)
+    assert "not a valid loupe-results file" in refused(path)
     assert "cannot read" in refused(tmp_path / "nowhere.h5")
 
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(path):
     content = path.read_bytes()
-    for place in range(SEAL_SIZE, len(content), len(content) // 200):
+    for place in range(CHECKSUM_SIZE, len(content), len(content) // 200):
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        assert refused(path).endswith("its checksum is another")
+        assert refused(path).endswith("checksum mismatch")
 
 
 @pytest.mark.parametrize("name", ["probabilities", "pictures", "numbers"])
@@ -191,7 +191,7 @@ def test_a_link_to_another_file_is_refused(trained, path, tmp_path):
         del run["pictures"]
         name = f"runs/{trained.results[0].config.name}/pictures"
         run["pictures"] = h5py.ExternalLink("other.h5", name)
-    assert "pictures must be a dataset of the file itself" in refused(path)
+    assert "pictures must be stored in the file itself" in refused(path)
 
 
 def test_a_run_under_the_name_of_another_is_refused(path):

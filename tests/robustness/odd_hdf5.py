@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from loupe_lib.data.storage import SEAL, SEAL_SIZE
+from loupe_lib.data.storage import CHECKSUM, CHECKSUM_SIZE
 
 ODD_VALUES: tuple[Any, ...] = (
     3,
@@ -56,8 +56,8 @@ def hdf5(sealed: bool) -> Callable[[bytes], SearchStrategy[bytes]]:
                     _change(draw, file, name)
         content = bytearray(disk.getvalue())
         if sealed:
-            seal = SEAL + hashlib.sha256(content[SEAL_SIZE:]).hexdigest().encode()
-            content[:SEAL_SIZE] = seal.ljust(SEAL_SIZE, b"\0")
+            seal = CHECKSUM + hashlib.sha256(content[CHECKSUM_SIZE:]).hexdigest().encode()
+            content[:CHECKSUM_SIZE] = seal.ljust(CHECKSUM_SIZE, b"\0")
         return bytes(content)
 
     return strategy

@@ -13,7 +13,7 @@ from loupe_companion.sources import load_images
 from loupe_lib import InputError
 from loupe_lib.data.choice import Listed, write_list
 from loupe_lib.data.images import write_images
-from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, random, smoke
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def corpus(trained, tmp_path_factory) -> Path:
-    """A small, whole file of each kind, those of HDF5 without a seal."""
+    """A small, whole file of each kind, those of HDF5 without a checksum."""
     nibabel = pytest.importorskip("nibabel")
     pydicom = pytest.importorskip("pydicom")
     folder = tmp_path_factory.mktemp("corpus")
@@ -35,7 +35,7 @@ def corpus(trained, tmp_path_factory) -> Path:
     write_images(load_images(smoke()), folder / "images.h5")
     for name in ("results.h5", "images.h5"):
         with open(folder / name, "r+b") as file:
-            file.write(bytes(SEAL_SIZE))
+            file.write(bytes(CHECKSUM_SIZE))
     (path,) = write_fastmri(folder / "fastmri", 1, 0, 0, size=32, slices=2)
     path.rename(folder / "fastmri.h5")
     stack = random(4, 32, 32).numpy()
