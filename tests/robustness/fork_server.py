@@ -22,6 +22,7 @@ torch.set_num_threads(1)
 import loupe_companion.results  # noqa: E402
 import loupe_companion.sweep  # noqa: E402
 import loupe_lib.data.conversion  # noqa: E402
+import loupe_lib.data.workers  # noqa: E402
 import loupe_lib.training.loop  # noqa: E402
 import loupe_lib.training.run  # noqa: E402
 from loupe_companion import cli  # noqa: E402
@@ -110,12 +111,13 @@ def main() -> None:
     watch(loupe_companion.sweep, "write_weights", "writing")
     watch(loupe_companion.sweep, "write_results", "writing")
     watch(loupe_companion.sweep, "collect_results", "collecting")
-    watch(loupe_lib.data.conversion._Conversion, "_convert", "converting")
+    watch(loupe_lib.data.conversion, "_convert", "converting")
     watch(loupe_lib.data.conversion, "writing_images", "converting")
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, one process, and no time lost on an estimate.
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     loupe_lib.training.loop.CHECKPOINT_SHARE = 1e9
+    loupe_lib.data.workers.START = "fork"  # workers are watched as well
     loupe_companion.sweep.cores = lambda: 1
     cli.estimate = lambda *_: ""
     load_images(find_profile("smoke").configs()[0])  # kept for the children

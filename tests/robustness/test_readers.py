@@ -1,7 +1,6 @@
 """Bad input to every reader: an error of ours or a read, never a crash, a hang or much memory."""
 
 import json
-import tarfile
 from pathlib import Path
 
 import h5py
@@ -63,9 +62,6 @@ def corpus(trained, tmp_path_factory) -> Path:
     write_list(
         [Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)], folder / "list.tsv"
     )
-    for name in ("fastmri.tar", "fastmri.tar.xz"):
-        with tarfile.open(folder / name, "w:xz" if name.endswith("xz") else "w") as archive:
-            archive.add(folder / "fastmri.h5", "folder/fastmri.h5")
     return folder
 
 
