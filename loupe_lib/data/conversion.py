@@ -28,7 +28,8 @@ from loupe_lib.errors import InputError
 LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1
 MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
-WORKER = 48 << 20  # bytes of a worker, beside what its volume takes
+WORKER = 32 << 20  # bytes of a worker that are its own, beside what its volume takes
+HEAP = 2  # times what a volume takes; the heap is fragmented after the first volume
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def convert(
         todo = [_Task(source, v, part[v.name]) for v in volumes if not _is_done(part[v.name])]
         remaining = sum(task.volume.slices for task in todo)
         total = sum(volume.slices for volume in volumes)
-        most = WORKER + max(volume.memory for volume in volumes)
+        most = WORKER + HEAP * max(volume.memory for volume in volumes)
         with tqdm(
             desc="slices",
             total=total,

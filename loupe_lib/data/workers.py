@@ -1,5 +1,6 @@
 """Worker processes, and how much of the machine this process may use."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -18,7 +19,7 @@ from loupe_lib.errors import InputError
 # Forked from a process that has imported the library, workers share that memory, 200 MB. Elsewhere
 # system libraries do not survive a fork.
 START = "forkserver" if sys.platform == "linux" else "spawn"
-PRELOAD = ["__main__", "loupe_lib.data.conversion"]
+PRELOAD = ["loupe_lib.data.conversion"]
 SECONDS = 600  # for one task; libhdf5 may read a corrupt file for ever
 
 
@@ -115,6 +116,7 @@ def _read(
 
 def _start_worker() -> None:
     exit_with_parent()
+    gc.freeze()  # a collection would write to, and so copy, the memory that workers share
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too: end without a word
     torch.set_num_threads(1)
 

@@ -37,7 +37,7 @@ def large_folder(folder: Path, volumes: int, **settings) -> Path:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    return large_folder(tmp_path_factory.mktemp("large") / "data", 100, size=48, slices=4)
+    return large_folder(tmp_path_factory.mktemp("large") / "data", 40, size=48, slices=4)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def stop_after(process: subprocess.Popen, out: Path, parts: int, with_signal: in
 def test_stopped_or_killed_it_goes_on(with_signal, root, undisturbed, tmp_path):
     out = tmp_path / "knee.h5"
     with start(root, out) as process:
-        said = stop_after(process, out, random.randint(2, 20), with_signal)
+        said = stop_after(process, out, random.randint(2, 12), with_signal)
     assert not out.exists()
     if with_signal == signal.SIGINT:
         assert said == "stopped; the same command goes on from here\n"
@@ -100,11 +100,12 @@ def test_a_folder_that_cannot_be_written_is_one_line(root, tmp_path):
 MEASURE = """
 import sys
 from pathlib import Path
-import loupe_companion.cli
-from loupe_lib.data import conversion
-from loupe_lib.data.convert import Selection, import_fastmri
 
 if __name__ == "__main__":
+    import loupe_companion.cli
+    from loupe_lib.data import conversion
+    from loupe_lib.data.convert import Selection, import_fastmri
+
     conversion.cores = lambda: 16
     root, out = map(Path, sys.argv[1:])
     import_fastmri(root, out, Selection((0.8, 0.1, 0.1)), is_complex=True, progress=False)
@@ -123,7 +124,7 @@ def memory_of(session: int) -> int:
 
 
 def peak(root: Path, out: Path, folder: Path) -> int:
-    """Bytes that a conversion by 16 workers held at most, all processes together."""
+    """Bytes that a conversion on 16 cores held at most, all processes together."""
     script = folder / "measure.py"
     script.write_text(MEASURE)
     command = [sys.executable, script, root, out]
@@ -138,8 +139,6 @@ def peak(root: Path, out: Path, folder: Path) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
 def test_memory_stays_below_a_gigabyte(tmp_path):
-    """Complex images of the published size; 60 volumes of 36 slices by 16 workers."""
-    root = large_folder(tmp_path / "data", 53, size=320, slices=36)
-    most = peak(root, tmp_path / "out.h5", tmp_path)
-    print(most >> 20, "MB")
-    assert most < 1 << 30
+    """Complex images of the published size, by as many workers as 16 cores allow."""
+    root = large_folder(tmp_path / "data", 13, size=320, slices=8)
+    assert peak(root, tmp_path / "out.h5", tmp_path) < 1 << 30
