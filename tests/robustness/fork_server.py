@@ -6,6 +6,7 @@ For each it answers with one: ``killed``, ``phase`` at that moment, ``status``, 
 ``entries`` into each phase.
 """
 
+import functools
 import json
 import mmap
 import os
@@ -48,6 +49,7 @@ def watch(owner: object, name: str, phase: str) -> None:
     """Let a function tell when it runs."""
     original: Callable[..., object] = getattr(owner, name)
 
+    @functools.wraps(original)  # workers find it by its name
     def watched(*args: object, **kwargs: object) -> object:
         before = SHARED[:4]
         number = PHASES.index(phase)
