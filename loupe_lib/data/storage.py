@@ -144,13 +144,13 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     try:
         file = h5py.File(path, "r")
-        found_kind, version = (file.attrs.get(name) for name in ("format", "version"))
+        found_kind, version = (str(file.attrs.get(name)) for name in ("format", "version"))
     except HDF5_ERRORS as error:
         raise InputError(f"{invalid}: {error}") from error
     with file:
         if found_kind != kind:
             raise InputError(f"{path}: not a {kind} file")
-        if version not in versions:
+        if version not in map(str, versions):
             known = " and ".join(map(str, versions))
             raise InputError(f"{path}: format version {version}; this program reads {known}")
         try:
