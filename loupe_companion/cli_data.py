@@ -68,7 +68,7 @@ FromList = Annotated[
 @app.command()
 @stoppable()
 def fastmri(
-    root: Annotated[Path, typer.Argument(help="Folder of fastMRI, or one file or archive of it.")],
+    root: Annotated[Path, typer.Argument(help="Folder of fastMRI, or one file of it.")],
     out: Out,
     size: Annotated[int, typer.Option(help="Side of the images; the paper's is 320.")] = 320,
     acquisition: Annotated[
@@ -87,10 +87,8 @@ def fastmri(
 ) -> None:
     """Write the paper's subset of your copy of fastMRI as an image file.
 
-    ROOT holds .h5 files as published, single-coil or multi-coil, knee or brain, in sub-folders or
-    in .tar, .tar.xz or .tar.gz archives as downloaded. Nothing is unpacked to disk, but a member
-    of a compressed archive above 64 MB waits in a temporary file without a name. A compressed
-    archive is read twice: for the headers, then for the images.
+    ROOT holds .h5 files as published, single-coil or multi-coil, knee or brain, in sub-folders.
+    Archives are to be unpacked first: tar -xf NAME -C FOLDER.
 
     An image is a slice of reconstruction_esc where there is one, else the magnitude of the inverse
     FFT of kspace, cropped to the size in the header, root of the sum of squares over coils. It is
@@ -99,9 +97,9 @@ def fastmri(
 
     What the paper leaves open: it has 2269 proton density images, 1895 / 188 / 186, in volumes of
     about 40 slices, and names neither the volumes nor a seed. Chosen here: CORPD_FBK, without fat
-    suppression; whole patients, none in two splits; in the order of the SHA-256 of seed and
-    patient; their slices as near the numbers as whole patients allow. With fewer slices than asked
-    for, the numbers are scaled in proportion.
+    suppression; whole patients, none in two splits, in the order of the SHA-256 of seed and
+    patient. A split misses its number of slices by part of a patient; the report says by how much.
+    With fewer slices than asked for, the numbers are scaled in proportion.
 
     Stopped, the same command goes on. The image file appears when it is complete.
     """
@@ -139,7 +137,7 @@ def import_images(
         int | None, typer.Option(help="Side of the images; holds every slice by default.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Shares, or slices, of train, validation and test.")
+        str, typer.Option(help="Fractions, or numbers of slices, of train, validation and test.")
     ] = "0.8,0.1,0.1",
     seed: Seed = 0,
     list_to: ListTo = None,

@@ -14,7 +14,7 @@ from torch import nn
 from loupe_companion.profiles import find_profile
 from loupe_lib.data.images import SPLITS, Images
 from loupe_lib.data.simulation import ifft2c, scan
-from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.training.config import RunConfig
 
 # The tensors of these tests are so small that threads cost more than they save.
@@ -121,7 +121,7 @@ def edited(path: Path) -> Iterator[h5py.File]:
     with h5py.File(path, "r+") as file:
         yield file
     with open(path, "r+b") as raw:
-        raw.write(b"edited".ljust(SEAL_SIZE, b"\0"))
+        raw.write(b"edited".ljust(CHECKSUM_SIZE, b"\0"))
 
 
 def assert_one_line(message: str) -> None:

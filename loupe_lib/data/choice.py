@@ -13,25 +13,23 @@ from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 LIST_HEADER = "split\tvolume\tslices\tsha256"
-MAX_LIST_BYTES = 64 << 20
 
 Choice = dict[str, list[Volume]]  # split -> its volumes, sorted by name
 
 
 def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> Choice:
-    """Choose whole patients for each split, as near the wanted slices as whole patients allow.
+    """Choose whole patients for each split, by a seeded shuffle and a cumulative fill.
 
-    Patients are put in order by the SHA-256 of ``"SEED PATIENT"``: a shuffle that is the same
+    Patients are put in the order of the SHA-256 of ``"SEED PATIENT"``: a shuffle that is the same
     everywhere, and that files added later do not change. Test, validation and train, in that
-    order, each take from the patients that are left: of the shortest beginning of the order in
-    which some patients have exactly the wanted number of slices, those patients; where there is
-    no such beginning, those whose number of slices is nearest (subset sum, by dynamic
-    programming). Where there are fewer slices than wanted, the three numbers are scaled in
-    proportion; if all slices are wanted, train takes what the others leave.
+    order, each go through the remaining patients and take those of whom more than half the slices
+    are still wanted. So a split misses its number by part of a patient. Where there are fewer
+    slices than wanted, the three numbers are scaled in proportion; if all slices are wanted, train
+    takes what the others leave.
 
     Args:
         volumes: to choose from.
-        split: slices wanted for train, validation and test; or their shares of all slices, if
+        split: slices wanted for train, validation and test; or their fractions of all slices, if
             they add up to 1 or less.
         seed: of the order.
 
@@ -49,24 +47,23 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
         raise InputError(
             f"three splits need three patients, since none is in two; there are {len(patients)}"
         )
-    total = sum(volume.slices for volume in volumes)
+    size = {patient: sum(v.slices for v in theirs) for patient, theirs in patients.items()}
+    total = sum(size.values())
     wanted = dict(zip(SPLITS, wanted_slices(total, split), strict=True))
+    if sum(wanted.values()) > total - 0.5:
+        wanted["train"] = math.inf
     rest = sorted(patients, key=lambda p: hashlib.sha256(f"{seed} {p}".encode()).digest())
-    chosen: dict[str, list[str]] = {}
-    for left, name in ((2, "test"), (1, "validation"), (0, "train")):
-        sizes = [sum(volume.slices for volume in patients[p]) for p in rest]
-        if name == "train" and sum(wanted.values()) > total - 0.5:
-            taken = list(range(len(rest)))
-        else:
-            taken = _nearest(sizes, wanted[name])
-            most = len(rest) - left  # one patient at least for each split to come
-            taken = sorted(taken, key=lambda i: sizes[i])[-most:]
-        chosen[name] = [rest[i] for i in taken]
-        rest = [p for p in rest if p not in chosen[name]]
-    return {
-        name: sorted((v for p in chosen[name] for v in patients[p]), key=lambda v: v.name)
-        for name in SPLITS
-    }
+    choice: Choice = {}
+    for later, name in ((2, "test"), (1, "validation"), (0, "train")):
+        taken: list[str] = []
+        for patient in rest:
+            fits = sum(size[p] for p in taken) + size[patient] / 2 < wanted[name]
+            if fits and len(rest) - len(taken) > later:  # one patient for each split to come
+                taken.append(patient)
+        taken = taken or [min(rest, key=lambda p: size[p])]
+        rest = [p for p in rest if p not in taken]
+        choice[name] = sorted((v for p in taken for v in patients[p]), key=lambda v: v.name)
+    return {name: choice[name] for name in SPLITS}
 
 
 def check_split(split: Sequence[float]) -> None:
@@ -81,30 +78,10 @@ def check_split(split: Sequence[float]) -> None:
 
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:
-    """Slices of each split: as asked for, a share, or in proportion if there are too few."""
-    if sum(split) <= 1 + 1e-9:  # shares
-        return [total * share for share in split]
+    """Slices of each split: as asked for, a fraction, or in proportion if there are too few."""
+    if sum(split) <= 1 + 1e-9:  # fractions
+        return [total * fraction for fraction in split]
     return [n * min(1, total / sum(split)) for n in split]
-
-
-def _nearest(sizes: Sequence[int], wanted: float) -> list[int]:
-    """Indices of some sizes, at least one, whose sum is the nearest to what is wanted."""
-    # Bit n of the k-th number: whether some of the first k sizes add up to n.
-    reachable = [1]
-    mask = (1 << (math.ceil(wanted) + max(sizes) + 1)) - 1  # no larger sum is nearest
-    exact = round(wanted)
-    for size in sizes:
-        reachable.append((reachable[-1] | reachable[-1] << size) & mask)
-        if exact and reachable[-1] >> exact & 1:
-            break
-    sums = [n for n in range(1, reachable[-1].bit_length()) if reachable[-1] >> n & 1]
-    left = min(sums, key=lambda n: (abs(n - wanted), n))
-    taken = []
-    for k in range(len(reachable) - 1, 0, -1):
-        if not reachable[k - 1] >> left & 1:
-            taken.append(k - 1)
-            left -= sizes[k - 1]
-    return taken[::-1]
 
 
 @dataclass(frozen=True)
@@ -139,15 +116,13 @@ def read_list(path: str | os.PathLike[str]) -> list[Listed]:
         InputError: if it is no such list; the message names the file and the line.
     """
     try:
-        if Path(path).stat().st_size > MAX_LIST_BYTES:
-            raise InputError(f"{path}: a list of volumes has at most {MAX_LIST_BYTES} bytes")
         lines = Path(path).read_text("utf-8").split("\n")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no list of volumes: {error}") from error
+        raise InputError(f"{path} is not a list of volumes: {error}") from error
     if lines[0] != LIST_HEADER:
-        raise InputError(f"{path} is no list of volumes: its first line must name the columns")
+        raise InputError(f"{path} is not a list of volumes: its first line must name the columns")
     listed: dict[str, Listed] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line:
@@ -158,9 +133,6 @@ def read_list(path: str | os.PathLike[str]) -> list[Listed]:
             and fields[0] in SPLITS
             and fields[1] not in listed
             and fields[2].isdecimal()
-            and len(fields[2]) < 8
-            and len(fields[3]) == 64
-            and set(fields[3]) <= set("0123456789abcdef")
         )
         if not good:
             raise InputError(

@@ -1,15 +1,13 @@
-"""From volumes to an image file: streamed, on all cores, and going on where it was stopped."""
+"""From volumes to an image file: by all cores, and going on where it was stopped."""
 
 import contextlib
 import hashlib
-import threading
+import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -22,13 +20,16 @@ from loupe_lib.data.images import (
     read_stack,
     writing_images,
 )
-from loupe_lib.data.storage import open_hdf5, remove_unfinished, writing_hdf5
-from loupe_lib.data.volumes import MEMORY, Opened, Source, Volume, fit
-from loupe_lib.data.workers import cores
+from loupe_lib.data.storage import digest, open_hdf5, remove_unfinished, writing_hdf5
+from loupe_lib.data.volumes import Source, Volume, fit
+from loupe_lib.data.workers import cores, read_in_workers
 from loupe_lib.errors import InputError
 
 LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1
+MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
+WORKER = 32 << 20  # bytes of a worker that are its own, beside what its volume takes
+HEAP = 2  # times what a volume takes; the heap is fragmented after the first volume
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Converted:
     Attributes:
         volume: which.
         split: where it is.
-        sha256: of its file or member, in hexadecimal.
+        sha256: of its file, in hexadecimal; of a folder, see :func:`digest_of`.
         maximum: of its magnitudes before they were divided by it.
         mean: of its magnitudes after that.
     """
@@ -69,9 +70,10 @@ def convert(
 ) -> list[Converted]:
     """Write the chosen volumes to an image file, each divided by the maximum of its magnitudes.
 
-    As many threads as there are cores, or as fit the memory, convert one volume each. A volume
-    that is done waits in a folder beside the file: the same call goes on from there after it was
-    stopped, in whatever way. When all are there, they become the file and the folder goes.
+    Worker processes convert one volume each, as many as there are cores, or as fit the memory. A
+    converted volume waits in a folder beside the file, so that the same call goes on after it was
+    stopped, in whatever way. When all volumes are there, they become the file, and the folder is
+    removed.
 
     Args:
         source: reads the volumes. Slices larger than its size are cropped about their middle,
@@ -98,21 +100,31 @@ def convert(
     except OSError as error:
         raise InputError(f"cannot write {parts}: {error.strerror}") from error
     with lock:
-        todo = [volume for volume in volumes if not _is_whole(part[volume.name])]
-        done = sum(volume.slices for volume in volumes if volume not in todo)
+        todo = [_Task(source, v, part[v.name]) for v in volumes if not _is_done(part[v.name])]
+        remaining = sum(task.volume.slices for task in todo)
+        total = sum(volume.slices for volume in volumes)
+        most = WORKER + HEAP * max(volume.memory for volume in volumes)
         with tqdm(
             desc="slices",
-            total=sum(volume.slices for volume in volumes),
-            initial=done,
+            total=total,
+            initial=total - remaining,
             disable=None if progress else True,  # None: unless on a terminal
         ) as bar:
-            _Conversion(source, part, bar).run(todo)
+            for task, _ in read_in_workers(_convert, todo, max(1, min(cores(), MEMORY // most))):
+                bar.update(task.volume.slices)
         converted = [_converted(v, s, part[v.name]) for s in SPLITS for v in choice[s]]
         _compare(converted, expected)
         listed = list_text([one.listed for one in converted]).encode()
         kinds = ", ".join(sorted({volume.acquisition for volume in volumes}))
         title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
         remove_unfinished(out)
+        needed = sum(path.stat().st_size for path in part.values())
+        free = shutil.disk_usage(parts).free
+        if free < needed:
+            raise InputError(
+                f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
+                "make room, and the same command goes on"
+            )
         with writing_images(out, title, source.size, source.is_complex) as writer:
             for one in converted:
                 with open_hdf5(part[one.volume.name], PART_FORMAT, PART_VERSION) as file:
@@ -131,78 +143,60 @@ def _remove(parts: Path) -> None:
         parts.rmdir()
 
 
-@dataclass
-class _Conversion:
-    """The threads that convert volumes, and what they share."""
+@dataclass(frozen=True)
+class _Task:
+    """One volume to convert, and the file for it."""
 
     source: Source
-    part: dict[str, Path]  # name of a volume -> where it is to be
-    bar: tqdm
+    volume: Volume
+    part: Path
 
-    def __post_init__(self) -> None:
-        self.stop = threading.Event()
+    @property
+    def path(self) -> Path:
+        return self.volume.path
 
-    def run(self, volumes: Sequence[Volume]) -> None:
-        groups = self.source.groups(volumes)
-        most = max((volume.memory for volume in volumes), default=1)
-        workers = max(1, min(cores(), MEMORY // most))
-        with ThreadPoolExecutor(workers, "", torch.set_num_threads, (1,)) as pool:
-            tasks = [pool.submit(self._read, group) for group in groups]
-            try:
-                for task in as_completed(tasks):
-                    task.result()
-            except BaseException:
-                self.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
 
-    def _read(self, group: Sequence[Volume]) -> None:
-        for opened in self.source.read(group):
-            if self.stop.is_set():
-                return
-            if opened is not None:
-                self._convert(opened)
-
-    def _convert(self, opened: Opened) -> None:
-        volume, size, is_complex = opened.volume, self.source.size, self.source.is_complex
-        kind = np.complex64 if is_complex else np.float32
-        stack: np.ndarray = np.zeros((volume.slices, size, size), kind)
-        maximum = np.float32(0)
-        number = -1
-        with contextlib.closing(opened.slices):
-            for number, image in enumerate(opened.slices):
-                if self.stop.is_set():
-                    return
-                if not np.isfinite(image).all() or (not is_complex and image.min() < 0):
-                    raise InputError(
-                        f"{volume.origin}: slice {number} has pixels below 0, infinite or undefined"
-                    )
-                fitted = fit(image, size)
-                maximum = max(maximum, np.abs(fitted).max())
-                if number < len(stack):
-                    stack[number] = fitted
-                self.bar.update()
-        if number + 1 != len(stack):
-            raise InputError(f"{volume.origin} changed: {number + 1} slices, not {len(stack)}")
-        if not 0 < maximum < np.inf:
-            raise InputError(f"{volume.origin}: no image: its largest magnitude is {maximum:g}")
-        stack /= maximum
-        with writing_hdf5(self.part[volume.name], PART_FORMAT, PART_VERSION) as file:
-            create_stack(file, size, is_complex)
-            append_to_stack(file, check_images(stack))
-            file.attrs.update(
-                sha256=opened.digest(),
-                maximum=float(maximum),
-                mean=float(np.mean([np.abs(image).mean() for image in stack])),
+def _convert(task: _Task) -> None:
+    volume, size, is_complex = task.volume, task.source.size, task.source.is_complex
+    kind = np.complex64 if is_complex else np.float32
+    stack: np.ndarray = np.zeros((volume.slices, size, size), kind)
+    count = 0
+    for count, image in enumerate(task.source.read(volume), 1):
+        if not np.isfinite(image).all() or (not is_complex and image.min() < 0):
+            raise InputError(
+                f"{volume.path}: slice {count - 1} has pixels below 0, infinite or undefined"
             )
+        if count <= len(stack):
+            stack[count - 1] = fit(image, size)
+    if count != len(stack):
+        raise InputError(f"{volume.path} changed: {count} slices, not {len(stack)}")
+    maximum = max(np.abs(image).max() for image in stack)
+    if not 0 < maximum < np.inf:
+        raise InputError(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
+    stack /= maximum
+    with writing_hdf5(task.part, PART_FORMAT, PART_VERSION) as file:
+        create_stack(file, size, is_complex)
+        append_to_stack(file, check_images(stack))
+        file.attrs.update(
+            sha256=digest_of(volume.path),
+            maximum=float(maximum),
+            mean=float(np.mean([np.abs(image).mean() for image in stack])),
+        )
 
 
-def _is_whole(part: Path) -> bool:
-    """Whether a volume is there already, every byte of it right."""
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file; of a folder that of the names and SHA-256 of its files."""
+    if path.is_file():
+        return digest(path)
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    lines = "".join(f"{digest(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _is_done(part: Path) -> bool:
     try:
-        with open_hdf5(part, PART_FORMAT, PART_VERSION) as file:
-            read_stack(file)
-            return {"sha256", "maximum", "mean"} <= set(file.attrs)
+        with open_hdf5(part, PART_FORMAT, PART_VERSION):
+            return True
     except InputError:
         return False
 
@@ -219,6 +213,6 @@ def _compare(converted: Sequence[Converted], expected: Sequence[Listed]) -> None
         one = found[wanted.name]
         if one.sha256 != wanted.sha256:
             raise InputError(
-                f"{one.volume.origin} is not the one listed: "
+                f"{one.volume.path} is not the one listed: "
                 f"its SHA-256 is {one.sha256}, not {wanted.sha256}"
             )

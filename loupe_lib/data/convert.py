@@ -13,7 +13,7 @@ from loupe_lib.data.choice import (
     wanted_slices,
     write_list,
 )
-from loupe_lib.data.conversion import convert, parts_folder
+from loupe_lib.data.conversion import convert
 from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.report import Report
@@ -25,7 +25,7 @@ from loupe_lib.mask import check_size
 PAPER_ACQUISITION = "CORPD_FBK"
 PAPER_SPLIT = (1895, 188, 186)
 PAPER_SIZE = 320
-SHARES = (0.8, 0.1, 0.1)
+FRACTIONS = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,15 @@ class Selection:
     """Which volumes to take, and into which split.
 
     Attributes:
-        split: slices, or shares, of train, validation and test; see
+        split: slices, or fractions of all slices, of train, validation and test; see
             :func:`~loupe_lib.data.choice.choose`.
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
         list_to: file for the list of what was chosen.
 
     Raises:
-        InputError: at construction, for a split that is none, or a file that is no list.
+        InputError: at construction, if split is not three numbers above 0, or the file is not a
+            list.
     """
 
     split: tuple[float, ...]
@@ -66,8 +67,10 @@ def import_fastmri(
 ) -> Report:
     """Write volumes of a fastMRI folder to an image file.
 
+    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
+
     Args:
-        root: the folder, with its sub-folders and archives.
+        root: the folder, with its sub-folders.
         out: the image file; it appears when it is complete.
         selection: which volumes.
         acquisitions: which to choose from; a list says for itself.
@@ -80,7 +83,7 @@ def import_fastmri(
             listed, or the file cannot be written.
     """
     source = FastMRIFolder(root, check_size(size), is_complex)
-    found, left_out = source.scan(parts_folder(out), progress)
+    found, left_out = source.scan(progress)
     candidates = [v for v in found if v.acquisition in acquisitions or selection.from_list]
     if found and not candidates:
         there = ", ".join(sorted({v.acquisition for v in found}))
@@ -91,13 +94,15 @@ def import_fastmri(
 def import_files(
     paths: Sequence[Path],
     out: Path,
-    selection: Selection = Selection(SHARES),
+    selection: Selection = Selection(FRACTIONS),
     axis: str | None = None,
     dataset: str | None = None,
     size: int | None = None,
     progress: bool = True,
 ) -> Report:
     """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
+
+    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
 
     Args:
         paths: files, each one volume; a folder is one DICOM series. A patient is who a DICOM

@@ -17,7 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loupe_lib.data.storage import check_written, digest, member, open_hdf5, writing_hdf5
+from loupe_lib.data.storage import (
+    check_written,
+    digest,
+    member,
+    open_hdf5,
+    read_array,
+    writing_hdf5,
+)
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
 
@@ -192,7 +199,7 @@ class Images:
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
-    """Write images to a file, whole or not at all.
+    """Write images to a file, atomically.
 
     Args:
         images: what to write; values are rounded to the nearest of 65536 levels.
@@ -201,7 +208,9 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: if the file cannot be written.
     """
-    with writing_images(path, images.source, images.size, images.is_complex) as writer:
+    with writing_images(
+        path, images.source, images.size, images.is_complex, in_memory=True
+    ) as writer:
         for name in SPLITS:
             split: Split = getattr(images, name)
             for number, volume in enumerate(split.names):
@@ -254,15 +263,20 @@ class ImageWriter:
 
 @contextlib.contextmanager
 def writing_images(
-    path: str | os.PathLike[str], source: str, size: int, is_complex: bool = False
+    path: str | os.PathLike[str],
+    source: str,
+    size: int,
+    is_complex: bool = False,
+    in_memory: bool = False,
 ) -> Iterator[ImageWriter]:
-    """Write an image file volume by volume, whole or not at all.
+    """Write an image file volume by volume, atomically.
 
     Args:
         path: the file; replaced, when all is written, if it is there.
         source: what the images are, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
+        in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
     Yields:
         What volumes are appended to.
@@ -271,7 +285,7 @@ def writing_images(
         InputError: if the file cannot be written, or a split has no volume.
     """
     check_size(size)
-    with writing_hdf5(path, FORMAT, VERSION) as file:
+    with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
         file.attrs["source"] = source
         writer = ImageWriter(file, size, is_complex)
         yield writer
@@ -319,7 +333,7 @@ def read_stack(group: h5py.Group) -> Tensor:
     n, *_, rows, columns = images.shape
     found = torch.empty(n, rows, columns, dtype=torch.float32 if real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB
-        found[number] = _decode(images[number])
+        found[number] = _decode(read_array(images, number))
     return found
 
 
@@ -354,18 +368,25 @@ def read_images(path: str | os.PathLike[str]) -> Images:
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
         train, validation, test = (_read_split(file, name) for name in SPLITS)
+        if "source" not in file.attrs:
+            raise InputError("the attribute source, a text about the images, is missing")
         sha256 = digest(path)
-        # The text alone could stand in many files, and results are kept by their source.
+        # Many files may have the same text, and results are kept by the source of their images.
         source = f"{file.attrs['source']} (file SHA-256 {sha256})"
         return Images(train, validation, test, source, sha256)
 
 
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
-    volume = member(group, "volume", h5py.Dataset)
-    names = member(group, "names", h5py.Dataset).asstr()
+    volume = read_array(member(group, "volume", h5py.Dataset))
+    names = member(group, "names", h5py.Dataset)
+    if volume.dtype != np.int64 or volume.ndim != 1:
+        got = f"{_size([volume.shape])} {volume.dtype}"
+        raise InputError(f"{name}/volume must be (n,) int64, one number an image; got {got}")
+    if not h5py.check_string_dtype(names.dtype) or names.ndim != 1:
+        raise InputError(f"{name}/names must be texts, one a volume; got {names.dtype}")
     return Split(
         images=read_stack(group),
-        volume=torch.from_numpy(volume[:]),
-        names=tuple(names[:]),
+        volume=torch.from_numpy(volume),
+        names=tuple(read_array(names.asstr())),
     )

@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from loupe_lib.data.images import centre_crop
 
-# Volumes that are in memory at once may have so many bytes by `Volume.memory`. Threads fragment the
-# heap, so that they take up to twice as much; with the program itself, 320 MB, that stays under
-# 1 GB however large the folder and however many the cores.
-MEMORY = 256 << 20
+MEMORY = 256 << 20  # bytes that reading one volume may take
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,8 @@ class Volume:
         slices: how many.
         shape: rows and columns of a slice, before it is fitted.
         memory: bytes that reading it takes at most.
-        path: of the file, or of the archive that it is in.
-        stamp: size in bytes and time of last change, in ns, of that file.
-        member: name within the archive; empty for a file.
-        offset: of the member in a plain archive.
-        length: of the file or member, in bytes.
+        path: of the file or, for a DICOM series, the folder.
+        stamp: its size in bytes, and the time of its last change in ns.
     """
 
     name: str
@@ -40,20 +35,12 @@ class Volume:
     slices: int
     shape: tuple[int, int]
     memory: int
-    path: str
+    path: Path
     stamp: tuple[int, int]
-    member: str = ""
-    offset: int = 0
-    length: int = 0
-
-    @property
-    def origin(self) -> str:
-        """Where it is, for messages."""
-        return f"{self.path}: {self.member}" if self.member else self.path
 
     def key(self, *settings: object) -> str:
         """A name for what is made of it with these settings: another if anything changed."""
-        text = json.dumps([asdict(self), *settings], sort_keys=True)
+        text = json.dumps([asdict(self), *settings], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -65,23 +52,8 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A volume that is being read.
-
-    Attributes:
-        volume: which.
-        slices: its images, one at a time, (rows, columns) float32 or complex64.
-        digest: computes the SHA-256 of its file or member.
-    """
-
-    volume: Volume
-    slices: Generator[np.ndarray, None, None]
-    digest: Callable[[], str]
-
-
 class Source(Protocol):
-    """Where volumes come from.
+    """Where volumes come from. It is pickled: worker processes read the volumes.
 
     Attributes:
         title: what they are, for the record.
@@ -95,18 +67,11 @@ class Source(Protocol):
     is_complex: bool
     settings: tuple[Any, ...]
 
-    def groups(self, volumes: Sequence[Volume]) -> list[list[Volume]]:
-        """The volumes in groups that are read in one go, each by one thread."""
-
-    def read(self, group: Sequence[Volume]) -> Iterator[Opened | None]:
-        """Open the volumes of a group, one after the other.
-
-        Yields:
-            Each of them, good until the next is asked for; and None, so that the caller may
-            stop, while it passes over what is not wanted.
+    def read(self, volume: Volume) -> Iterator[np.ndarray]:
+        """The slices of a volume, one at a time: (rows, columns) real or complex numbers.
 
         Raises:
-            InputError: if one cannot be read; the message names it.
+            InputError: if it cannot be read; the message names the file.
         """
 
 

@@ -1,8 +1,37 @@
 """Worker processes, and how much of the machine this process may use."""
 
+import gc
 import multiprocessing
 import os
+import signal
+import sys
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+
+from loupe_lib.errors import InputError
+
+# Forked from a process that has imported the library, workers share that memory, 200 MB. Elsewhere
+# system libraries do not survive a fork.
+START = "forkserver" if sys.platform == "linux" else "spawn"
+PRELOAD = ["loupe_lib.data.conversion"]
+SECONDS = 600  # for one task; libhdf5 may read a corrupt file for ever
+
+
+class OfFile(Protocol):
+    """A task that reads a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+Task = TypeVar("Task", bound=OfFile)
+Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -28,3 +57,73 @@ def exit_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
+
+
+def read_in_workers(
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+) -> Iterator[tuple[Task, Result]]:
+    """Apply a function to files in worker processes: libhdf5 may crash on a corrupt file.
+
+    A worker also dies when one task takes ten minutes. A script that calls this needs the usual
+    ``if __name__ == "__main__":`` of programs that start processes.
+
+    Args:
+        function: a function of a module, applied to one task.
+        tasks: what to apply it to.
+        workers: number of processes.
+
+    Yields:
+        Each task and its result, in any order.
+
+    Raises:
+        InputError: if a worker dies from a file twice; the message names the file.
+    """
+    todo = list(tasks)
+    while todo:
+        try:
+            yield from _read(function, todo, workers)
+        except BrokenProcessPool:
+            for suspect in todo[:workers]:
+                alone = [suspect]
+                try:
+                    yield from _read(function, alone, 1)
+                except BrokenProcessPool:
+                    raise InputError(
+                        f"{suspect.path} ends the process that reads it: the file is corrupt or "
+                        "too large for the memory; move it away, and the same command goes on"
+                    ) from None
+                todo.remove(suspect)
+
+
+def _read(
+    function: Callable[[Task], Result], todo: list[Task], workers: int
+) -> Iterator[tuple[Task, Result]]:
+    """Remove each task from the list when it is done; the first ones, one a worker, are running."""
+    context = multiprocessing.get_context(START)
+    context.set_forkserver_preload(PRELOAD)
+    running: dict[Future[Result], Task] = {}
+    waiting = iter(todo.copy())
+    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+        while todo:
+            while len(running) < min(workers, len(todo)):
+                task = next(waiting)
+                running[pool.submit(_call, function, task)] = task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                result, task = future.result(), running.pop(future)
+                todo.remove(task)
+                yield task, result
+
+
+def _start_worker() -> None:
+    exit_with_parent()
+    gc.freeze()  # a collection would write to, and so copy, the memory that workers share
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too: end without a word
+    torch.set_num_threads(1)
+
+
+def _call(function: Callable[[Task], Result], task: Task) -> Result:
+    signal.alarm(SECONDS)  # ends the process
+    try:
+        return function(task)
+    finally:
+        signal.alarm(0)

@@ -99,7 +99,7 @@ def test_the_defaults_of_data_are_those_of_the_library():
     assert options["acquisition"].default == convert.PAPER_ACQUISITION
     assert options["split"].default == ",".join(map(str, convert.PAPER_SPLIT))
     split = inspect.signature(cli_data.import_images).parameters["split"].default
-    assert split == ",".join(map(str, convert.SHARES))
+    assert split == ",".join(map(str, convert.FRACTIONS))
 
 
 def test_version(loupe):

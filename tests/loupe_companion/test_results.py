@@ -17,7 +17,7 @@ from loupe_companion.results import (
     write_results,
 )
 from loupe_lib import InputError
-from loupe_lib.data.storage import SEAL_SIZE
+from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, cut, edited
 from tests.conftest import ROOT
@@ -150,7 +150,7 @@ def test_what_is_no_results_file_is_refused(tmp_path):
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(path):
     content = path.read_bytes()
-    for place in range(SEAL_SIZE, len(content), len(content) // 50):
+    for place in range(CHECKSUM_SIZE, len(content), len(content) // 50):
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)

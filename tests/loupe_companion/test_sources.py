@@ -80,7 +80,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         load_profile("smoke", tmp_path / "nowhere.h5")
     (tmp_path / "text.h5").write_text("no images")
-    with pytest.raises(InputError, match="no whole file of format loupe-images"):
+    with pytest.raises(InputError, match="not a valid loupe-images file"):
         load_profile("smoke", tmp_path / "text.h5")
 
 

@@ -6,6 +6,7 @@ For each it answers with one: ``killed``, ``phase`` at that moment, ``status``, 
 ``entries`` into each phase.
 """
 
+import functools
 import json
 import mmap
 import os
@@ -22,6 +23,7 @@ torch.set_num_threads(1)
 import loupe_companion.results  # noqa: E402
 import loupe_companion.sweep  # noqa: E402
 import loupe_lib.data.conversion  # noqa: E402
+import loupe_lib.data.workers  # noqa: E402
 import loupe_lib.training.loop  # noqa: E402
 import loupe_lib.training.run  # noqa: E402
 from loupe_companion import cli  # noqa: E402
@@ -47,6 +49,7 @@ def watch(owner: object, name: str, phase: str) -> None:
     """Let a function tell when it runs."""
     original: Callable[..., object] = getattr(owner, name)
 
+    @functools.wraps(original)  # workers find it by its name
     def watched(*args: object, **kwargs: object) -> object:
         before = SHARED[:4]
         number = PHASES.index(phase)
@@ -110,12 +113,13 @@ def main() -> None:
     watch(loupe_companion.sweep, "write_weights", "writing")
     watch(loupe_companion.sweep, "write_results", "writing")
     watch(loupe_companion.sweep, "collect_results", "collecting")
-    watch(loupe_lib.data.conversion._Conversion, "_convert", "converting")
+    watch(loupe_lib.data.conversion, "_convert", "converting")
     watch(loupe_lib.data.conversion, "writing_images", "converting")
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, and one process.
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     loupe_lib.training.loop.CHECKPOINT_FRACTION = 1e9
+    loupe_lib.data.workers.START = "fork"  # workers are watched as well
     loupe_companion.sweep.cores = lambda: 1
     load_images(find_profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)

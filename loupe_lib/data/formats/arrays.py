@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 
 from loupe_lib.data.formats.stacks import Stack, array_axis, check_array, telling
-from loupe_lib.data.hdf5_check import check_hdf5
 from loupe_lib.data.storage import check_written, member
 from loupe_lib.errors import InputError
 
@@ -48,8 +47,6 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         InputError: if it cannot be read, or is no stack of real images in the file itself.
     """
     along = array_axis(axis)
-    with telling(path, "HDF5"), open(path, "rb") as raw:
-        check_hdf5(raw)
     with telling(path, "HDF5"), h5py.File(path, "r") as file:
         if dataset is None:
             raise InputError(f"dataset must be named; the file has {', '.join(file)}")

@@ -1,11 +1,10 @@
 """Image files of several formats, each of them one volume."""
 
-import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.formats.stacks import LARGEST, Stack
-from loupe_lib.data.storage import digest
-from loupe_lib.data.volumes import Opened, Volume, stack_bytes
+from loupe_lib.data.volumes import Volume, stack_bytes
+from loupe_lib.data.workers import cores, read_in_workers
 from loupe_lib.errors import InputError
 
 HDF5 = (".h5", ".hdf5")
@@ -51,7 +50,9 @@ class ImageFiles:
         self.axis, self.dataset = axis, dataset
         self.settings = (axis, dataset)
         names = _names(paths)
-        found = [self._volume(path, name) for path, name in zip(paths, names, strict=True)]
+        tasks = [_Header(*both, axis, dataset) for both in zip(paths, names, strict=True)]
+        headers = dict(read_in_workers(_read_header, tasks, cores()))
+        found = [headers[task] for task in tasks]
         self.size = size or max(32, -(-max(max(v.shape) for v in found) // 16) * 16)
         self.volumes = []
         for volume in found:
@@ -63,50 +64,51 @@ class ImageFiles:
                 )
             self.volumes.append(replace(volume, memory=volume.memory + fitted))
 
-    def groups(self, volumes: Sequence[Volume]) -> list[list[Volume]]:
-        """Each by itself."""
-        return [[volume] for volume in volumes]
+    def read(self, volume: Volume) -> Iterator[np.ndarray]:
+        """The slices of a volume; see `Source.read`."""
+        yield from _open(volume.path, self.axis, self.dataset).read()
 
-    def read(self, group: Sequence[Volume]) -> Iterator[Opened]:
-        """Open the volumes of a group, one after the other; see `Source.read`."""
-        for volume in group:
-            path = Path(volume.path)
-            yield Opened(volume, self._slices(path), lambda path=path: _digest(path))  # type: ignore[misc]
 
-    def _slices(self, path: Path) -> Generator[np.ndarray, None, None]:
-        yield from self._open(path).read()
+@dataclass(frozen=True)
+class _Header:
+    """A file whose header is to be read, and how."""
 
-    def _open(self, path: Path) -> Stack:
-        name = path.name.lower()
-        if not path.exists():
-            raise InputError(f"cannot read {path}: No such file or directory")
-        if path.is_dir() or name.endswith(".dcm"):
-            return open_series(path, self.axis)
-        if name.endswith(NIFTI):
-            return open_nifti(path, self.axis)
-        if name.endswith(".npy"):
-            return open_npy(path, self.axis)
-        if name.endswith(HDF5):
-            return open_hdf5_stack(path, self.dataset, self.axis)
-        raise InputError(
-            f"{path} must be a .nii, .nii.gz, .npy, .h5 or .dcm file, or a folder of a DICOM series"
-        )
+    path: Path
+    name: str
+    axis: str | None
+    dataset: str | None
 
-    def _volume(self, path: Path, name: str) -> Volume:
-        if not name.isprintable():
-            raise InputError(f"the name of a file must be printable; got {name!r}")
-        stack = self._open(path)
-        bids = BIDS.match(path.name)
-        return Volume(
-            name=name,
-            patient=stack.patient or (bids[0] if bids else name),
-            acquisition=stack.kind,
-            slices=stack.slices,
-            shape=stack.shape,
-            memory=stack.memory,
-            path=os.path.abspath(path),
-            stamp=_stamp(path),
-        )
+
+def _read_header(task: _Header) -> Volume:
+    stack = _open(task.path, task.axis, task.dataset)
+    bids = BIDS.match(task.path.name)
+    return Volume(
+        name=task.name,
+        patient=stack.patient or (bids[0] if bids else task.name),
+        acquisition=stack.kind,
+        slices=stack.slices,
+        shape=stack.shape,
+        memory=stack.memory,
+        path=task.path.absolute(),
+        stamp=_stamp(task.path),
+    )
+
+
+def _open(path: Path, axis: str | None, dataset: str | None) -> Stack:
+    name = path.name.lower()
+    if not path.exists():
+        raise InputError(f"cannot read {path}: No such file or directory")
+    if path.is_dir() or name.endswith(".dcm"):
+        return open_series(path, axis)
+    if name.endswith(NIFTI):
+        return open_nifti(path, axis)
+    if name.endswith(".npy"):
+        return open_npy(path, axis)
+    if name.endswith(HDF5):
+        return open_hdf5_stack(path, dataset, axis)
+    raise InputError(
+        f"{path} must be a .nii, .nii.gz, .npy, .h5 or .dcm file, or a folder of a DICOM series"
+    )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -122,18 +124,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     raise AssertionError("paths that differ have names that differ")
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-
-
 def _stamp(path: Path) -> tuple[int, int]:
-    status = [file.stat() for file in _files(path)]
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    status = [file.stat() for file in files]
     return sum(s.st_size for s in status), max(s.st_mtime_ns for s in status)
-
-
-def _digest(path: Path) -> str:
-    """The SHA-256 of a file; of a folder that of the names and SHA-256 of its files."""
-    if path.is_file():
-        return digest(path)
-    lines = "".join(f"{digest(file)}  {file.name}\n" for file in _files(path))
-    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """A folder of fastMRI becomes an image file."""
 
+import shlex
 import shutil
-import tarfile
 from pathlib import Path
 
 import h5py
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from loupe_lib import InputError
-from loupe_lib.data import conversion, fastmri_folder
+from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
 from loupe_lib.data.conversion import parts_folder
 from loupe_lib.data.convert import Selection, import_fastmri
@@ -18,7 +18,7 @@ from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from tests.common import cut, files_in
+from tests.common import assert_one_line, cut, files_in
 from tests.crashing import crashing_file
 
 SELECTION = Selection((24, 6, 6))
@@ -140,19 +140,19 @@ def test_a_list_that_the_folder_does_not_match_is_refused(damage, root, brought,
     assert not (tmp_path / "out.h5").exists()
 
 
-@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
-def test_archives_give_the_same_file_as_the_folder(suffix, root, brought, tmp_path):
-    (tmp_path / "archives" / "below").mkdir(parents=True)
-    for number, folder in enumerate(["singlecoil_train", "singlecoil_val", "singlecoil_test"]):
-        place = tmp_path / "archives" / ("below" if number else "")
-        mode = {".tar": "w", ".tar.gz": "w:gz", ".tar.xz": "w:xz"}[suffix]
-        with tarfile.open(place / f"knee_{folder}{suffix}", mode) as tar:
-            tar.add(root / folder, folder)
-    before = files_in(tmp_path / "archives")
-    bring(tmp_path / "archives", tmp_path / "knee.h5")
+def test_an_archive_is_to_be_unpacked(root, brought, tmp_path):
+    archive = tmp_path / "data" / "knee's.tar.xz"
+    archive.parent.mkdir()
+    archive.write_bytes(b"")
+    command = f"an archive: unpack it with tar -xf {shlex.quote(str(archive))} -C FOLDER"
+    for where in (archive, archive.parent):  # itself, or where nothing else is
+        with pytest.raises(InputError) as caught:
+            bring(where, tmp_path / "knee.h5")
+        assert command in str(caught.value)
+    shutil.copytree(root, tmp_path / "data" / "unpacked")
+    report = bring(archive.parent, tmp_path / "knee.h5")
+    assert [one.reason for one in report.left_out if one.name == archive.name] == [command]
     assert digest(tmp_path / "knee.h5") == digest(brought[0])
-    assert files_in(tmp_path / "archives") == before  # nothing was unpacked
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["archives", "knee.h5"]
 
 
 def test_where_there_are_fewer_slices_the_splits_are_scaled(root, tmp_path):
@@ -217,57 +217,34 @@ def test_other_sizes_are_cropped_or_get_zeros_around_them(size, root, brought, t
         np.testing.assert_allclose(found[:6], middle / middle.max(), atol=5e-5)
 
 
-def test_stopped_it_goes_on(root, brought, tmp_path, monkeypatch):
-    """Ctrl-C after three volumes: the next call reads only the others."""
+def test_stopped_it_goes_on_with_what_is_left(root, brought, tmp_path, monkeypatch):
     out = tmp_path / "knee.h5"
-    done: list[str] = []
-    convert = conversion._Conversion._convert
+    asked: list[int] = []
+    read = conversion.read_in_workers
 
-    def stop_after_three(self, opened):
-        if len(done) == 3:
-            raise KeyboardInterrupt
-        convert(self, opened)
-        done.append(opened.volume.name)
+    def stop_after_three(function, tasks, _):
+        asked.append(len(tasks))
+        for number, done in enumerate(read(function, tasks, 1), 1):
+            yield done
+            if len(asked) == 1 and number == 3:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(conversion, "cores", lambda: 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(conversion._Conversion, "_convert", stop_after_three)
-        with pytest.raises(KeyboardInterrupt):
-            bring(root, out)
+    monkeypatch.setattr(conversion, "read_in_workers", stop_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        bring(root, out)
     assert not out.exists()
-    assert len(list(parts_folder(out).glob("*.h5"))) == 3
-    read: list[str] = []
-
-    def note(self, opened):
-        read.append(opened.volume.name)
-        convert(self, opened)
-
-    monkeypatch.setattr(conversion._Conversion, "_convert", note)
     bring(root, out)
-    assert len(read) == 3 and not set(read) & set(done)
+    assert asked == [6, 3]
     assert digest(out) == digest(brought[0])
     assert not parts_folder(out).exists()
 
 
-def test_the_headers_of_a_compressed_archive_are_read_once(root, tmp_path, monkeypatch):
-    with tarfile.open(tmp_path / "knee.tar.xz", "w:xz") as tar:
-        tar.add(root / "singlecoil_val", "singlecoil_val")
-    source = FastMRIFolder(tmp_path, 48)
-    found = source.scan(tmp_path / "cache", progress=False)
-    assert [volume.name[:14] for volume in found[0]] == ["singlecoil_val"] * 3
-    (index,) = (tmp_path / "cache").iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(fastmri_folder, "members", None)
-        assert source.scan(tmp_path / "cache", progress=False) == found
-    index.write_text("[{}]")  # damaged
-    assert source.scan(tmp_path / "cache", progress=False) == found
-
-
-def test_links_that_lead_back_are_followed_once(root, tmp_path):
-    (tmp_path / "data").symlink_to(root)
-    (tmp_path / "again").symlink_to(tmp_path)
-    report = bring(tmp_path, tmp_path / "knee.h5")
-    assert len(report.converted) == 6
+def test_a_disk_without_room_for_the_file_is_said_before_it_is_written(root, tmp_path, monkeypatch):
+    full = shutil._ntuple_diskusage(10, 10, 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(InputError, match=r"cannot write .*knee.h5: it needs \d+ MB, and 0 MB are"):
+        bring(root, tmp_path / "knee.h5")
+    assert len(list(parts_folder(tmp_path / "knee.h5").glob("*.h5"))) == 6
 
 
 def test_what_is_there_twice_is_used_once(root, brought, tmp_path):
@@ -283,33 +260,29 @@ def test_a_damaged_file_is_left_out_and_said_so(root, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     cut(tmp_path / "data" / "singlecoil_train" / "file1000002.h5", 0.5)
     report = bring(tmp_path / "data", tmp_path / "knee.h5")
-    (said,) = [one for one in report.left_out if one.reason.startswith("no whole HDF5 file")]
+    (said,) = [one for one in report.left_out if one.reason.startswith("not a valid HDF5 file")]
     assert said.name == "singlecoil_train/file1000002"
 
 
-@pytest.mark.parametrize("suffix", ["", ".tar", ".tar.xz"])
-def test_a_file_that_crashes_hdf5_is_left_out_and_said_so(suffix, root, brought, tmp_path):
-    """Within an archive as well, whose members no other process could open by a name."""
+def test_a_file_that_crashes_hdf5_is_named_and_can_be_moved_away(root, brought, tmp_path):
     shutil.copytree(root, tmp_path / "data")
-    crashing = crashing_file(tmp_path)
-    shutil.copy(crashing, tmp_path / "data" / "singlecoil_val" / "file0000000.h5")
-    if suffix:
-        with tarfile.open(tmp_path / f"knee{suffix}", "w:xz" if "xz" in suffix else "w") as tar:
-            tar.add(tmp_path / "data", "data")
-        shutil.rmtree(tmp_path / "data")
-    shutil.rmtree(crashing.parent.parent)
-    report = bring(tmp_path, tmp_path / "knee.h5")
-    (said,) = [one for one in report.left_out if one.name == "singlecoil_val/file0000000"]
-    assert said.reason == "it is damaged: HDF5 crashes on it"
+    crashing = tmp_path / "data" / "singlecoil_val" / "file0000000.h5"
+    crashing_file(tmp_path).rename(crashing)
+    with pytest.raises(InputError) as caught:
+        bring(tmp_path / "data", tmp_path / "knee.h5")
+    assert str(caught.value).startswith(f"{crashing} ends the process that reads it")
+    assert_one_line(str(caught.value))
+    crashing.unlink()
+    bring(tmp_path / "data", tmp_path / "knee.h5")
     assert digest(tmp_path / "knee.h5") == digest(brought[0])
 
 
 def test_a_file_that_changes_meanwhile_is_refused(root, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     source = FastMRIFolder(tmp_path / "data", 48)
-    found, _ = source.scan(tmp_path / "cache", progress=False)
+    found, _ = source.scan(progress=False)
     choice = choose([v for v in found if v.acquisition == "CORPD_FBK"], SELECTION.split)
-    path = Path(choice["test"][0].path)
+    path = choice["test"][0].path
     with h5py.File(path, "a") as file:
         shorter = file["reconstruction_esc"][:-1]
         del file["reconstruction_esc"]

@@ -261,10 +261,10 @@ def test_missing_file_is_refused(tmp_path):
 def test_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "text.h5"
     path.write_text("not HDF5")
-    assert "is no whole file of format loupe-images" in refused(path)
+    assert "not a valid loupe-images file" in refused(path)
     with h5py.File(path, "w") as file:
         file["kspace"] = np.zeros(3)
-    assert refused(path) == f"{path}: not a file of format loupe-images"
+    assert refused(path) == f"{path}: not a loupe-images file"
 
 
 def test_file_of_another_version_is_refused(path):
@@ -277,7 +277,7 @@ def test_file_of_another_version_is_refused(path):
 def test_file_cut_short_is_refused(path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    assert "is no whole file of format loupe-images" in refused(path)
+    assert "not a valid loupe-images file" in refused(path)
 
 
 def test_damaged_pixels_are_refused(path):
@@ -286,7 +286,7 @@ def test_damaged_pixels_are_refused(path):
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset + chunk.size // 2] ^= 1
     path.write_bytes(content)
-    assert "is no whole file of format loupe-images" in refused(path)
+    assert "not a valid loupe-images file" in refused(path)
 
 
 def test_pixels_never_written_are_refused(path):
@@ -313,7 +313,7 @@ def test_links_to_other_files_are_refused(path, tmp_path, name):
     with edited(path) as file:
         del file[name]
         file[name] = h5py.ExternalLink("other.h5", name)
-    assert "of the file itself" in refused(path)
+    assert "must be stored in the file itself" in refused(path)
 
 
 def test_pixels_in_other_files_are_refused(path, tmp_path):
@@ -323,13 +323,13 @@ def test_pixels_in_other_files_are_refused(path, tmp_path):
         file["test"].create_dataset(
             "images", (3, 32, 32), np.uint16, external=[(str(tmp_path / "raw"), 0, 6144)]
         )
-    assert "/test/images must be in the file itself" in refused(path)
+    assert "images must be stored in the file itself" in refused(path)
     with edited(path) as file:
         del file["test/images"]
         layout = h5py.VirtualLayout((3, 32, 32), np.uint16)
         layout[:] = h5py.VirtualSource(file["train/images"])[:3]
         file["test"].create_virtual_dataset("images", layout)
-    assert "/test/images must be in the file itself" in refused(path)
+    assert "images must be stored in the file itself" in refused(path)
 
 
 def test_sizes_that_disagree_are_refused(path):
@@ -338,6 +338,27 @@ def test_sizes_that_disagree_are_refused(path):
         del file["train/volume"]
         file["train/volume"] = volume
     assert "volume must be 20 int64 numbers, one an image; got 19" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("volume", np.zeros(20, np.int32), "train/volume must be (n,) int64, one number an image"),
+        ("volume", ["a"] * 20, "train/volume must be (n,) int64, one number an image"),
+        ("names", np.arange(2), "train/names must be texts, one a volume; got int64"),
+    ],
+)
+def test_members_of_another_type_are_refused(path, name, value, message):
+    with edited(path) as file:
+        del file[f"train/{name}"]
+        file[f"train/{name}"] = value
+    assert message in refused(path)
+
+
+def test_a_file_without_a_source_is_refused(path):
+    with edited(path) as file:
+        del file.attrs["source"]
+    assert refused(path) == f"{path}: the attribute source, a text about the images, is missing"
 
 
 def test_other_pixels_are_refused(path):

@@ -5,8 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from loupe_lib import InputError
+from loupe_lib.data.workers import read_in_workers
 
 PARENT = """
 import multiprocessing, os, sys, time
@@ -48,3 +53,43 @@ def test_workers_exit_when_their_parent_is_killed(method, tmp_path):
     while any(map(is_alive, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Task:
+    path: Path
+
+
+def die_of(task: Task) -> str:
+    """Die as libhdf5 does: always of a file that says so, and once of one that is there."""
+    if task.path.name == "deadly":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if task.path.exists():
+        task.path.unlink()
+        os._exit(1)
+    return task.path.name
+
+
+def tasks(folder: Path, *names: str) -> list[Task]:
+    return [Task(folder / name) for name in names]
+
+
+def test_the_file_of_which_workers_die_is_named_and_the_others_are_read(tmp_path):
+    done = []
+    with pytest.raises(InputError) as caught:
+        for task, _ in read_in_workers(die_of, tasks(tmp_path, "a", "deadly", "b"), 2):
+            done.append(task.path.name)
+    assert str(caught.value).startswith(f"{tmp_path / 'deadly'} ends the process that reads it")
+    assert "a" in done
+
+
+def test_a_worker_that_dies_once_is_replaced(tmp_path):
+    for name in ("b", "e"):
+        (tmp_path / name).touch()
+    found = read_in_workers(die_of, tasks(tmp_path, *"abcdef"), 2)
+    assert sorted(result for _, result in found) == list("abcdef")
+
+
+def test_an_error_of_a_task_is_raised_here():
+    with pytest.raises(AttributeError):
+        list(read_in_workers(die_of, [Task("no path")], 1))
