@@ -18,7 +18,6 @@ from loupe_lib.data.convert import (
 )
 from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import SPLITS, Images, read_images, write_images
-from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.errors import InputError
 
@@ -175,8 +174,9 @@ def _numbers(name: str, text: str) -> list[float]:
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
     """Check an image file and say what is in it."""
-    _describe(read_images(file))
-    print(f"SHA-256 {digest(file)}")
+    images = read_images(file)
+    _describe(images)
+    print(f"SHA-256 {images.sha256}")
 
 
 def _describe(images: Images) -> None:

@@ -1,5 +1,6 @@
-"""Which images a run learns from: the embedded heads, or a file of the user's."""
+"""The images of a run: the embedded heads, or an image file of the user's."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from loupe_companion.profiles import Profile, find_profile
 from loupe_lib.data.heads import draw_cohort
 from loupe_lib.data.images import SPLITS, Images, read_images
-from loupe_lib.data.storage import digest
 from loupe_lib.errors import InputError
 from loupe_lib.training.config import HEADS, RunConfig
 
@@ -18,15 +18,15 @@ def load_profile(name: str, data: Path | str | None = None, **settings: Any) -> 
     Args:
         name: of the profile.
         data: the image file; None for the embedded heads.
-        settings: see :func:`loupe_companion.profiles.profile`.
+        settings: see :func:`loupe_companion.profiles.find_profile`.
 
     Raises:
         InputError: if it is no image file, or a setting does not exist.
     """
     if data is not None:
-        images = read_images(data)
+        images = _read(data)
         counts = {name: len(getattr(images, name).images) for name in SPLITS}
-        settings |= {"data": digest(data), "size": images.size, **counts}
+        settings |= {"data": images.sha256, "size": images.size, **counts}
     return find_profile(name, **settings)
 
 
@@ -45,9 +45,25 @@ def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
         return _cohort(config.size, seed=config.data_seed, **counts)
     if data is None:
         raise InputError(f"{config.label} needs the image file with SHA-256 {config.data}")
-    if digest(data) != config.data:
+    images = _read(data)
+    if images.sha256 != config.data:
         raise InputError(f"{data} is not the image file with SHA-256 {config.data}")
-    return read_images(data)
+    return images
 
 
-_cohort = lru_cache(maxsize=1)(draw_cohort)  # a sweep asks for the same one again and again
+def _read(data: Path | str) -> Images:
+    try:
+        status = os.stat(data)
+    except OSError as error:
+        raise InputError(f"cannot read {data}: {error.strerror}") from error
+    return _read_once(str(data), status.st_size, status.st_mtime_ns)
+
+
+# A sweep asks for the same images for every run.
+_cohort = lru_cache(maxsize=1)(draw_cohort)
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: str, size: int, changed: int) -> Images:
+    """Read an image file again only if its size or the time of its last change, in ns, differs."""
+    return read_images(path)

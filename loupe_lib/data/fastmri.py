@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from scipy import fft
 
+from loupe_lib.data.images import centre_crop
 from loupe_lib.data.storage import check_written, member
 from loupe_lib.errors import InputError
 
@@ -89,16 +90,6 @@ def read_slices(file: IO[bytes], is_complex: bool = False) -> Iterator[np.ndarra
             if scan.dataset == KSPACE:
                 image = _image(image, scan.shape, is_complex)
             yield image.astype(np.complex64 if is_complex else np.float32, copy=False)
-
-
-def centre_crop(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The (..., rows, columns) in the middle; as fastMRI's own ``center_crop``.
-
-    Where the image is smaller, so is what comes back.
-    """
-    rows, columns = (min(n, m) for n, m in zip(image.shape[-2:], shape, strict=True))
-    top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
-    return image[..., top : top + rows, left : left + columns]
 
 
 def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.ndarray:

@@ -112,7 +112,8 @@ def draw_cohort(
     if seed < 0:
         raise InputError(f"seed must be 0 or more; got {seed}")
     splits = {name: _split(name, size, count, seed, device) for name, count in counts.items()}
-    return Images(**splits, source=f"heads cohort, seed {seed}")
+    source = f"heads cohort, seed {seed}"
+    return Images(splits["train"], splits["validation"], splits["test"], source)
 
 
 def _split(name: str, size: int, count: int, seed: int, device: torch.device | str) -> Split:

@@ -28,6 +28,7 @@ SPLITS = ("train", "validation", "test")
 # float32; float16 would keep 2e-4. And no code stands for a value outside [0, 1].
 FULL_SCALE = 65535
 COMPLEX_SCALE = 32767  # 15 bits and a sign for either part: to 2e-5
+PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
 # A magnitude of 1 may come out one bit above it when it is computed again from its two parts.
 ROUNDING = 1e-6
 
@@ -79,6 +80,37 @@ def _size(shapes: Sequence[Sequence[int]]) -> str:
     return " and ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
 
 
+def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The middle of an image or a stack, as fastMRI's ``center_crop``.
+
+    Args:
+        x: (..., rows, columns).
+        shape: wanted rows and columns; a side of x that is shorter stays as it is.
+
+    Returns:
+        A view of x.
+    """
+    rows, columns = (min(n, m) for n, m in zip(x.shape[-2:], shape, strict=True))
+    top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
+    return x[..., top : top + rows, left : left + columns]
+
+
+@torch.no_grad()
+def mean_power(images: Tensor) -> Tensor:
+    """The mean power spectrum of images, ``|F x|^2`` with the orthonormal Fourier transform F.
+
+    Args:
+        images: (n, N, N), real or complex.
+
+    Returns:
+        (N, N) float32, centred: DC at [N//2, N//2].
+    """
+    total = images.new_zeros(images.shape[1:], dtype=torch.float32)
+    for part in images.split(max(1, PIXELS // total.numel())):
+        total += torch.fft.fft2(part, norm="ortho").abs().square().sum(0)
+    return torch.fft.fftshift(total / len(images))
+
+
 @dataclass(frozen=True)
 class Split:
     """One of train, validation and test.
@@ -123,6 +155,7 @@ class Images:
         validation: chooses the weights and steers the slope.
         test: measured once, at the end.
         source: what they are, for the record.
+        sha256: of the file that they were read from, in hexadecimal; None if they were not.
 
     Raises:
         InputError: at construction, if the sizes differ, some splits are complex and some are
@@ -133,6 +166,7 @@ class Images:
     validation: Split
     test: Split
     source: str
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         splits = [getattr(self, name) for name in SPLITS]
@@ -319,10 +353,11 @@ def read_images(path: str | os.PathLike[str]) -> Images:
             files, or holds images that `Images` refuses.
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
-        splits = {name: _read_split(file, name) for name in SPLITS}
+        train, validation, test = (_read_split(file, name) for name in SPLITS)
+        sha256 = digest(path)
         # The text alone could stand in many files, and results are kept by their source.
-        source = f"{file.attrs['source']} (file SHA-256 {digest(path)})"
-        return Images(**splits, source=source)
+        source = f"{file.attrs['source']} (file SHA-256 {sha256})"
+        return Images(train, validation, test, source, sha256)
 
 
 def _read_split(file: h5py.File, name: str) -> Split:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import fft
 
 from loupe_lib.data.heads import splines
+from loupe_lib.data.images import centre_crop
 
 PHASE = 4.0  # rad, standard deviation of a control point; about a third of it in the image
 COIL_PHASE = 2.0  # rad, likewise
@@ -26,12 +27,6 @@ def ifft2c(y: np.ndarray) -> np.ndarray:
 def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
     axes = (-2, -1)
     return np.fft.fftshift(transform(np.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
-
-
-def centre_crop(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The middle of (..., rows, columns), of that shape; odd margins are cut as fastMRI does."""
-    first = [(n - m) // 2 for n, m in zip(x.shape[-2:], shape, strict=True)]
-    return x[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
 
 
 def rss(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, load_heads
-from loupe_lib.data.simulation import centre_crop, rss, scan
+from loupe_lib.data.images import centre_crop
+from loupe_lib.data.simulation import rss, scan
 from loupe_lib.data.storage import writing
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size

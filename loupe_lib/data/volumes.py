@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from loupe_lib.data.images import centre_crop
+
 # Volumes that are in memory at once may have so many bytes by `Volume.memory`. Threads fragment the
 # heap, so that they take up to twice as much; with the program itself, 320 MB, that stays under
 # 1 GB however large the folder and however many the cores.
@@ -111,12 +113,7 @@ class Source(Protocol):
 def fit(image: np.ndarray, size: int) -> np.ndarray:
     """The middle of an image, (size, size); where it is smaller, zeros around it."""
     fitted = np.zeros((size, size), image.dtype)
-    cuts, places = [], []
-    for n in image.shape:
-        m = min(n, size)
-        cuts.append(slice((n - m) // 2, (n - m) // 2 + m))
-        places.append(slice((size - m) // 2, (size - m) // 2 + m))
-    fitted[tuple(places)] = image[tuple(cuts)]
+    centre_crop(fitted, image.shape)[:] = centre_crop(image, fitted.shape)
     return fitted
 
 

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from loupe_companion import sources
 from loupe_companion.profiles import find_profile
 from loupe_companion.sources import load_images, load_profile
 from loupe_lib import InputError
 from loupe_lib.data.heads import draw_cohort
-from loupe_lib.data.images import SPLITS, write_images
+from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.data.storage import digest
 from tests.common import smoke
 
@@ -37,6 +38,26 @@ def test_a_run_on_a_file_reads_that_file(file):
         found, wanted = getattr(images, name), getattr(expected, name)
         torch.testing.assert_close(found.images, wanted.images, atol=1e-5, rtol=0)
         assert found.names == wanted.names
+
+
+def test_an_unchanged_file_is_read_once(file, tmp_path, monkeypatch):
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        return read_images(path)
+
+    monkeypatch.setattr(sources, "read_images", read)
+    own = tmp_path / "own.h5"
+    own.write_bytes(file.read_bytes())
+    for config in load_profile("smoke", own).configs():
+        assert load_images(config, own) is load_images(config, str(own))
+    assert reads == [str(own)]
+    write_images(draw_cohort(32, train=20, validation=10, test=9), own)
+    with pytest.raises(InputError, match="is not the image file with SHA-256"):
+        load_images(config, own)
+    assert load_profile("smoke", own).configs()[0].size == 32
+    assert len(reads) == 2
 
 
 def test_a_run_on_the_heads_draws_its_cohort():

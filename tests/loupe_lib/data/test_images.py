@@ -11,14 +11,16 @@ from loupe_lib.data.images import (
     SPLITS,
     Images,
     Split,
+    centre_crop,
     check_images,
+    mean_power,
     read_images,
     write_images,
     writing_images,
 )
 from loupe_lib.data.storage import digest
 from loupe_lib.metrics import target
-from tests.common import edited, random
+from tests.common import edited, random, random_complex
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,24 @@ def test_other_images_are_refused(array, message):
     with pytest.raises(InputError) as caught:
         check_images(array)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (5, 3), (10, 12)])
+def test_a_crop_is_that_of_fastmri(shape):
+    pytest.importorskip("fastmri")
+    from fastmri.data.transforms import center_crop
+
+    x = np.arange(240).reshape(2, 10, 12)
+    assert np.array_equal(centre_crop(x, shape), center_crop(torch.from_numpy(x), shape))
+
+
+def test_the_mean_power_spectrum_is_that_of_numpy(monkeypatch):
+    x = random_complex(5, 32, 32)
+    wanted = np.fft.fftshift((np.abs(np.fft.fft2(x.numpy(), norm="ortho")) ** 2).mean(0))
+    np.testing.assert_allclose(mean_power(x), wanted, rtol=1e-4)
+    monkeypatch.setattr("loupe_lib.data.images.PIXELS", 2 * 32 * 32)  # in parts of two images
+    np.testing.assert_allclose(mean_power(x), wanted, rtol=1e-4)
+    assert mean_power(torch.ones(3, 32, 32)).argmax() == 16 * 32 + 16  # DC in the middle
 
 
 @pytest.mark.parametrize(
