@@ -4,8 +4,24 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from loupe_companion.results import RunResult
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table of text cells in Markdown; columns of numbers are set flush right."""
+    align = ["right" if frame[name].map(_is_number).all() else "left" for name in frame]
+    return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
+
+
+def _is_number(cell: object) -> bool:
+    """Whether a cell begins with a number, such as ``36.43 ± 0.98``, ``1.5%`` or ``inf``."""
+    try:
+        float(str(cell).split()[0].rstrip("%"))
+    except (IndexError, ValueError):
+        return False
+    return True
 
 
 def conditions(results: Sequence[RunResult]) -> str:
