@@ -66,9 +66,9 @@ def judge(table: RunTable) -> Findings:
         )
         yield (
             f"At R = {r:g}, the distance of the probabilities from binary is "
-            f"{np.mean(distance):.1f} % of the budget. The masks hold {captured.mean():.1f} % of the "
-            f"energy outside DC, random masks {at_random.mean():.1f} %. The rank correlation with "
-            f"the spectrum is {own:.2f}; at s = {highest:g} it is {theirs:.2f}."
+            f"{np.mean(distance):.1f} % of the budget. The masks hold {captured.mean():.1f} % of "
+            f"the energy outside DC, random masks {at_random.mean():.1f} %. The rank correlation "
+            f"with the spectrum is {own:.2f}; at s = {highest:g} it is {theirs:.2f}."
         )
 
 

@@ -34,7 +34,7 @@ from loupe_companion.claims.statistics import (
     seeds_to_decide,
 )
 
-_TESTS: tuple[tuple[Claim, Callable[[RunTable], Findings]], ...] = (
+TESTS: tuple[tuple[Claim, Callable[[RunTable], Findings]], ...] = (
     (soft_masks.CLAIM, soft_masks.judge),
     (interior_maximum.CLAIM, interior_maximum.judge),
     (against_best.CLAIM, against_best.judge),
@@ -48,7 +48,25 @@ _TESTS: tuple[tuple[Claim, Callable[[RunTable], Findings]], ...] = (
 
 def judge(table: RunTable) -> list[Verdict]:
     """Put claims 1 to 8 to their tests; where runs are missing the verdict is ``not run``."""
-    return [_judge_twice(claim, test, table) for claim, test in _TESTS]
+    return [judge_claim(claim, test, table) for claim, test in TESTS]
+
+
+def judge_claim(claim: Claim, test: Callable[[RunTable], Findings], table: RunTable) -> Verdict:
+    """Put a claim to its test: all runs first, then once more without those with a warning."""
+    methods = table.methods(*claim.families)
+    how = table.how(methods)
+    verdict = _judge(claim, lambda: test(table), how)
+    warned = table.warned(methods)
+    if not warned or verdict.verdict == NOT_RUN:
+        return verdict
+    second = _judge(claim, lambda: test(table.without_warnings()), how)
+    without = f"the verdict is *{second.verdict}*"
+    if second.verdict == NOT_RUN:
+        without = f"fewer than {MIN_SEEDS} seeds are left"
+    names = ", ".join(table.profile.label(run.config) for run in warned)
+    have, them = ("run has", "it") if len(warned) == 1 else ("runs have", "them")
+    sentence = f"{len(warned)} {have} a warning ({names}). Without {them}, {without}."
+    return dataclasses.replace(verdict, sentences=(*verdict.sentences, sentence))
 
 
 def judge_beyond(path: Path) -> Verdict:
@@ -68,24 +86,6 @@ def judge_beyond(path: Path) -> Verdict:
 
     how = "To train them: `python -m loupe_companion beyond --out results/beyond.json`."
     return _judge(beyond_mri.CLAIM, test, how)
-
-
-def _judge_twice(claim: Claim, test: Callable[[RunTable], Findings], table: RunTable) -> Verdict:
-    """All runs first, then once more without those that have a warning."""
-    methods = table.methods(*claim.families)
-    how = table.how(methods)
-    verdict = _judge(claim, lambda: test(table), how)
-    warned = table.warned(methods)
-    if not warned or verdict.verdict == NOT_RUN:
-        return verdict
-    second = _judge(claim, lambda: test(table.without_warnings()), how)
-    without = f"the verdict is *{second.verdict}*"
-    if second.verdict == NOT_RUN:
-        without = f"fewer than {MIN_SEEDS} seeds are left"
-    names = ", ".join(table.profile.label(run.config) for run in warned)
-    have, them = ("run has", "it") if len(warned) == 1 else ("runs have", "them")
-    sentence = f"{len(warned)} {have} a warning ({names}). Without {them}, {without}."
-    return dataclasses.replace(verdict, sentences=(*verdict.sentences, sentence))
 
 
 def _judge(claim: Claim, test: Callable[[], Findings], how: str) -> Verdict:
