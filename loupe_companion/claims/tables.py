@@ -31,7 +31,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
         counted = [finding for finding in verdict.findings if finding.decides]
         rows.append(
             {
-                "claim": f"{verdict.claim.number}. {verdict.claim.title}",
+                "claim": f"Claim {verdict.claim.number}: {verdict.claim.title}",
                 "verdict": f"**{verdict.verdict}**",
                 "test": verdict.claim.short,
                 "seeds": ", ".join(dict.fromkeys(str(finding.seeds) for finding in counted)),
