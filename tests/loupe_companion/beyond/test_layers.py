@@ -1,7 +1,5 @@
 """Two binary layers beyond MRI: what they compute, and that they stand alone."""
 
-import ast
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from torch import nn
 from loupe_companion.beyond import LocalBinaryConv2d, PixelMask
 from loupe_lib import InputError, SelfShrinkingSlope
 from tests.common import assert_one_line, random, sigmoid
-from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -146,16 +143,3 @@ def test_settings_out_of_range_are_refused(make, said):
     with pytest.raises(InputError, match=said) as caught:
         make()
     assert_one_line(str(caught.value))
-
-
-def test_nothing_of_mri_is_needed_but_4s_itself():
-    found = {}
-    for path in sorted((ROOT / "loupe_companion" / "beyond").glob("*.py")):
-        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
-        modules = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
-        ours = {m for m in modules if m.startswith("loupe_lib") and ".beyond" not in m}
-        found[path.stem] = {m.removeprefix("loupe_lib.") for m in ours}
-    assert found["pixels"] == found["local_binary"] == found["tasks"] == {"errors"}
-    assert found["experiment"] == {"errors", "files", "provenance", "self_shrinking_slope"}
-    assert found["report"] == set()
-    assert found["figures"] == {"figures"}  # for its colours
