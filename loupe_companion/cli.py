@@ -159,7 +159,6 @@ def beyond(
 
     160 trainings of some seconds each, as many side by side as there are cores.
     """
-    # msgspec, which reads and writes the results, may be missing where only masks are trained.
     from loupe_companion.beyond.experiment import run_experiment
     from loupe_companion.beyond.tables import accuracy_table
 

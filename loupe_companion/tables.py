@@ -9,19 +9,14 @@ import pandas as pd
 from loupe_companion.results import RunResult
 
 
+NUMBERS = r"([-+±.,%\d ]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
+
+
 def markdown(frame: pd.DataFrame) -> str:
-    """A table of text cells in Markdown; columns of numbers are set flush right."""
-    align = ["right" if frame[name].map(_is_number).all() else "left" for name in frame]
+    """A table of text cells in Markdown; columns of numbers alone are set flush right."""
+    numbers = [frame[name].astype(str).str.fullmatch(NUMBERS).all() for name in frame]
+    align = ["right" if only else "left" for only in numbers]
     return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
-
-
-def _is_number(cell: object) -> bool:
-    """Whether a cell begins with a number, such as ``36.43 ± 0.98``, ``1.5%`` or ``inf``."""
-    try:
-        float(str(cell).split()[0].rstrip("%"))
-    except (IndexError, ValueError):
-        return False
-    return True
 
 
 def conditions(results: Sequence[RunResult]) -> str:

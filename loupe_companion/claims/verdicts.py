@@ -34,16 +34,17 @@ from loupe_companion.claims.statistics import (
     seeds_to_decide,
 )
 
-TESTS: tuple[tuple[Claim, Callable[[RunTable], Findings]], ...] = (
-    (soft_masks.CLAIM, soft_masks.judge),
-    (interior_maximum.CLAIM, interior_maximum.judge),
-    (against_best.CLAIM, against_best.judge),
-    (adapted_masks.CLAIM, adapted_masks.judge),
-    (returned_slope.CLAIM, returned_slope.judge),
-    (thresholding.CLAIM, thresholding.judge),
-    (settings.CLAIM, settings.judge),
-    (trained_slope.CLAIM, trained_slope.judge),
+_MODULES = (
+    soft_masks,
+    interior_maximum,
+    against_best,
+    adapted_masks,
+    returned_slope,
+    thresholding,
+    settings,
+    trained_slope,
 )
+TESTS: list[tuple[Claim, Callable[[RunTable], Findings]]] = [(m.CLAIM, m.judge) for m in _MODULES]
 
 
 def judge(table: RunTable) -> list[Verdict]:

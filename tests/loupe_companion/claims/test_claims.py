@@ -59,7 +59,7 @@ def test_claim_1_asks_for_soft_masks_at_low_slopes_alone(world, soft, undecided,
     found = world.verdict(1)
     assert found.verdict == verdict
     assert outcomes(found, "(2)") == [SHOWN if undecided[0] > undecided[1] else REFUTED] * 2
-    low, high = (f"{100 * share:.1f} %" for share in undecided)
+    low, high = (f"{100 * fraction:.1f} %" for fraction in undecided)
     assert f"{low} and {high} are undecided" in " ".join(found.sentences)
 
 
