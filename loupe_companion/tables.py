@@ -8,7 +8,6 @@ import pandas as pd
 
 from loupe_companion.results import RunResult
 
-
 NUMBERS = r"([-+±.,%\d ]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
 
 

@@ -121,13 +121,6 @@ def test_every_case_is_trained_once_for_each_seed(trained):
             assert all(o.slope == (slope or SMOKE.slopes[0]) for o in found)
 
 
-def test_the_best_slope_is_that_of_the_lowest_mean_validation_loss(trained):
-    record, *_ = trained
-    for task in TASKS:
-        loss = {s: sum(o.validation_loss for o in record.of(task, s)) for s in SMOKE.slopes}
-        assert record.best_slope(task) == min(loss, key=loss.get)
-
-
 def test_equal_seeds_give_equal_results_in_any_process(trained):
     record, *_ = trained
     for outcome in record.runs[::5]:
