@@ -200,7 +200,7 @@ def beyond(
     from loupe_companion.beyond.experiment import run_experiment
     from loupe_companion.beyond.tables import accuracy_table
 
-    print(accuracy_table(run_experiment(out, smoke)))
+    print(accuracy_table(run_experiment(out, smoke)).to_string(index=False))
 
 
 @app.command()

@@ -1,7 +1,17 @@
 """What a sweep compares: ways to choose a mask, each by what it changes in a run."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Family = Literal[
+    "fixed slope",
+    "4S",  # as the paper has it
+    "setting of 4S",  # with one setting changed
+    "trained slope",
+    "schedule",  # another schedule of the slope
+    "binarization",  # another binarization
+    "fixed mask",  # a mask that is not learned
+]
 
 
 @dataclass(frozen=True)
@@ -10,6 +20,7 @@ class Method:
 
     Attributes:
         name: for people, and for ``sweep --methods``.
+        family: what kind of method it is.
         changes: fields of :class:`~loupe_lib.training.config.RunConfig` that differ from those of
             the sweep's 4S runs.
         shrinks: whether something raises the slope in a first round. If nothing does, all epochs
@@ -17,52 +28,67 @@ class Method:
     """
 
     name: str
+    family: Family
     changes: dict[str, Any] = field(default_factory=dict)
     shrinks: bool = True
+
+    @property
+    def lines(self) -> bool:
+        """Whether its masks take whole columns of k-space, not single points."""
+        return bool(self.changes.get("lines"))
 
 
 def fixed_slope(slope: float, lines: bool = False) -> Method:
     """The paper's baseline: one slope throughout."""
     changes = {"slope": float(slope)} | ({"lines": True} if lines else {})
-    return Method(f"s={slope:g}{' lines' * lines}", changes, shrinks=False)
+    return Method(f"s={slope:g}{' lines' * lines}", "fixed slope", changes, shrinks=False)
 
 
-PAPER_4S = Method("4S")
+PAPER_4S = Method("4S", "4S")
 
 # Around the reference run, one setting changed at a time; p = 8, m = 1.5 and s0 = 200 are its own.
-SETTINGS_OF_4S = (
-    *(Method(f"4S p={patience}", {"patience": patience}) for patience in (4, 16, 40)),
-    *(Method(f"4S m={factor:g}", {"factor": factor}) for factor in (1.2, 2.0, 3.0)),
-    *(Method(f"4S s0={slope:g}", {"slope": slope}) for slope in (1.0, 20.0, 2000.0)),
+SETTINGS_OF_4S = tuple(
+    Method(f"4S {symbol}={value:g}", "setting of 4S", {setting: value})
+    for symbol, setting, values in (
+        ("p", "patience", (4, 16, 40)),
+        ("m", "factor", (1.2, 2.0, 3.0)),
+        ("s0", "slope", (1.0, 20.0, 2000.0)),
+    )
+    for value in values
 )
 
 # Slopes are annealed over the ranges that their authors used: temperatures 1 / s from 1 to 0.1
 # (Maddison et al. 2017 and Jang et al. 2017 stay within these), tanh from 0.1 to 10 (Qin et al.
 # 2020, whose rule PUERT took over).
 OTHER_BINARIZATIONS = (
-    Method("4S released", {"schedule": "released"}),
-    Method("exponential", {"schedule": "exponential"}),
-    Method("trained-slope", {"mask": "trained_slope"}, shrinks=False),
-    Method("straight-through", {"mask": "straight_through"}, shrinks=False),
+    Method("4S released", "schedule", {"schedule": "released"}),
+    Method("exponential", "schedule", {"schedule": "exponential"}),
+    Method("trained-slope", "trained slope", {"mask": "trained_slope"}, shrinks=False),
+    Method("straight-through", "binarization", {"mask": "straight_through"}, shrinks=False),
     Method(
         "concrete",
+        "binarization",
         {"mask": "concrete", "schedule": "exponential", "slope": 1.0, "max_slope": 10.0},
     ),
-    Method("tanh", {"mask": "tanh", "schedule": "exponential", "slope": 0.1, "max_slope": 10.0}),
+    Method(
+        "tanh",
+        "binarization",
+        {"mask": "tanh", "schedule": "exponential", "slope": 0.1, "max_slope": 10.0},
+    ),
 )
 
 FIXED = tuple(
-    Method(mask, {"mask": mask}, shrinks=False)
-    for mask in ("disc", "uniform", "gaussian", "poisson", "spectrum")
+    Method(mask, "fixed mask", {"mask": mask}, shrinks=False)
+    for mask in ("spectrum", "gaussian", "poisson", "disc", "uniform")
 )
 
 # Columns of k-space, as a Cartesian scan acquires them. A disc of columns is the central ones.
 LINES = (
-    Method("4S lines", {"lines": True}),
+    Method("4S lines", "4S", {"lines": True}),
     *(fixed_slope(slope, lines=True) for slope in (20, 200, 2000)),
     *(
-        Method(f"{mask} lines", {"mask": mask, "lines": True}, shrinks=False)
-        for mask in ("disc", "uniform", "gaussian", "spectrum")
+        Method(f"{mask} lines", "fixed mask", {"mask": mask, "lines": True}, shrinks=False)
+        for mask in ("spectrum", "gaussian", "disc", "uniform")
     ),
 )
 

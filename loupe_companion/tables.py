@@ -9,7 +9,7 @@ import pandas as pd
 from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
 from loupe_companion.results import RunResult
 
-NUMBERS = r"([-+±.,%\d ]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
+NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""4S in two binary layers that have nothing to do with MRI."""
+"""4S in two binary layers beyond MRI."""
 
 from loupe_companion.beyond.local_binary import LocalBinaryConv2d
 from loupe_companion.beyond.pixels import PixelMask

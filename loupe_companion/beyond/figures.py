@@ -1,4 +1,4 @@
-"""Pictures of what 4S does in other layers: results in, Figure out."""
+"""Figures of 4S in layers beyond MRI: results in, Figure out."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from loupe_companion.beyond.experiment import Outcome, Record
+from loupe_companion.beyond.experiment import Record, Training
 from loupe_companion.beyond.tasks import TASKS
 from loupe_companion.figures import BLUE, GREY, WIDTH, YELLOW
 
 
 def accuracy_figure(record: Record) -> Figure:
-    """Test accuracy against slope, a panel a layer: fixed slopes blue, 4S yellow.
+    """Test accuracy by slope, a panel for each layer: fixed slopes blue, 4S yellow.
 
-    4S stands at the slopes that it returned. Small: each seed; large with bar: mean and standard
+    4S is drawn at the slopes that it returned. Small: each seed; large with bar: mean and standard
     deviation over seeds. Hollow: the same models with the relaxed layer of training.
     """
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     for ax, (task, what) in zip(figure.subplots(1, len(TASKS)), TASKS.items(), strict=True):
         for slope in (*record.plan.slopes, None):
-            _points(ax, record.of(task, slope), BLUE if slope else YELLOW)
+            _draw_accuracy(ax, record.of(task, slope), BLUE if slope else YELLOW)
         ax.set_xscale("log")
         ax.set_xlabel("slope $s$")
         ax.set_title(what.title.replace(": ", "\n"), fontsize=9)
@@ -37,7 +37,7 @@ def accuracy_figure(record: Record) -> Figure:
     return figure
 
 
-def _points(ax: Axes, runs: list[Outcome], colour: str) -> None:
+def _draw_accuracy(ax: Axes, runs: list[Training], colour: str) -> None:
     slopes = np.array([run.kept_slope for run in runs])
     accuracy = 100 * np.array([run.accuracy for run in runs])
     relaxed = 100 * np.array([run.relaxed_accuracy for run in runs])
@@ -45,24 +45,21 @@ def _points(ax: Axes, runs: list[Outcome], colour: str) -> None:
     style: dict[str, Any] = {"marker": "o", "color": colour, "linestyle": "none"}
     ax.plot(middle * 1.15, relaxed.mean(), markersize=8, markerfacecolor="none", **style)
     ax.plot(slopes, accuracy, markersize=3.5, alpha=0.55, **style)
-    if len(runs) > 1:
-        ax.errorbar(middle, accuracy.mean(), accuracy.std(ddof=1), capsize=3, **style)
+    ax.errorbar(middle, accuracy.mean(), accuracy.std(ddof=1), capsize=3, **style)
     ax.plot(middle, accuracy.mean(), markersize=9, markeredgecolor="black", **style)
 
 
 def pixels_figure(record: Record) -> Figure:
-    """Which pixels the masks keep: the share of seeds that keep each, by slope."""
+    """The pixels that the masks keep, by slope: the fraction of seeds that keep each."""
     cases = _shown(record, "pixels")
     figure = Figure(figsize=(WIDTH, 2.1), layout="constrained")
     axes = figure.subplots(1, len(cases))
     for ax, (title, runs) in zip(axes, cases.items(), strict=True):
-        kept = np.mean([run.layer for run in runs], axis=0)
-        shape = TASKS["pixels"].layer_shape
-        picture = ax.imshow(kept.reshape(shape), vmin=0, vmax=1, cmap="gray")
+        kept = np.mean([run.layer for run in runs], axis=0).reshape(TASKS["pixels"].layer_shape)
+        picture = ax.imshow(kept, vmin=0, vmax=1, cmap="gray")
         ax.set_title(title, fontsize=9)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    figure.colorbar(picture, ax=list(axes), shrink=0.8, label="share of seeds")
+        ax.set(xticks=[], yticks=[])
+    figure.colorbar(picture, ax=list(axes), shrink=0.8, label="fraction of seeds")
     return figure
 
 
@@ -75,13 +72,12 @@ def filters_figure(record: Record) -> Figure:
     for row, (title, runs) in zip(axes, cases.items(), strict=True):
         for ax, weights in zip(row, np.reshape(runs[0].layer, shape), strict=True):
             ax.imshow(weights, vmin=-1, vmax=1, cmap="gray")
-            ax.set_xticks([])
-            ax.set_yticks([])
+            ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
     return figure
 
 
-def _shown(record: Record, task: str) -> dict[str, list[Outcome]]:
+def _shown(record: Record, task: str) -> dict[str, list[Training]]:
     """The lowest, the best and the highest fixed slope, and 4S, each with its title."""
     slopes = record.plan.slopes
     fixed = dict.fromkeys((slopes[0], record.best_slope(task), slopes[-1]))
@@ -90,7 +86,7 @@ def _shown(record: Record, task: str) -> dict[str, list[Outcome]]:
 
 
 def digits_figure(x: Tensor, mask: Tensor) -> Figure:
-    """Digits, and below each what a classifier behind the mask has to go by.
+    """Digits, and below each the pixels that the mask keeps.
 
     Args:
         x: (n, 64) digits in [0, 1].
@@ -98,29 +94,24 @@ def digits_figure(x: Tensor, mask: Tensor) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 1.9), layout="constrained")
     axes = figure.subplots(2, len(x), squeeze=False)
-    seen = np.ma.masked_where(mask.bool().logical_not().expand_as(x).numpy(), x.numpy())
-    for column, whole, part in zip(axes.T, x.numpy(), seen, strict=True):
-        for ax, values in zip(column, (whole, part), strict=True):
-            ax.imshow(values.reshape(8, 8), vmin=0, vmax=1, cmap="gray")
-            ax.set_facecolor("#9FC6E0")  # not looked at
-            ax.set_xticks([])
-            ax.set_yticks([])
+    kept: Any = np.ma.masked_array(x.numpy(), (mask == 0).expand_as(x).numpy())
+    for ax, values in zip(axes.flat, (*x.numpy(), *kept), strict=True):
+        ax.imshow(values.reshape(8, 8), vmin=0, vmax=1, cmap="gray")
+        ax.set_facecolor("#9FC6E0")  # the pixels that are not kept
+        ax.set(xticks=[], yticks=[])
     return figure
 
 
 def history_figure(losses: list[float], slopes: list[float]) -> Figure:
-    """One training, epoch by epoch: loss of the binary layer, and slope. Dot: what is kept."""
+    """One training by epoch: loss of the binary layer, and slope. Dot: the epoch that is kept."""
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     left = figure.subplots()
     epochs = np.arange(1, len(losses) + 1)
-    left.plot(epochs, losses, color=BLUE, linewidth=1)
     best = int(np.argmin(losses))
+    left.plot(epochs, losses, color=BLUE, linewidth=1)
     left.plot(epochs[best], losses[best], "o", color="black", markersize=5)
-    left.set_yscale("log")
-    left.set_xlabel("epoch")
-    left.set_ylabel("validation loss (blue)")
+    left.set(yscale="log", xlabel="epoch", ylabel="validation loss (blue)")
     right = left.twinx()
     right.plot(epochs, slopes, color=YELLOW, drawstyle="steps-mid")
-    right.set_yscale("log")
-    right.set_ylabel("slope $s$ (yellow)")
+    right.set(yscale="log", ylabel="slope $s$ (yellow)")
     return figure

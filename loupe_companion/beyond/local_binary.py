@@ -8,19 +8,19 @@ from torch.nn import functional
 
 from loupe_lib.errors import InputError
 
-DEAD = 0.5  # thresholds at -DEAD and DEAD; half of the weights start as 0
+DEAD = 0.5  # thresholds at -DEAD and DEAD, so that half of the weights start as 0
 
 
 class LocalBinaryConv2d(nn.Module):
     """Convolve with sparse binary filters, and learn them.
 
     Local binary convolution (Juefei-Xu et al., CVPR 2017) draws filters of
-    -1, 0 and 1 at random and never changes them; the layers behind learn to
-    make do. Here each weight is a pair of thresholds of a trainable number. In
+    -1, 0 and 1 at random and keeps them fixed; only the layers behind are
+    trained. Here each weight applies two thresholds to a trainable number. In
     training, with ``sigma_s(p) = 1 / (1 + exp(-s p))``,
     ``w = sigma_s(theta - 1/2) - sigma_s(-theta - 1/2)``; in ``eval()`` its
     limit for large s, ``w = [theta > 1/2] - [theta < -1/2]``. At large s the
-    gradient vanishes, the filters stay as drawn, and this is their layer.
+    gradient vanishes and the filters stay as drawn: the layer is then theirs.
 
     Args:
         in_channels: of the images.
@@ -35,13 +35,7 @@ class LocalBinaryConv2d(nn.Module):
 
     slope: Tensor
 
-    def __init__(
-        self,
-        in_channels: int,
-        filters: int,
-        slope: float = 1.0,
-        side: int = 3,
-    ) -> None:
+    def __init__(self, in_channels: int, filters: int, slope: float = 1.0, side: int = 3) -> None:
         super().__init__()
         shape = filters, in_channels, side, side
         if min(shape) < 1:
@@ -57,7 +51,7 @@ class LocalBinaryConv2d(nn.Module):
         return (theta > DEAD).float() - (theta < -DEAD).float()
 
     def relaxed(self) -> Tensor:
-        """The same in training: between -1 and 1, and with a gradient."""
+        """The weights in training: between -1 and 1, differentiable."""
         above = torch.sigmoid(self.slope * (self.theta - DEAD))
         below = torch.sigmoid(self.slope * (-self.theta - DEAD))
         return above - below

@@ -1,10 +1,11 @@
-"""A layer that learns which k of n pixels to look at."""
+"""A layer that learns which k of n pixels to keep."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
+from loupe_lib import rescale
 from loupe_lib.errors import InputError
 
 
@@ -12,9 +13,9 @@ class PixelMask(nn.Module):
     """Keep k of n pixels, and learn which (the mask of LOUPE, on pixels).
 
     Each pixel has a probability, ``P = rescale(sigmoid(5 gamma))`` with mean
-    k/n (paper, eq. 5). In training each image is multiplied by a relaxed mask
-    of its own, ``sigmoid(s (P - U))`` with ``U ~ U[0, 1]`` (eq. 6); in
-    ``eval()`` all by the binary one, which keeps the k most probable.
+    k/n (paper, eq. 5). In training each image is multiplied by its own relaxed
+    mask, ``sigmoid(s (P - U))`` with ``U ~ U[0, 1]`` (eq. 6); in ``eval()``
+    all images by the binary mask, which keeps the k most probable pixels.
 
     Args:
         pixels: n, of an image.
@@ -41,11 +42,7 @@ class PixelMask(nn.Module):
 
     def probabilities(self) -> Tensor:
         """(n,) probabilities P in [0, 1] with mean k/n."""
-        s = torch.sigmoid(5 * self.gamma)
-        share = self.k / s.numel()
-        if s.mean() >= share:
-            return s * (share / s.mean())
-        return 1 - (1 - s) * ((1 - share) / (1 - s.mean()))
+        return rescale(torch.sigmoid(5 * self.gamma), len(self.gamma) / self.k)
 
     def binary(self) -> Tensor:
         """(n,) mask of exactly k ones, zeros elsewhere."""
@@ -54,7 +51,7 @@ class PixelMask(nn.Module):
         return torch.zeros_like(p).index_fill(0, kept, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n) images -> (B, n), the pixels that are not looked at 0."""
+        """(B, n) images -> (B, n), with 0 for the pixels that are not kept."""
         if self.training:
             u = torch.rand_like(x)
             return x * torch.sigmoid(self.slope * (self.probabilities() - u))

@@ -1,4 +1,4 @@
-"""What the two layers are put to: images that come with kept packages, and small classifiers."""
+"""The tasks of the two layers: images that come with Python packages, and small classifiers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FILTERS = 4
 SIDE = 16  # of a patch, in pixels
 PATCHES = (200, 100, 200)  # of each texture, for training, validation and test
 TEXTURES = ("brick", "grass", "gravel")
-# Rows of the 512 that training, validation and test patches lie in: no two share a pixel.
+# Training, validation and test patches lie in separate rows of the 512: no two share a pixel.
 BANDS = ((0, 240), (256, 368), (384, 512))
 
 
@@ -31,7 +31,7 @@ class Examples(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What to train on, what to choose by, what to measure on."""
+    """Training images, validation images to choose an epoch by, test images."""
 
     train: Examples
     validation: Examples
@@ -40,12 +40,12 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A binary layer with a task to do.
+    """A classification task for a binary layer.
 
     Attributes:
         title: a few words.
-        layer_shape: of what the layer's ``binary()`` gives, as a picture.
-        draw: seed -> images; another seed, another split.
+        layer_shape: the shape in which the layer's ``binary()`` is shown.
+        draw: seed -> images; each seed has its own split.
         build: slope -> classifier whose first module is the binary layer.
     """
 
@@ -77,7 +77,8 @@ def draw_digits(seed: int) -> Splits:
 def draw_textures(seed: int) -> Splits:
     """Patches of scikit-image's brick, grass and gravel, drawn at random, as (n, 1, 16, 16).
 
-    Each has mean 0 and standard deviation 1, so that brightness and contrast give nothing away.
+    Each has mean 0 and standard deviation 1, so that textures do not differ in brightness and
+    contrast.
     """
     generator = torch.Generator().manual_seed(seed)
     images = [torch.from_numpy(getattr(data, name)()).float() for name in TEXTURES]
@@ -85,11 +86,12 @@ def draw_textures(seed: int) -> Splits:
     for (top, bottom), count in zip(BANDS, PATCHES, strict=True):
         patches = []
         for image in images:
-            rows = torch.randint(top, bottom - SIDE + 1, (count,), generator=generator)
-            columns = torch.randint(0, image.shape[1] - SIDE + 1, (count,), generator=generator)
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-                patches.append(image[row : row + SIDE, column : column + SIDE])
-        x = torch.stack(patches)
+            windows = image[top:bottom].unfold(0, SIDE, 1).unfold(1, SIDE, 1)  # by row and column
+            rows, columns = (
+                torch.randint(many, (count,), generator=generator) for many in windows.shape[:2]
+            )
+            patches.append(windows[rows, columns])
+        x = torch.cat(patches)
         x = x - x.mean((1, 2), keepdim=True)
         x = x / x.std((1, 2), keepdim=True).clamp(min=1e-3)  # a flat patch stays flat
         y = torch.arange(len(images)).repeat_interleave(count)
@@ -98,15 +100,15 @@ def draw_textures(seed: int) -> Splits:
 
 
 def digit_classifier(slope: float) -> nn.Sequential:
-    """The pixels that the mask keeps, and a small perceptron."""
+    """A pixel mask and a small perceptron."""
     mask = PixelMask(64, PIXELS, slope)
     return nn.Sequential(mask, nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
 
 def texture_classifier(slope: float) -> nn.Sequential:
-    """Local binary convolution as its authors use it: rectified, then mixed by a 1 x 1 one.
+    """Local binary convolution as its authors use it: rectified, then a 1 x 1 convolution.
 
-    Batch norm takes up the scale of the filters, whose weights cannot.
+    Batch norm sets the scale, which binary weights cannot.
     """
     return nn.Sequential(
         LocalBinaryConv2d(1, FILTERS, slope),

@@ -1,29 +1,26 @@
-"""The runs that the claims are judged by: which of them a test asks for, and whether they exist."""
+"""The runs that the claims are tested on: which a test needs, and which of them exist."""
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from loupe_companion.claims.statistics import MIN_SEEDS, NotRun
-from loupe_companion.methods import Method
+from loupe_companion.methods import Family, Method
 from loupe_companion.profiles import Profile
 from loupe_companion.results import RunResult
 from loupe_lib.data.images import Images
-from loupe_lib.training.config import RunConfig
 
 Seeds = dict[int, RunResult]  # the runs of one method at one R, by seed
-FIXED_SLOPES = r"s=\S+"  # the methods that are fixed slopes of point masks
 
 
-class Evidence:
-    """Results, sorted out by what was trained.
+class RunTable:
+    """Results by method, acceleration and seed.
 
     Args:
-        results: of any sweeps; those that are no runs of the profile's methods are left out.
-        profile: the sweep whose methods are compared. Its seeds are those that are found.
-        images: those that the runs were trained and tested on; None where they are not at hand.
+        results: of any sweeps; runs that do not belong to the profile are ignored.
+        profile: the sweep whose methods are compared, with the seeds of the results.
+        images: those that the runs were trained and tested on; None if they are missing.
     """
 
     def __init__(
@@ -39,12 +36,12 @@ class Evidence:
         """The R of the profile, rising."""
         return sorted(map(float, self.profile.accelerations))
 
-    def methods(self, pattern: str) -> list[Method]:
-        """The methods of the profile whose whole name a regular expression matches."""
-        return [method for method in self.profile.methods if re.fullmatch(pattern, method.name)]
+    def methods(self, *families: Family, lines: bool = False) -> list[Method]:
+        """The profile's methods of some families: those of point masks, or those of lines."""
+        return [m for m in self.profile.methods if m.family in families and m.lines == lines]
 
     def found(self, acceleration: float, method: Method) -> Seeds:
-        """The runs of an method at one R that exist."""
+        """The existing runs of a method at one R."""
         wanted = {seed: self.profile.config(method, acceleration, seed) for seed in self._seeds}
         return {s: self._results[c] for s, c in wanted.items() if c in self._results}
 
@@ -52,62 +49,57 @@ class Evidence:
         """The runs of the method of that name at one R.
 
         Raises:
-            NotRun: if there is no such method, or fewer than ``MIN_SEEDS`` runs.
+            NotRun: if the profile has no such method, or fewer than ``MIN_SEEDS`` runs exist.
         """
-        found = {}
-        for method in self.methods(re.escape(name)):
-            found = self.found(acceleration, method)
+        methods = [method for method in self.profile.methods if method.name == name]
+        found = self.found(acceleration, methods[0]) if methods else {}
         if len(found) < MIN_SEEDS:
             raise NotRun(f"{name} at R = {acceleration:g} has {len(found)} of {MIN_SEEDS} seeds")
         return found
 
-    def grid(self, acceleration: float, pattern: str = FIXED_SLOPES) -> dict[float, Seeds]:
-        """The runs at every fixed slope at one R, slopes rising, each with the same seeds.
+    def grid(self, acceleration: float, lines: bool = False) -> dict[float, Seeds]:
+        """The runs at every fixed slope at one R, slopes rising, all with the same seeds.
 
         Raises:
-            NotRun: if there are fewer than two slopes, or than ``MIN_SEEDS`` that all have.
+            NotRun: with fewer than two slopes, or fewer than ``MIN_SEEDS`` common seeds.
         """
-        methods = sorted(self.methods(pattern), key=lambda method: float(method.changes["slope"]))
+        methods = self.methods("fixed slope", lines=lines)
         if len(methods) < 2:
             raise NotRun(f"fixed slopes: {len(methods)} of at least 2")
-        runs = {float(a.changes["slope"]): self.runs(acceleration, a.name) for a in methods}
+        runs = {float(m.changes["slope"]): self.runs(acceleration, m.name) for m in methods}
         seeds = common(*runs.values())
-        return {slope: {seed: runs[slope][seed] for seed in seeds} for slope in runs}
+        return {slope: {seed: runs[slope][seed] for seed in seeds} for slope in sorted(runs)}
 
-    def missing(self, pattern: str) -> list[str]:
-        """The names of the methods that have fewer than ``MIN_SEEDS`` runs at some R."""
-        return [
+    def how(self, methods: Sequence[Method]) -> str:
+        """How to train the missing runs of these methods, a sentence in Markdown."""
+        missing = ",".join(
             method.name
-            for method in self.methods(pattern)
+            for method in methods
             if any(len(self.found(r, method)) < MIN_SEEDS for r in self.accelerations)
-        ]
-
-    def how(self, pattern: str) -> str:
-        """What trains the runs of such methods that are missing, a sentence in Markdown."""
-        missing, name = ",".join(self.missing(pattern)), self.profile.name
+        )
+        name = self.profile.name
         if not missing:
             return f"The profile {name!r} lacks the methods, or its runs share too few seeds."
         return (
             f"To train them: `python -m loupe_companion sweep --profile {name} "
-            f'--methods "{missing}" '
-            f"--seeds 0,1,2 --out results/{name}.h5`; in parts of under ten minutes: "
-            "`results/README.md`."
+            f'--methods "{missing}" --seeds 0,1,2 --out results/{name}.h5`; '
+            "in parts of under ten minutes: `results/README.md`."
         )
 
-    def warned(self, pattern: str) -> list[RunConfig]:
-        """The runs of such methods that carry a warning."""
-        runs = [
+    def warned(self, methods: Sequence[Method]) -> list[RunResult]:
+        """The runs of these methods that have a warning."""
+        return [
             run
             for r in self.accelerations
-            for a in self.methods(pattern)
-            for run in self.found(r, a).values()
+            for method in methods
+            for run in self.found(r, method).values()
+            if run.warnings
         ]
-        return [run.config for run in runs if run.warnings]
 
-    def without_warnings(self) -> "Evidence":
-        """The same without the runs that carry a warning."""
+    def without_warnings(self) -> "RunTable":
+        """The same without the runs that have a warning."""
         kept = (result for result in self._results.values() if not result.warnings)
-        return Evidence(kept, self.profile, self.images)
+        return RunTable(kept, self.profile, self.images)
 
 
 def common(*methods: Mapping[int, RunResult]) -> list[int]:
@@ -116,7 +108,7 @@ def common(*methods: Mapping[int, RunResult]) -> list[int]:
     Raises:
         NotRun: if they are fewer than ``MIN_SEEDS``.
     """
-    seeds = sorted(set.intersection(*(set(method) for method in methods)))
+    seeds = sorted(set.intersection(*map(set, methods)))
     if len(seeds) < MIN_SEEDS:
         raise NotRun(f"seeds in common: {len(seeds)} of {MIN_SEEDS}")
     return seeds
@@ -127,20 +119,20 @@ def paired(
     second: Mapping[int, RunResult],
     measure: Callable[[RunResult], float],
 ) -> list[float]:
-    """What a number is in the first minus what it is in the second, seed by seed."""
+    """A number of the first runs minus that of the second, seed by seed."""
     return [measure(first[seed]) - measure(second[seed]) for seed in common(first, second)]
 
 
 def best(methods: Mapping[float, Seeds], measure: Callable[[RunResult], float]) -> float:
-    """The key of the runs with the highest mean of a number; NaN is less than any."""
+    """The key of the runs with the highest mean of a number; NaN is lower than any number."""
 
-    def mean(runs: Seeds) -> float:
-        found = sum(map(measure, runs.values())) / len(runs)
+    def mean(key: float) -> float:
+        found = float(np.mean([measure(run) for run in methods[key].values()]))
         return -math.inf if math.isnan(found) else found
 
-    return max(methods, key=lambda key: mean(methods[key]))
+    return max(methods, key=mean)
 
 
 def validation_quality(run: RunResult) -> float:
-    """Minus the lowest validation loss of a run: the higher the better; all that a tuner sees."""
+    """Minus the lowest validation loss of a run, by which a slope is tuned: higher is better."""
     return -float(np.min(run.history["loss"], initial=math.inf, where=run.history["loss"] >= 0))

@@ -5,90 +5,95 @@ import math
 import numpy as np
 from scipy import stats
 
-from loupe_companion.claims.run_table import Evidence, common
+from loupe_companion.claims.run_table import RunTable, Seeds, common
 from loupe_companion.claims.statistics import (
     REFUTED,
     SHOWN,
     UNDECIDED,
     Claim,
     Finding,
+    Findings,
     NotRun,
     check_finite,
 )
 
 LEVEL = 0.05  # of the F test
-# Names of the methods in which it alone is changed; "4S" itself has the setting of the others.
-SETTINGS = {"p": r"4S p=\S+", "m": r"4S m=\S+", "initial s": r"4S s0=\S+"}
-FIELDS = {"p": "patience", "m": "factor", "initial s": "slope"}
+SETTINGS = {"p": "patience", "m": "factor", "initial s": "slope"}  # by the fields of RunConfig
 
 CLAIM = Claim(
     number=7,
     title="p and m are not critical",
-    says="The patience p and the factor m of 4S need no tuning: they only have to let s "
-    "run through a broad enough range. (Of the initial slope the paper says nothing; "
-    "it is put to the same test.)",
+    says="The patience p and the factor m of 4S need no tuning: they only have to let s run "
+    "through a broad enough range. (The paper says nothing about the initial slope; it is put to "
+    "the same test.)",
     test=f"""\
 One of p, m and the initial slope is changed at a time. For each of the three and each R: the
 standard deviation of the test PSNR (thresholded mask) *over settings*, each the mean over seeds,
 against that *over seeds* of one setting (root mean square over settings).
 
-- *Shown*: the spread over settings is at most that over seeds: whoever tunes the value gains no
-  more than by drawing another seed.
+- *Shown*: the spread over settings is at most that over seeds: tuning the value gains no more
+  than drawing another seed.
 - *Refuted*: it is larger, and the settings differ by the F test of the two-way table (settings
   and seeds, additive) at the {LEVEL:.0%} level.
-- *Undecided*: it is larger, and the F test cannot tell it from chance.""",
-    short="spread of PSNR over settings over that over seeds, for p, m and initial s",
+- *Undecided*: it is larger, and not significant by the F test.""",
+    short="ratio of the spread of PSNR over settings to that over seeds, for p, m and initial s",
     known=False,
-    methods="4S|" + "|".join(SETTINGS.values()),
+    families=("4S", "setting of 4S"),
 )
 
 
-def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+def judge(table: RunTable) -> Findings:
     """Put claim 7 to its test."""
-    findings, sentences = [], []
-    for name, pattern in SETTINGS.items():
-        for r in evidence.accelerations:
-            methods = evidence.methods(f"4S|{pattern}")
-            if len(methods) < 2:
-                raise NotRun(f"settings of {name} beside the profile's: none")
-            found = [evidence.runs(r, method.name) for method in methods]
-            runs = {getattr(next(iter(f.values())).config, FIELDS[name]): f for f in found}
+    for name in SETTINGS:
+        for r in table.accelerations:
+            runs = runs_by_value(table, r, name)
             seeds = common(*runs.values())
-            psnr = np.array([[runs[value][s].psnr() for s in seeds] for value in sorted(runs)])
+            psnr = np.array([[runs[value][seed].psnr() for seed in seeds] for value in runs])
             check_finite(name, psnr.ravel().tolist())
             ratio, probability = spread(psnr)
             outcome = SHOWN if ratio <= 1 else REFUTED if probability < LEVEL else UNDECIDED
-            values = ", ".join(f"{value:g}" for value in sorted(runs))
-            findings.append(
-                Finding(
-                    f"({name}) spread over its values, by that over seeds",
-                    r,
-                    (ratio,),
-                    len(seeds),
-                    outcome,
-                    (-math.inf, 1),
-                    detail=f"{values}; F test p = {probability:.2g}",
-                )
+            values = ", ".join(f"{value:g}" for value in runs)
+            yield Finding(
+                f"({name}) spread over its values, relative to that over seeds",
+                r,
+                (ratio,),
+                len(seeds),
+                outcome,
+                (-math.inf, 1),
+                detail=f"{values}; F test p = {probability:.2g}",
             )
             means = psnr.mean(axis=1)
-            sentences.append(
-                f"At R = {r:g}, over {name} in {{{values}}} the PSNR spreads by "
+            yield (
+                f"At R = {r:g}, over {name} in {{{values}}} the PSNR has a standard deviation of "
                 f"{np.std(means, ddof=1):.2f} dB ({means.min():.2f} to {means.max():.2f} dB), "
-                f"{ratio:.2g} times its spread over seeds ({outcome})."
+                f"{ratio:.2g} times that over seeds ({outcome})."
             )
-    return findings, sentences
+
+
+def runs_by_value(table: RunTable, acceleration: float, name: str) -> dict[float, Seeds]:
+    """The runs of 4S at one R by the value of one of ``SETTINGS``, rising.
+
+    Raises:
+        NotRun: if a value has too few seeds, or there is one value alone.
+    """
+    field = SETTINGS[name]
+    varied = [m.name for m in table.methods("setting of 4S") if field in m.changes]
+    if not varied:
+        raise NotRun(f"settings of {name} beside the profile's: none")
+    runs = [table.runs(acceleration, method) for method in ("4S", *varied)]
+    by_value = {getattr(next(iter(found.values())).config, field): found for found in runs}
+    return dict(sorted(by_value.items()))
 
 
 def spread(values: np.ndarray) -> tuple[float, float]:
-    """The spread over settings against that over seeds.
+    """The spread over settings relative to that over seeds.
 
     Args:
         values: (settings, seeds), at least two of each.
 
     Returns:
         The standard deviation of the settings' means over that within settings (root mean
-        square); and the probability, by the F test of the additive two-way table, of means as far
-        apart if no setting mattered.
+        square); and the p value of the F test of the additive two-way table.
     """
     k, n = values.shape
     means = values.mean(axis=1, keepdims=True)

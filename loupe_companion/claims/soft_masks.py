@@ -2,66 +2,53 @@
 
 import numpy as np
 
-from loupe_companion.claims.run_table import FIXED_SLOPES, Evidence, paired
-from loupe_companion.claims.statistics import Claim, Finding, compare
+from loupe_companion.claims.run_table import RunTable, paired
+from loupe_companion.claims.statistics import Claim, Findings, compare
 
-MANY, FEW = 0.10, 0.01  # shares of the entries of M
+MANY, FEW = 0.10, 0.01  # fractions of the entries of M
 
 CLAIM = Claim(
     number=1,
     title="Low slopes leave soft masks",
-    says="A low s leaves many entries of the training mask far from 0 and 1, which "
-    "thresholding then changes; a high s makes them nearly binary (Fig. 2; for the "
-    "probabilities, Fig. 4).",
+    says="A low s leaves many entries of the training mask far from 0 and 1, which thresholding "
+    "then changes; a high s makes them nearly binary (Fig. 2; for the probabilities, Fig. 4).",
     test=f"""\
 At each R, over seeds:
 
-1. at the lowest fixed slope, the share of entries of $M$ in (0.05, 0.95), over 1000 draws, is
+1. at the lowest fixed slope, the fraction of entries of $M$ in (0.05, 0.95), over 1000 draws, is
    above {MANY:.0%}; at the highest it is below {FEW:.0%};
-2. the share of *probabilities* $P$ in (0.1, 0.9) is larger at the lowest slope than at the
+2. the fraction of *probabilities* $P$ in (0.1, 0.9) is larger at the lowest slope than at the
    highest.
 
-The first is the paper's own figure, and says little: an entry of $M$ is soft where $|P - U| <
-\\ln(19)/s$, and $U$ is uniform, so the share lies between $\\ln(19)/s$ and $2\\ln(19)/s$
+The first is the paper's own figure, and says little. An entry of $M$ is soft where $|P - U| <
+\\ln(19)/s$, and $U$ is uniform, so the fraction lies between $\\ln(19)/s$ and $2\\ln(19)/s$
 *whatever* was learned: between 15 and 29 % at s = 20, at most 0.012 % at s = 50000. Only the
-second can come out either way: it is on $P$ that thresholding acts.""",
-    short="soft share of M by slope; undecided share of P, lowest minus highest slope",
+second can have either outcome, and thresholding acts on $P$.""",
+    short="soft fraction of M by slope; undecided fraction of P, lowest minus highest slope",
     known=True,
-    methods=FIXED_SLOPES,
+    families=("fixed slope",),
 )
 
 
-def judge(evidence: Evidence) -> tuple[list[Finding], list[str]]:
+def judge(table: RunTable) -> Findings:
     """Put claim 1 to its test."""
-    findings, sentences = [], []
-    for r in evidence.accelerations:
-        grid = evidence.grid(r)
+    for r in table.accelerations:
+        grid = table.grid(r)
         low, high = min(grid), max(grid)
         soft = {s: [100 * run.soft_share for run in grid[s].values()] for s in (low, high)}
         undecided = {
-            s: [100 * run.undecided_share for run in grid[s].values()] for s in (low, high)
+            s: np.mean([100 * run.undecided_share for run in grid[s].values()]) for s in (low, high)
         }
         difference = paired(grid[low], grid[high], lambda run: 100 * run.undecided_share)
-        findings += [
-            compare(
-                "(1a) M soft at the lowest s (%)",
-                r,
-                soft[low],
-                low=100 * MANY,
-                detail=f"s = {low:g}",
-            ),
-            compare(
-                "(1b) M soft at the highest s (%)",
-                r,
-                soft[high],
-                high=100 * FEW,
-                detail=f"s = {high:g}",
-            ),
-            compare("(2) P undecided, lowest minus highest s (points)", r, difference, low=0),
-        ]
-        sentences.append(
-            f"At R = {r:g}, {np.mean(soft[low]):.1f} % of the entries of M are soft at s = {low:g} "
-            f"and {np.mean(soft[high]):.2f} % at s = {high:g}; of the probabilities "
-            f"{np.mean(undecided[low]):.1f} % and {np.mean(undecided[high]):.1f} % are undecided."
+        lowest, highest = f"s = {low:g}", f"s = {high:g}"
+        part = "(1a) M soft at the lowest s (%)"
+        yield compare(part, r, soft[low], low=100 * MANY, detail=lowest)
+        part = "(1b) M soft at the highest s (%)"
+        yield compare(part, r, soft[high], high=100 * FEW, detail=highest)
+        part = "(2) P undecided, lowest minus highest s (percentage points)"
+        yield compare(part, r, difference, low=0)
+        yield (
+            f"At R = {r:g}, {np.mean(soft[low]):.1f} % of the entries of M are soft at {lowest} "
+            f"and {np.mean(soft[high]):.2f} % at {highest}; of the probabilities "
+            f"{undecided[low]:.1f} % and {undecided[high]:.1f} % are undecided."
         )
-    return findings, sentences

@@ -1,43 +1,43 @@
-"""What a test found, and the verdict that follows from it."""
+"""The comparisons of a test, and the verdict that follows from them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+from loupe_companion.methods import Family
+
+SHOWN, REFUTED, UNDECIDED = "shown", "refuted", "undecided"
+OUTCOMES = (SHOWN, REFUTED, UNDECIDED)  # of one comparison
 
 HOLDS = "holds"
 IN_PART = "holds in part"
 DOES_NOT_HOLD = "does not hold here"
 NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run"
-VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, NOT_TESTABLE, NOT_RUN)
+VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED, NOT_TESTABLE, NOT_RUN)
 
-SHOWN, REFUTED, UNDECIDED = "shown", "refuted", "undecided"
-OUTCOMES = (SHOWN, REFUTED, UNDECIDED)
-
-MIN_SEEDS = 3  # below, a spread over seeds says next to nothing
+MIN_SEEDS = 3  # fewer say next to nothing about the spread over seeds
 CONFIDENCE = 0.95
 
 RULES = f"""\
 - **What is compared.** A number is measured on each run. Differences are taken between runs of
-  the same seed: these share images, initial weights, order of images and mask draws.
-- **Interval.** The {CONFIDENCE:.0%} t interval of the mean over seeds, n - 1 degrees of freedom.
-  With three seeds it reaches 2.5 standard deviations to either side: wide, and rightly so. The
-  bootstrap interval (percentile, 9999 resamples) stands beside it and decides nothing: with
-  three seeds it is no more than their range.
-- **Outcome of one comparison.** Each test names the values that would bear the claim out.
-  *Shown*: the interval lies wholly among them. *Refuted*: it lies wholly outside. *Undecided*:
-  it has a part in both.
-- **Verdict.** Every comparison shown: *{HOLDS}*. Some shown: *{IN_PART}*. None shown and some
-  refuted: *{DOES_NOT_HOLD}*. All undecided, or a number missing because a run ended in NaN:
-  *{NOT_TESTABLE}*. Fewer than {MIN_SEEDS} seeds of any run that the test needs: *{NOT_RUN}*.
-- **Runs with a warning** (a collapsed mask, a loss of NaN) count like all others: to collapse is
-  a result. Where there are any among the runs of a test, it is computed a second time without
-  those seeds, and both verdicts are given.
-- **Many tests.** Nothing is corrected for their number: of twenty comparisons at
-  {CONFIDENCE:.0%} one is expected to come out wrong.
+  the same seed, which share images, initial weights, order of images and mask draws.
+- **Interval.** The {CONFIDENCE:.0%} t interval of the mean over seeds, with n - 1 degrees of
+  freedom. With three seeds it extends 2.5 standard deviations to either side of the mean.
+- **Outcome of one comparison.** Each test names a range of values that supports the claim.
+  *Shown*: the whole interval lies in this range. *Refuted*: the whole interval lies outside it.
+  *Undecided*: the interval lies partly inside and partly outside.
+- **Verdict.** All comparisons are shown: *{HOLDS}*. Some are shown: *{IN_PART}*. None is shown and
+  some are refuted: *{DOES_NOT_HOLD}*. All are undecided: *{UNDECIDED}*. A number cannot be
+  measured, for example because a run ended in NaN: *{NOT_TESTABLE}*. A run that the test needs has
+  fewer than {MIN_SEEDS} seeds: *{NOT_RUN}*.
+- **Runs with a warning** (a collapsed mask, a loss of NaN) count like all others, because a
+  collapse is a result. A test with such runs is repeated without them, and both verdicts are given.
+- **Many tests.** There is no correction for multiple comparisons: of twenty comparisons at
+  {CONFIDENCE:.0%}, one is expected to be wrong.
 """
 
 
@@ -46,21 +46,21 @@ class NotRun(Exception):
 
 
 class NotTestable(Exception):
-    """The runs are there and cannot answer; the text says why."""
+    """The runs exist, but a number of the test cannot be measured; the text says why."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, and the test it is put to.
+    """A claim of the paper and its test.
 
     Attributes:
-        number: of its row.
+        number: of the claim.
         title: a few words.
-        says: what the paper says, in other words than the paper's.
-        test: what is measured and what would bear the claim out; Markdown, fixed beforehand.
+        says: what the paper says, in our words.
+        test: what is measured, and which values support the claim; Markdown, fixed beforehand.
         short: the same in half a line, for the table of all claims.
-        known: whether the test was written by someone who had seen results of the runs it uses.
-        methods: the methods of the sweep that it needs, a regular expression of their names.
+        known: whether its author had seen results of the runs before writing the test.
+        families: the kinds of methods that the test needs, of point masks.
     """
 
     number: int
@@ -69,22 +69,22 @@ class Claim:
     test: str
     short: str
     known: bool
-    methods: str = ""
+    families: tuple[Family, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of a test: a number on each seed, and what it comes to.
+    """One comparison of a test.
 
     Attributes:
         part: what the number is, with its unit; the same at every R.
-        acceleration: R; None where two are compared.
-        values: one a seed; or a single one made of them all, which has no interval.
+        acceleration: R; None where two are compared, and beyond MRI.
+        values: one a seed; or a single one made of all seeds, which has no interval.
         seeds: how many.
         outcome: one of ``OUTCOMES``.
-        region: (low, high), the values between which the claim is borne out.
-        decides: whether it has a say in the verdict.
-        detail: what part leaves open, such as which slope was the best.
+        region: (low, high): the values in between support the claim.
+        decides: whether it counts for the verdict.
+        detail: further facts, such as which slope was the best.
     """
 
     part: str
@@ -95,6 +95,11 @@ class Finding:
     region: tuple[float, float]
     decides: bool = True
     detail: str = ""
+
+    @property
+    def place(self) -> str:
+        """``R = 4``, or nothing without an acceleration."""
+        return "" if self.acceleration is None else f"R = {self.acceleration:g}"
 
     @property
     def mean(self) -> float:
@@ -111,26 +116,19 @@ class Finding:
         """The t interval of the mean; NaN for a single value."""
         return t_interval(self.values) if len(self.values) > 1 else (math.nan, math.nan)
 
-    @property
-    def bootstrap(self) -> tuple[float, float]:
-        """The percentile bootstrap interval of the mean, the same each time; likewise."""
-        if len(self.values) < 2:
-            return math.nan, math.nan
-        found = stats.bootstrap(
-            (self.values,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=0
-        ).confidence_interval
-        return float(found.low), float(found.high)
+
+Findings = Iterator[Finding | str]  # what a test yields: comparisons, and sentences about them
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim.
+    """The result of a claim's test.
 
     Attributes:
         claim: the claim.
         verdict: one of ``VERDICTS``.
         sentences: what was found, in words.
-        findings: the comparisons behind it; none where the test was not run.
+        findings: the comparisons behind it; none if the test was not run.
     """
 
     claim: Claim
@@ -141,24 +139,25 @@ class Verdict:
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """The t interval of the mean of two or more independent numbers (Student 1908)."""
-    n = len(values)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    half = float(_half_width(len(values), float(np.std(values, ddof=1))))
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def _half_width(n: int | np.ndarray, deviation: float) -> np.ndarray:
+    """Half the width of the t interval of the mean of n numbers."""
+    return stats.t.ppf((1 + CONFIDENCE) / 2, np.subtract(n, 1)) * deviation / np.sqrt(n)
+
+
 def seeds_to_decide(finding: Finding) -> float:
-    """How many seeds would end an undecided comparison, were mean and deviation to stay.
+    """How many seeds would decide a comparison, if mean and deviation stayed the same.
 
     Returns:
-        That number; infinite if 1000 are not enough, or there is nothing to decide.
+        The number of seeds; infinite if 1000 are not enough or there is nothing to decide.
     """
     distance = min(abs(finding.mean - bound) for bound in finding.region)
-    if not math.isfinite(distance) or math.isnan(finding.deviation):
-        return math.inf
     n = np.arange(finding.seeds, 1001)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * finding.deviation / np.sqrt(n)
-    enough = n[half < distance]
-    return float(enough[0]) if len(enough) else math.inf
+    enough = n[_half_width(n, finding.deviation) < distance]
+    return float(enough[0]) if len(enough) and math.isfinite(distance) else math.inf
 
 
 def compare(
@@ -170,16 +169,16 @@ def compare(
     decides: bool = True,
     detail: str = "",
 ) -> Finding:
-    """Compare the mean over seeds with what would bear a claim out, a value between two bounds.
+    """Compare the mean over seeds with the values that support a claim.
 
     Args:
         part: what the number is, with its unit.
-        acceleration: R.
+        acceleration: R, or None.
         values: one a seed.
-        low: lower bound, itself outside.
-        high: upper bound, itself outside.
-        decides: whether the outcome has a say in the verdict.
-        detail: what ``part`` leaves open.
+        low: lower bound of the values that support the claim, itself excluded.
+        high: upper bound, itself excluded.
+        decides: whether the outcome counts for the verdict.
+        detail: further facts.
 
     Raises:
         NotTestable: if a value is not finite.
@@ -197,13 +196,13 @@ def compare(
 
 
 def check_finite(part: str, values: Sequence[float]) -> None:
-    """Raise NotTestable for a value that is NaN or infinite, naming what it is a value of."""
+    """Raise NotTestable if one of the values of ``part`` is NaN or infinite."""
     if not np.isfinite(values).all():
         raise NotTestable(f"{part}: a run has no finite number")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """So many digits, or all before the point; a hyphen for what does not exist."""
+    """A number with significant digits, or all before the point; a hyphen for NaN."""
     if math.isnan(value):
         return "-"
     is_whole = abs(value) >= 10**digits - 0.5
@@ -214,4 +213,4 @@ def overall(outcomes: Sequence[str]) -> str:
     """The verdict on a claim from the outcomes of its comparisons (see ``RULES``)."""
     if SHOWN in outcomes:
         return HOLDS if set(outcomes) == {SHOWN} else IN_PART
-    return DOES_NOT_HOLD if REFUTED in outcomes else NOT_TESTABLE
+    return DOES_NOT_HOLD if REFUTED in outcomes else UNDECIDED

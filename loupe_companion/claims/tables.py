@@ -1,17 +1,16 @@
 """The claims in words: the tables and sentences of their page, in Markdown."""
 
-import math
 import re
 from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 
-from loupe_companion.claims.baselines import METHODS, Baseline, baselines
-from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.baselines import Baseline, baselines, compared_methods
+from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import (
     CONFIDENCE,
-    SHOWN,
     Claim,
     Finding,
     NotRun,
@@ -19,35 +18,34 @@ from loupe_companion.claims.statistics import (
     number,
 )
 from loupe_companion.claims.tuning_cost import tuning_costs
-from loupe_companion.tables import mean_and_spread
+from loupe_companion.tables import markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
+INTERVAL = f"{CONFIDENCE:.0%} interval"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """A row for each claim; where a test has several comparisons, a line for each."""
-    rows = [
-        f"| claim | verdict | test | seeds | mean ± spread | {CONFIDENCE:.0%} interval |",
-        "|:--|:--|:--|--:|:--|--:|",
-    ]
+    """A row for each claim, with a line for each comparison of its test."""
+    rows = []
     for verdict in verdicts:
-        shown = [finding for finding in verdict.findings if finding.decides]
-        cells = (
-            f"{verdict.claim.number}. {verdict.claim.title}",
-            f"**{verdict.verdict}**",
-            verdict.claim.short,
-            ", ".join(dict.fromkeys(str(finding.seeds) for finding in shown)),
-            "<br>".join(map(_mean, shown)),
-            "<br>".join(_interval(finding.interval) for finding in shown),
+        counted = [finding for finding in verdict.findings if finding.decides]
+        rows.append(
+            {
+                "claim": f"Claim {verdict.claim.number}: {verdict.claim.title}",
+                "verdict": f"**{verdict.verdict}**",
+                "test": verdict.claim.short,
+                "seeds": ", ".join(dict.fromkeys(str(finding.seeds) for finding in counted)),
+                "mean ± SD": "<br>".join(f"{_label(f)}{_spread(f)}" for f in counted),
+                INTERVAL: "<br>".join(map(_interval, counted)),
+            }
         )
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return markdown(pd.DataFrame(rows))
 
 
 def statement(claim: Claim) -> str:
     """What the paper says, and the test, as they stood before any number."""
     when = (
-        "written with some results of these runs known"
+        "written when some results of these runs were known"
         if claim.known
         else "written before any of its numbers was known"
     )
@@ -57,102 +55,85 @@ def statement(claim: Claim) -> str:
 def outcome(verdict: Verdict) -> str:
     """The comparisons of a test, its verdict and what was found."""
     rows = [
-        f"| comparison | R | seeds | mean ± spread | {CONFIDENCE:.0%} interval | bootstrap | |",
-        "|:--|--:|--:|--:|--:|--:|:--|",
+        {
+            "comparison": ", ".join(filter(None, (finding.part, finding.detail))),
+            "R": "" if finding.acceleration is None else f"{finding.acceleration:g}",
+            "seeds": str(finding.seeds),
+            "mean ± SD": _spread(finding),
+            INTERVAL: _interval(finding),
+            "outcome": finding.outcome if finding.decides else f"({finding.outcome})",
+        }
+        for finding in verdict.findings
     ]
-    for finding in verdict.findings:
-        cells = (
-            f"{finding.part}, {finding.detail}" if finding.detail else finding.part,
-            "" if finding.acceleration is None else f"{finding.acceleration:g}",
-            str(finding.seeds),
-            _spread(finding),
-            _interval(finding.interval),
-            _interval(finding.bootstrap),
-            finding.outcome if finding.decides else f"({finding.outcome})",
-        )
-        rows.append(f"| {' | '.join(cells)} |")
-    table = "\n".join(rows) + "\n\n" if verdict.findings else ""
+    table = markdown(pd.DataFrame(rows)) + "\n\n" if rows else ""
     sentences = "\n".join(f"- {sentence}" for sentence in verdict.sentences)
     return f"{table}**Verdict: {verdict.verdict}.**\n\n{sentences}"
 
 
-def baseline_table(evidence: Evidence) -> str:
+def baseline_table(table: RunTable) -> str:
     """A row for each way to choose a mask, at each R, and below it what was not run."""
-    found, missing = baselines(evidence)
-    rows = [
-        "| R | samples | mask | PSNR (dB) | seeds | 4S minus it (dB) "
-        f"| {CONFIDENCE:.0%} interval | |",
-        "|--:|:--|:--|--:|--:|--:|--:|:--|",
-    ]
+    found, missing = baselines(table)
+    rows = []
     for _, group in groupby(found, key=lambda b: (b.finding.acceleration, b.lines)):
         alike = list(group)
-        rows += [_own(alike[0]), *map(_baseline, alike)]
-    table = "\n".join(rows) + "\n\n" if found else ""
+        rows += [_own_row(alike[0]), *map(_baseline_row, alike)]
+    text = markdown(pd.DataFrame(rows).fillna("")) + "\n\n" if rows else ""
     if missing:
-        table += f"**Not compared:** {', '.join(missing)}. {evidence.how(METHODS)}"
-    return table
+        how = table.how(compared_methods(table))
+        text += f"**Not compared:** {', '.join(missing)}. {how}"
+    return text
 
 
-def _own(baseline: Baseline) -> str:
-    """The row of the 4S that others are compared with."""
-    cells = (*_place(baseline), "**4S**", mean_and_spread(baseline.own), str(len(baseline.own)))
-    return f"| {' | '.join(cells)} | | | |"
+def _own_row(baseline: Baseline) -> dict[str, str]:
+    """The row of the 4S that a baseline is compared with."""
+    return {
+        "R": f"{baseline.finding.acceleration:g}",
+        "samples": "lines" if baseline.lines else "points",
+        "mask": "**4S**",
+        "PSNR (dB)": mean_and_spread(baseline.own),
+        "seeds": str(len(baseline.own)),
+    }
 
 
-def _place(baseline: Baseline) -> tuple[str, str]:
-    return f"{baseline.finding.acceleration:g}", "lines" if baseline.lines else "points"
-
-
-def _baseline(baseline: Baseline) -> str:
+def _baseline_row(baseline: Baseline) -> dict[str, str]:
     finding = baseline.finding
-    side = "4S is better" if finding.mean > 0 else "it is better"
-    cells = (
-        *_place(baseline),
-        baseline.name + (f" ({baseline.warned} with a warning)" if baseline.warned else ""),
-        mean_and_spread(baseline.psnr),
-        str(finding.seeds),
-        number(finding.mean),
-        _interval(finding.interval),
-        side if finding.outcome == SHOWN else "no difference shown",
+    low, high = finding.interval
+    warned = f" ({baseline.warned} with a warning)" * (baseline.warned > 0)
+    better = (
+        "4S is better" if low > 0 else "this mask is better" if high < 0 else "no difference shown"
     )
-    return f"| {' | '.join(cells)} |"
+    return _own_row(baseline) | {
+        "mask": f"{baseline.name}{warned}",
+        "PSNR (dB)": mean_and_spread(baseline.psnr),
+        "seeds": str(finding.seeds),
+        "4S minus this mask (dB)": number(finding.mean),
+        INTERVAL: _interval(finding),
+        "outcome": better,
+    }
 
 
-def cost_table(evidence: Evidence) -> str:
-    """What a search over fixed slopes and one run of 4S take, and what they reach."""
+def cost_table(table: RunTable) -> str:
+    """What a search over fixed slopes and one run of 4S cost, and what they reach."""
     try:
-        costs = tuning_costs(evidence)
+        return markdown(tuning_costs(table))
     except NotRun as error:
         return f"**Not run:** {error}."
-    rows = [
-        "| R | slope | trainings | epochs | seconds | PSNR (dB) |",
-        "|--:|:--|--:|--:|--:|--:|",
-        *(
-            f"| {c.acceleration:g} | {c.way} | {c.trainings} | {c.epochs} | {c.seconds:.0f} "
-            f"| {mean_and_spread(c.psnr)} |"
-            for c in costs
-        ),
-    ]
-    return "\n".join(rows)
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    low, high = map(number, ends)
-    return low if np.isnan(ends).all() else f"{low} to {high}".replace(" ", SPACE)
-
-
-def _mean(finding: Finding) -> str:
-    """Mean and spread, after R or a task, and the part of the test; on one line."""
-    name, colon, _ = finding.part.partition(":")
-    part = re.match(r"\([\w ]+\)", finding.part)
-    r = "" if finding.acceleration is None else f"R = {finding.acceleration:g}"
-    place = name if colon else f"{r} {part[0] if part else ''}".strip()
-    return f"{place}: {_spread(finding)}".removeprefix(": ").replace(" ", SPACE)
+def _label(finding: Finding) -> str:
+    """R or a task, and the number of the part: ``R = 4 (1a): ``; empty without either."""
+    part = re.match(r"(\(.*?\))?( \w+(?=:))?", finding.part)
+    label = f"{finding.place} {part[0] if part else ''}".strip()
+    return f"{label}: ".replace(" ", SPACE) if label else ""
 
 
 def _spread(finding: Finding) -> str:
-    """Mean, and the standard deviation over seeds where there is one."""
-    mean = number(finding.mean)
-    if math.isnan(finding.deviation):
-        return mean
-    return f"{mean} ± {number(finding.deviation, 2)}".replace(" ", SPACE)
+    """Mean and standard deviation over seeds, with significant digits: units differ by test."""
+    if np.isnan(finding.deviation):
+        return number(finding.mean)
+    return f"{number(finding.mean)} ± {number(finding.deviation, 2)}".replace(" ", SPACE)
+
+
+def _interval(finding: Finding) -> str:
+    low, high = map(number, finding.interval)
+    return low if np.isnan(finding.interval).all() else f"{low} to {high}".replace(" ", SPACE)

@@ -17,14 +17,16 @@ from loupe_companion.claims import (
     thresholding,
     trained_slope,
 )
-from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import (
+    MIN_SEEDS,
     NOT_RUN,
     NOT_TESTABLE,
     OUTCOMES,
     UNDECIDED,
     Claim,
     Finding,
+    Findings,
     NotRun,
     NotTestable,
     Verdict,
@@ -32,85 +34,86 @@ from loupe_companion.claims.statistics import (
     seeds_to_decide,
 )
 
-Judge = Callable[[Evidence], tuple[list[Finding], list[str]]]
-_TESTS: tuple[tuple[Claim, Judge], ...] = (
-    (soft_masks.CLAIM, soft_masks.judge),
-    (interior_maximum.CLAIM, interior_maximum.judge),
-    (against_best.CLAIM, against_best.judge),
-    (adapted_masks.CLAIM, adapted_masks.judge),
-    (returned_slope.CLAIM, returned_slope.judge),
-    (thresholding.CLAIM, thresholding.judge),
-    (settings.CLAIM, settings.judge),
-    (trained_slope.CLAIM, trained_slope.judge),
+_MODULES = (
+    soft_masks,
+    interior_maximum,
+    against_best,
+    adapted_masks,
+    returned_slope,
+    thresholding,
+    settings,
+    trained_slope,
 )
+TESTS: list[tuple[Claim, Callable[[RunTable], Findings]]] = [(m.CLAIM, m.judge) for m in _MODULES]
 
 
-def judge(evidence: Evidence, beyond: Path | None = None) -> list[Verdict]:
-    """Put every claim to its test, in the order of the table.
-
-    Args:
-        evidence: the runs that are there; what is missing gives the verdict ``not run``.
-        beyond: results of ``python -m loupe_companion beyond``; there may be no such file.
-
-    Raises:
-        InputError: if that file is no such results.
-    """
-    return [*(_twice(claim, test, evidence) for claim, test in _TESTS), _beyond(beyond)]
+def judge(table: RunTable) -> list[Verdict]:
+    """Put claims 1 to 8 to their tests; where runs are missing the verdict is ``not run``."""
+    return [judge_claim(claim, test, table) for claim, test in TESTS]
 
 
-def _twice(claim: Claim, test: Judge, evidence: Evidence) -> Verdict:
-    """All runs first, then once more without those that carry a warning."""
-    how = evidence.how(claim.methods)
-    verdict = _verdict(claim, lambda: test(evidence), how)
-    warned = evidence.warned(claim.methods)
+def judge_claim(claim: Claim, test: Callable[[RunTable], Findings], table: RunTable) -> Verdict:
+    """Put a claim to its test: all runs first, then once more without those with a warning."""
+    methods = table.methods(*claim.families)
+    how = table.how(methods)
+    verdict = _judge(claim, lambda: test(table), how)
+    warned = table.warned(methods)
     if not warned or verdict.verdict == NOT_RUN:
         return verdict
-    second = _verdict(claim, lambda: test(evidence.without_warnings()), how)
-    without = f"*{second.verdict}*" if second.verdict != NOT_RUN else "too few seeds are left"
-    names = ", ".join(map(evidence.profile.label, warned))
-    sentence = f"Of its runs {len(warned)} carry a warning ({names}); without them: {without}."
+    second = _judge(claim, lambda: test(table.without_warnings()), how)
+    without = f"the verdict is *{second.verdict}*"
+    if second.verdict == NOT_RUN:
+        without = f"fewer than {MIN_SEEDS} seeds are left"
+    names = ", ".join(table.profile.label(run.config) for run in warned)
+    have, them = ("run has", "it") if len(warned) == 1 else ("runs have", "them")
+    sentence = f"{len(warned)} {have} a warning ({names}). Without {them}, {without}."
     return dataclasses.replace(verdict, sentences=(*verdict.sentences, sentence))
 
 
-def _beyond(path: Path | None) -> Verdict:
+def judge_beyond(path: Path) -> Verdict:
+    """Put claim 9 to its test.
+
+    Args:
+        path: results of ``python -m loupe_companion beyond``; the file may be missing.
+
+    Raises:
+        InputError: if it is not a valid results file.
+    """
+
+    def test() -> Findings:
+        if not path.exists():
+            raise NotRun(f"there is no {path}")
+        yield from beyond_mri.judge(read_record(path))
+
     how = "To train them: `python -m loupe_companion beyond --out results/beyond.json`."
-
-    def test() -> tuple[list[Finding], list[str]]:
-        if path is None or not path.exists():
-            raise NotRun("there is no results file")
-        return beyond_mri.judge(read_record(path))
-
-    return _verdict(beyond_mri.CLAIM, test, how)
+    return _judge(beyond_mri.CLAIM, test, how)
 
 
-def _verdict(
-    claim: Claim, test: Callable[[], tuple[list[Finding], list[str]]], how: str
-) -> Verdict:
-    """What a test comes to; ``how`` tells how to run what it lacks."""
+def _judge(claim: Claim, test: Callable[[], Findings], how: str) -> Verdict:
+    """The verdict of a test; ``how`` tells how to run what it lacks."""
     try:
-        findings, sentences = test()
+        found = list(test())
     except NotRun as error:
         return Verdict(claim, NOT_RUN, (f"Runs are missing: {error}.", how))
     except NotTestable as error:
         return Verdict(claim, NOT_TESTABLE, (f"{error}.",))
-    outcomes = [finding.outcome for finding in findings if finding.decides]
-    return Verdict(claim, overall(outcomes), (_tally(findings), *sentences), tuple(findings))
+    findings = tuple(item for item in found if isinstance(item, Finding))
+    sentences = [item for item in found if isinstance(item, str)]
+    counted = [finding for finding in findings if finding.decides]
+    verdict = overall([finding.outcome for finding in counted])
+    return Verdict(claim, verdict, (_tally(counted), *sentences), findings)
 
 
 def _tally(findings: Sequence[Finding]) -> str:
-    """How many comparisons came out how; of those undecided, how many lean against the claim."""
-    decisive = [finding for finding in findings if finding.decides]
-    counts = []
-    for outcome in OUTCOMES:
-        some = [finding for finding in decisive if finding.outcome == outcome]
-        against = sum(not f.region[0] < f.mean < f.region[1] for f in some)
-        leaning = f" (the mean of {against} speaks against the claim)"
-        if some:
-            counts.append(
-                f"{len(some)} {outcome}{leaning * (outcome == UNDECIDED and against > 0)}"
-            )
-    text = f"Comparisons that decide: {', '.join(counts)}."
-    needed = max((seeds_to_decide(f) for f in decisive if f.outcome == UNDECIDED), default=0)
-    if 0 < needed < math.inf:
-        text += f" Were means and spreads to stay, {needed:.0f} seeds would decide them all."
-    return text
+    """How many comparisons have each outcome, and how many seeds would decide the rest."""
+    outcomes = [finding.outcome for finding in findings]
+    counts = [f"{outcomes.count(each)} {each}" for each in OUTCOMES if each in outcomes]
+    text = f"Comparisons that count for the verdict: {', '.join(counts)}"
+    undecided = [finding for finding in findings if finding.outcome == UNDECIDED]
+    against = sum(not f.region[0] < f.mean < f.region[1] for f in undecided)
+    if against:
+        text += f" ({against} of them with a mean that contradicts the claim)"
+    needed = max(map(seeds_to_decide, undecided), default=math.inf)
+    if math.isfinite(needed):
+        text += f". With the same means and standard deviations, {needed:.0f} seeds decide them all"
+    return f"{text}."

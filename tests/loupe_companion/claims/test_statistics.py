@@ -10,7 +10,6 @@ from loupe_companion.claims.statistics import (
     DOES_NOT_HOLD,
     HOLDS,
     IN_PART,
-    NOT_TESTABLE,
     OUTCOMES,
     REFUTED,
     RULES,
@@ -19,6 +18,7 @@ from loupe_companion.claims.statistics import (
     VERDICTS,
     NotTestable,
     compare,
+    number,
     overall,
     seeds_to_decide,
     t_interval,
@@ -26,8 +26,8 @@ from loupe_companion.claims.statistics import (
 
 
 def test_the_t_interval_is_that_of_the_textbook():
-    # Student's own data (1908): extra hours of sleep, drug 2 minus drug 1, and what R's t.test
-    # prints for it.
+    # Student's own data (1908): extra hours of sleep, drug 2 minus drug 1, and the interval that
+    # R's t.test prints for it.
     hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
     assert t_interval(hours) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
 
@@ -38,18 +38,6 @@ def test_three_seeds_reach_two_and_a_half_deviations_to_either_side():
     assert (high - low) / 2 == pytest.approx(2.5, abs=0.02)
 
 
-def test_the_bootstrap_of_three_seeds_is_their_range_and_the_same_each_time():
-    finding = compare("x", 4, [3.0, 1.0, 1.5])
-    assert finding.bootstrap == finding.bootstrap == (1.0, 3.0)
-
-
-def test_the_bootstrap_is_the_percentiles_of_all_resamples():
-    values = [0.0, 1.0, 5.0, 7.0]
-    means = np.array([np.mean(sample) for sample in itertools.product(values, repeat=4)])
-    exact = np.quantile(means, [0.025, 0.975])
-    assert compare("x", 4, values).bootstrap == pytest.approx(exact, abs=0.26)  # a step of 1/4
-
-
 def test_mean_and_deviation_are_those_over_seeds():
     finding = compare("x", 4, [1.0, 2.0, 6.0])
     assert finding.mean == 3 and finding.seeds == 3
@@ -57,26 +45,26 @@ def test_mean_and_deviation_are_those_over_seeds():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "outcome"),
+    ("values", "low", "high", "outcome"),
     [
-        (-math.inf, math.inf, SHOWN),
-        (0, math.inf, SHOWN),
-        (3, math.inf, UNDECIDED),
-        (0, 2, UNDECIDED),
-        (1.5, 2.5, UNDECIDED),
-        (5, math.inf, REFUTED),
-        (-math.inf, -1, REFUTED),
+        *(
+            ([1.5, 2.0, 2.5], *case)  # the interval is 0.76 to 3.24
+            for case in [
+                (-math.inf, math.inf, SHOWN),
+                (0, math.inf, SHOWN),
+                (3, math.inf, UNDECIDED),
+                (0, 2, UNDECIDED),
+                (1.5, 2.5, UNDECIDED),
+                (5, math.inf, REFUTED),
+                (-math.inf, -1, REFUTED),
+            ]
+        ),
+        ([2.0, 2.0, 2.0], 1, math.inf, SHOWN),
+        ([2.0, 2.0, 2.0], 2, math.inf, REFUTED),  # not above 2
     ],
 )
-def test_a_comparison_is_shown_refuted_or_undecided_by_its_interval(low, high, outcome):
-    values = [1.5, 2.0, 2.5]  # the interval is 0.76 to 3.24
+def test_the_interval_decides_a_comparison(values, low, high, outcome):
     assert compare("x", 4, values, low, high).outcome == outcome
-
-
-def test_equal_numbers_have_an_interval_of_no_length():
-    assert t_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
-    assert compare("x", 4, [2.0] * 3, low=1).outcome == SHOWN
-    assert compare("x", 4, [2.0] * 3, low=2).outcome == REFUTED  # not above 2
 
 
 def test_the_seeds_that_would_decide_are_the_fewest_that_do():
@@ -92,30 +80,43 @@ def test_the_seeds_that_would_decide_are_the_fewest_that_do():
     assert half(needed) < finding.mean - 1 <= half(needed - 1)
 
 
-def test_no_number_of_seeds_decides_what_lies_on_the_bound_or_has_none():
+def test_no_number_of_seeds_decides_if_the_mean_is_the_bound_or_there_is_no_bound():
     assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0], low=2)) == math.inf
     assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0])) == math.inf
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_none_is_never_averaged(wrong):
+def test_a_number_that_is_not_finite_is_never_averaged(wrong):
     with pytest.raises(NotTestable, match=r"^PSNR \(dB\): a run has no finite number$"):
         compare("PSNR (dB)", 4, [1.0, wrong, 2.0])
 
 
 @pytest.mark.parametrize("outcomes", list(itertools.product(OUTCOMES, repeat=3)))
 def test_the_verdict_follows_the_rules(outcomes):
-    verdict = overall(outcomes)
-    if all(outcome == SHOWN for outcome in outcomes):
-        assert verdict == HOLDS
-    elif any(outcome == SHOWN for outcome in outcomes):
-        assert verdict == IN_PART
-    elif any(outcome == REFUTED for outcome in outcomes):
-        assert verdict == DOES_NOT_HOLD
-    else:
-        assert verdict == NOT_TESTABLE
+    shown, refuted = outcomes.count(SHOWN), outcomes.count(REFUTED)
+    expected = (
+        HOLDS if shown == 3 else IN_PART if shown else DOES_NOT_HOLD if refuted else UNDECIDED
+    )
+    assert overall(outcomes) == expected
 
 
 def test_the_rules_name_every_verdict_and_outcome():
     for word in (*VERDICTS, *(outcome.capitalize() for outcome in OUTCOMES)):
         assert f"*{word}*" in RULES
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0123456, 3, "0.0123"),
+        (-12.345, 3, "-12.3"),
+        (18812.4, 3, "18812"),
+        (999.7, 3, "1000"),
+        (math.nan, 3, "-"),
+        (0.1234, 2, "0.12"),
+        (99.7, 2, "100"),
+        (1638.7, 2, "1639"),
+    ],
+)
+def test_numbers_have_significant_digits(value, digits, text):
+    assert number(value, digits) == text

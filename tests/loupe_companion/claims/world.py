@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from loupe_companion.claims.run_table import Evidence
+from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import Verdict
-from loupe_companion.claims.verdicts import judge
+from loupe_companion.claims.verdicts import TESTS, judge_claim
 from loupe_companion.profiles import Profile, find_profile
 from loupe_companion.results import RunResult
 
@@ -51,12 +51,12 @@ class World:
         }
         return self
 
-    def evidence(self, images: Any = None) -> Evidence:
-        return Evidence(self.runs.values(), self.profile, images)
+    def table(self, images: Any = None) -> RunTable:
+        return RunTable(self.runs.values(), self.profile, images)
 
     def verdict(self, number: int, images: Any = None) -> Verdict:
-        (found,) = (v for v in judge(self.evidence(images)) if v.claim.number == number)
-        return found
+        claim, test = TESTS[number - 1]
+        return judge_claim(claim, test, self.table(images))
 
 
 def _value(value: Any, key: tuple[str, int, int]) -> Any:
