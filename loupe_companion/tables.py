@@ -4,8 +4,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from loupe_companion.results import RunResult
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table of text cells in Markdown."""
+    return frame.to_markdown(index=False, disable_numparse=True)
 
 
 def conditions(results: Sequence[RunResult]) -> str:

@@ -23,7 +23,7 @@ from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
 from loupe_lib.data.images import read_images
 from loupe_lib.training.run import Run, read_weights
 from tests.common import assert_one_line, files_in, smoke
-from tests.conftest import ROOT, Survival
+from tests.conftest import ROOT, Record
 
 MODULES = {"pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle"}
 CALLS = {
@@ -111,7 +111,7 @@ def write_traps(folder: Path, executed: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_traps_do_not_go_off(tmp_path, survival: Survival):
+def test_traps_do_not_go_off(tmp_path, record: Record):
     """A pickle as .npy, object array, torch file, weights or HDF5, given to every reader."""
     folder, executed = tmp_path / "traps", tmp_path / "executed"
     folder.mkdir()
@@ -122,7 +122,7 @@ def test_traps_do_not_go_off(tmp_path, survival: Survival):
                 read(path)
             assert_one_line(str(caught.value))
             assert files_in(tmp_path) == before and not executed.exists()
-            survival.survived("refused")
+            record.count("refused")
     pickle.loads(pickle.dumps(Bomb(executed))).close()  # the trap is one
     assert executed.exists()
 
@@ -156,7 +156,7 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_hdf5_reaches_into_no_other_file(kind, tmp_path, survival: Survival):
+def test_hdf5_reaches_into_no_other_file(kind, tmp_path, record: Record):
     """An HDF5 file whose data are in another file, by any kind of link."""
     secret = tmp_path / "secret.h5"
     with h5py.File(secret, "w") as file:
@@ -169,12 +169,12 @@ def test_hdf5_reaches_into_no_other_file(kind, tmp_path, survival: Survival):
         with pytest.raises(InputError) as caught:
             read(path)
         assert_one_line(str(caught.value))
-        survival.survived("refused")
+        record.count("refused")
     assert files_in(tmp_path) == before
 
 
 @pytest.mark.parametrize("claimed", [10**6, 10**9])
-def test_hdf5_that_claims_more_than_it_has_takes_no_memory(claimed, tmp_path, survival: Survival):
+def test_hdf5_that_claims_more_than_it_has_takes_no_memory(claimed, tmp_path, record: Record):
     """An HDF5 file of some KB that claims gigabytes of zeros."""
     path = tmp_path / "stack.h5"
     with h5py.File(path, "w") as file:
@@ -186,13 +186,13 @@ def test_hdf5_that_claims_more_than_it_has_takes_no_memory(claimed, tmp_path, su
     with pytest.raises(InputError) as caught:
         READERS["hdf5 stack"](path)
     assert_one_line(str(caught.value))
-    survival.survived("refused")
+    record.count("refused")
 
 
 NAMES = ("../outside.h5", "/tmp/outside.h5", "a/../../outside.h5", "..\\outside.h5", "C:/o.h5")
 
 
-def test_no_name_in_an_archive_becomes_a_path(tmp_path, survival: Survival):
+def test_no_name_in_an_archive_becomes_a_path(tmp_path, record: Record):
     """An archive whose members have absolute names, .. in them, or are links and devices."""
     folder = tmp_path / "in" / "archive"
     folder.mkdir(parents=True)
@@ -210,7 +210,7 @@ def test_no_name_in_an_archive_becomes_a_path(tmp_path, survival: Survival):
     for member in members(path):
         with member.open() as file:
             assert file.read() == b"data"
-        survival.survived("read, and not written")
+        record.count("read, and not written")
     with pytest.raises(InputError):
         import_fastmri(path, tmp_path / "out" / "knee.h5", Selection((1, 1, 1)), progress=False)
     assert files_in(tmp_path / "in") == before
@@ -218,7 +218,7 @@ def test_no_name_in_an_archive_becomes_a_path(tmp_path, survival: Survival):
     assert not Path("/tmp/outside.h5").exists()
 
 
-def test_an_archive_expands_within_bounds(tmp_path, survival: Survival, monkeypatch):
+def test_an_archive_expands_within_bounds(tmp_path, record: Record, monkeypatch):
     """A .tar.xz of some KB that expands to a thousand times its bound."""
     monkeypatch.setattr("loupe_lib.data.archives.ROOM", 1 << 20)
     path = tmp_path / "bomb.tar.xz"
@@ -232,4 +232,4 @@ def test_an_archive_expands_within_bounds(tmp_path, survival: Survival, monkeypa
         for found in members(path):
             found.open()
     assert_one_line(str(caught.value))
-    survival.survived("refused")
+    record.count("refused")

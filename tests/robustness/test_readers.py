@@ -17,7 +17,7 @@ from loupe_lib.data.storage import SEAL_SIZE
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.config import RunConfig
 from tests.common import assert_one_line, random, smoke
-from tests.conftest import ROOT, Survival
+from tests.conftest import ROOT, Record
 from tests.robustness.readers import READERS
 from tests.robustness.test_store import python
 
@@ -83,19 +83,19 @@ def tried(way: str, name: str, corpus: Path, tries: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_mutations(name, corpus, survival: Survival):
+def test_mutations(name, corpus, record: Record):
     """A file is changed at random and read."""
-    tries = survival.tries(2000, 100)
-    survival.counts.update(tried("mutate", name, corpus, tries))
-    assert sum(survival.counts.values()) == tries
+    tries = record.tries(2000, 100)
+    record.counts.update(tried("mutate", name, corpus, tries))
+    assert sum(record.counts.values()) == tries
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_odd_content(name, corpus, survival: Survival):
+def test_odd_content(name, corpus, record: Record):
     """A well-formed file says anything that hypothesis thinks of, and is read."""
-    tries = survival.tries(1000, 50)
-    survival.counts.update(tried("odd", name, corpus, tries))
-    assert sum(survival.counts.values()) >= 0.8 * tries  # fewer where it has no more to say
+    tries = record.tries(1000, 50)
+    record.counts.update(tried("odd", name, corpus, tries))
+    assert sum(record.counts.values()) >= 0.8 * tries  # fewer where it has no more to say
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
