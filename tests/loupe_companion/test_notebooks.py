@@ -111,7 +111,8 @@ class Colab:
         self.python, self.content = f"{base}/bin/python", folder / "content"
         self.content.mkdir()
 
-    def run(self, source: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, source: Path, url: str, clone: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a notebook that knows an address, from which git fetches the clone instead."""
         notebook = nbformat.read(source, as_version=4)
         stamp(notebook, url)
         nbformat.write(notebook, self.content / source.name)
@@ -119,6 +120,8 @@ class Colab:
         command += ["-p", "profile", "smoke", "--no-progress-bar", "--kernel", "python3"]
         left_out = ("PYTHONPATH", "VIRTUAL_ENV")
         env = {key: value for key, value in os.environ.items() if key not in left_out}
+        env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": url}
+        env |= {"GIT_CONFIG_KEY_0": f"url.{clone.as_uri()}.insteadOf"}
         return subprocess.run(command, cwd=self.content, env=env, capture_output=True, text=True)
 
 
@@ -128,8 +131,8 @@ def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a repository with the tracked files as they are now."""
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the tracked files as they are now."""
     folder = tmp_path_factory.mktemp("clone") / "loupe-4s"
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     for name in filter(lambda name: (ROOT / name).exists(), listed.stdout.splitlines()):
@@ -138,11 +141,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> str:
     author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "as it is"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder.as_uri()
+    return folder
 
 
-def test_stand_in_address_is_never_installed_from(colab: Colab) -> None:
-    done = colab.run(SOURCES["fig1"], "https://github.com/your_account/loupe-4s")
+def test_stand_in_address_is_never_installed_from(colab: Colab, clone: Path) -> None:
+    done = colab.run(SOURCES["fig1"], "https://github.com/your_account/loupe-4s", clone)
     assert done.returncode != 0
     assert "loupe_lib is not installed: set `repository` above" in done.stderr
 
@@ -150,6 +153,6 @@ def test_stand_in_address_is_never_installed_from(colab: Colab) -> None:
 # The book has executed the other notebooks in a folder without results.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig3", *FROM_KEPT])
-def test_notebook_runs_alone_as_in_colab(colab: Colab, clone: str, name: str) -> None:
-    done = colab.run(SOURCES[name], clone)
+def test_notebook_runs_alone_as_in_colab(colab: Colab, clone: Path, name: str) -> None:
+    done = colab.run(SOURCES[name], "https://github.com/somebody/loupe-4s", clone)
     assert done.returncode == 0, done.stderr[-3000:]
