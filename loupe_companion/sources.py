@@ -18,7 +18,7 @@ def load_profile(name: str, data: Path | str | None = None, **settings: Any) -> 
     Args:
         name: of the profile.
         data: the image file; None for the embedded heads.
-        settings: see :func:`loupe_companion.profiles.profile`.
+        settings: see :func:`loupe_companion.profiles.find_profile`.
 
     Raises:
         InputError: if it is no image file, or a setting does not exist.

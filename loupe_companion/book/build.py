@@ -36,6 +36,7 @@ FROM_KEPT = {
     "claims": ["reference.h5", "claims.h5", "claims-small.h5", "beyond.json"],
     "fastmri": ["fastmri_magnitude.h5", "fastmri_complex.h5"],
 }
+ROOMS = ("baselines", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -109,7 +110,9 @@ def build(
         nbformat.write(shown, stage / "notebooks" / source.name)
 
     trainings = {f"own {profile}": trained, "kept reference": kept}
+    rooms = {f"_{room}": pages.reference(f"loupe_lib.{room}") for room in ROOMS}
     for name, text in {
+        **rooms,
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
         "_robustness": pages.robustness(RESULTS / "robustness.json"),

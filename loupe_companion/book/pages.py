@@ -1,7 +1,9 @@
 """Pages and tables that the build writes into the book: versions, run times, profiles, records."""
 
+import importlib
 import json
 import os
+import pkgutil
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -76,6 +78,14 @@ def versions_page(
         ),
         times=_table(["notebook, execution", "time", "day"], times),
     )
+
+
+def reference(room: str) -> str:
+    """The functions and classes of every module of a package, such as ``loupe_lib.data``."""
+    package = importlib.import_module(room)
+    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{room}.")]
+    blocks = [f".. automodule:: {name}\n   :members:" for name in names]
+    return "\n".join(["```{eval-rst}", *blocks, "```"])
 
 
 def profiles_table() -> str:
