@@ -25,4 +25,4 @@ def test_every_count_of_the_kept_record_is_on_the_page():
 
 
 def test_without_a_record_the_page_says_so(tmp_path):
-    assert "No kept record" in robustness(tmp_path / "robustness.json")
+    assert "no kept record" in robustness(tmp_path / "robustness.json")
