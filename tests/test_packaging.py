@@ -1,98 +1,148 @@
-"""One lock, and everything that must agree with it."""
+"""Declared dependencies, the two locks, and the files that must agree with them."""
 
-import ast
 import importlib.metadata
-import itertools
 import os
 import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement  # pytest needs it as well
 
+import loupe_lib
 from loupe_companion.profiles import BOOK_PROFILES
 from tests.conftest import ROOT
 
 yaml = pytest.importorskip("yaml")
-requirements = pytest.importorskip("packaging.requirements")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-LOCK = [
-    line
-    for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
-    if not line.startswith("#")
-]
-PINS = {pin.name: pin for pin in map(requirements.Requirement, LOCK)}
+EXTRAS = PROJECT["optional-dependencies"]
+README = (ROOT / "README.md").read_text("utf-8")
+# One epoch imports all that 20 import.
+EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0].replace("range(20)", "range(1)")
+
+# Run in a process of its own: finds no package but those that are named.
+HIDE = """
+import sys
+from importlib.machinery import PathFinder
+allowed = {*sys.stdlib_module_names, *sys.argv[1].split()}
+find_spec = PathFinder.find_spec
+def find_allowed(name, path=None, target=None):
+    if name.partition(".")[0] in allowed or name.startswith("_sysconfigdata"):
+        return find_spec(name, path, target)
+PathFinder.find_spec = find_allowed
+"""
+IMPORT_ALL = """
+import pkgutil, loupe_lib
+for module in pkgutil.walk_packages(loupe_lib.__path__, "loupe_lib."):
+    # Only the modules for GPUs need triton, which GPU builds of torch bring.
+    if not module.name.startswith(("loupe_lib.cuda.", "loupe_lib.__main__")):
+        __import__(module.name)
+"""
+WITHOUT_NOTEBOOKS = """
+from loupe_companion import bench, cli, evaluation, export, figures, results, sweep
+from loupe_companion.claims import figures, verdicts
+"""
+ONLY_NOTEBOOKS = {"tabulate", "msgspec", "scikit-learn"}
 
 
-def test_lock_is_versions_and_markers_alone() -> None:
-    for line in LOCK:
-        assert re.fullmatch(r"[a-z0-9-]+==[a-z0-9.]+( ; [^/@]+)?", line), line
+def read_lock(name: str) -> dict[str, Requirement]:
+    lines = (ROOT / name).read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    return {pin.name: pin for pin in pins}
 
 
-def test_lock_leaves_gpu_libraries_to_torch() -> None:
-    assert "torch" in PINS
-    assert not [name for name in PINS if name.startswith(("nvidia-", "cuda-", "triton"))]
+BOOK, TEST = read_lock("requirements.lock"), read_lock("requirements-test.lock")
 
 
-def test_lock_meets_every_requirement_of_the_project() -> None:
-    wanted = list(
-        itertools.chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+def modules_of(requirements: list[str]) -> set[str]:
+    """The importable modules of requirements, and of all that these require."""
+    found: set[str] = set()
+    wanted = [Requirement(text) for text in requirements]
+    while wanted:
+        name = wanted.pop().name
+        if name in found or name == "loupe_lib":
+            continue
+        found.add(name)
+        needs = map(Requirement, importlib.metadata.requires(name) or [])
+        wanted += [need for need in needs if not need.marker or need.marker.evaluate({"extra": ""})]
+    canonical = {re.sub("[-_.]+", "-", name).lower() for name in found}
+    return {
+        module
+        for module, names in importlib.metadata.packages_distributions().items()
+        if canonical & {re.sub("[-_.]+", "-", name).lower() for name in names}
+    }
+
+
+@pytest.mark.parametrize(
+    "extras, hidden, code",
+    [
+        ((), (), EXAMPLE),
+        (("training",), (), IMPORT_ALL),
+        (("training", "companion"), ONLY_NOTEBOOKS, WITHOUT_NOTEBOOKS),
+    ],
+    ids=["root", "training", "companion"],
+)
+def test_package_needs_only_what_it_declares(extras, hidden, code):
+    declared = [*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])]
+    allowed = modules_of([text for text in declared if text not in hidden])
+    allowed |= {"loupe_lib", "loupe_companion"} if "companion" in extras else {"loupe_lib"}
+    done = subprocess.run(
+        [sys.executable, "-c", HIDE + code, " ".join(allowed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
-    for requirement in map(requirements.Requirement, wanted):
-        (pinned,) = PINS[requirement.name].specifier
-        assert requirement.specifier.contains(pinned.version), requirement
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_environment_is_the_lock() -> None:
-    for pin in PINS.values():
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock"])
+def test_lock_has_only_versions_and_markers(name):
+    for line in (ROOT / name).read_text("utf-8").splitlines():
+        assert re.fullmatch(r"#.*|[a-z0-9-]+==[a-z0-9.]+( ; [^/@]+)?", line), line
+
+
+def test_locks_leave_gpu_libraries_to_torch():
+    gpu = re.compile("nvidia-|cuda-|triton")
+    assert "torch" in BOOK
+    assert not [name for name in BOOK if gpu.match(name)]
+    assert [name for name in TEST if gpu.match(name)] == ["triton"]
+
+
+def test_lock_of_tests_adds_to_that_of_the_book():
+    assert {name: TEST[name].specifier for name in BOOK} == {
+        name: pin.specifier for name, pin in BOOK.items()
+    }
+
+
+def test_locks_meet_every_requirement_of_the_project():
+    own = {"loupe_lib"}
+    for lock, lists in ((BOOK, [PROJECT["dependencies"], EXTRAS["book"]]), (TEST, EXTRAS.values())):
+        for requirement in (Requirement(text) for texts in lists for text in texts):
+            if requirement.name not in own:
+                (pinned,) = lock[requirement.name].specifier
+                assert requirement.specifier.contains(pinned.version), requirement
+    only_tests = {Requirement(text).name for text in EXTRAS["test"]} - own
+    assert not only_tests & set(BOOK)
+
+
+def test_environment_is_the_lock():
+    for pin in TEST.values():
         if pin.marker is None or pin.marker.evaluate():
             assert pin.specifier.contains(importlib.metadata.version(pin.name)), pin
 
 
-def test_conda_environment_takes_its_versions_from_the_lock() -> None:
+def test_conda_environment_takes_its_versions_from_the_lock():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
-    *conda, pip = environment["dependencies"]
-    # Conda itself brings Python and pip alone, so no version can differ from the lock's.
-    python, plain_pip = conda
-    assert plain_pip == "pip"
-    assert pip == {"pip": ["-r requirements.lock", "-e ."]}
-    supported = requirements.Requirement("python" + PROJECT["requires-python"]).specifier
+    python, *others = environment["dependencies"]
+    assert others == ["pip", {"pip": ["-r requirements.lock", "-e ."]}]
+    supported = Requirement("python" + PROJECT["requires-python"]).specifier
     assert supported.contains(python.removeprefix("python="))
 
 
-def test_library_imports_only_what_it_declares() -> None:
-    declared = {requirements.Requirement(d).name for d in PROJECT["dependencies"]}
-    modules = {name.replace("scikit-image", "skimage") for name in declared} | {"loupe_lib"}
-    for path in sorted((ROOT / "loupe_lib").rglob("*.py")):
-        # Every build of torch that can use a GPU brings triton; only there are these imported.
-        extra = {"triton"} if path.parent.name == "fast" else set()
-        for name in _imported(path) - extra:
-            assert name in modules or name in sys.stdlib_module_names, f"{path.name}: {name}"
-
-
-def test_every_folder_of_the_library_is_installed() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    folders = {path.parent for path in (ROOT / "loupe_lib").rglob("*.py")}
-    names = {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders}
-    assert set(settings["packages"]) == names
-
-
-def _imported(path: Path) -> set[str]:
-    """Top-level modules that a file needs in order to be imported."""
-    names: set[str] = set()
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
-
-
 @pytest.mark.parametrize("name", ["huge", "", "smoke quick"])
-def test_make_refuses_an_unknown_profile(name: str) -> None:
+def test_make_refuses_an_unknown_profile(name):
     # As from a shell, also where the tests themselves run under make.
     environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
     done = subprocess.run(
@@ -108,16 +158,15 @@ def test_make_refuses_an_unknown_profile(name: str) -> None:
     assert f"PROFILE must be one of {' '.join(BOOK_PROFILES)}; got '{name}'" in line
 
 
-def test_ci_runs_the_test_command_of_the_readme() -> None:
+def test_ci_runs_the_test_command_of_the_readme():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert script.read_text("utf-8").splitlines()[-1] == "make test"
-    assert "make test" in (ROOT / "README.md").read_text("utf-8")
+    assert "make test" in README
 
 
-def test_citation_is_of_the_paper() -> None:
+def test_citation_is_of_the_paper_and_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    paper = citation["preferred-citation"]
-    assert paper["doi"] == "10.1109/BioCAS54905.2022.9948688"
-    assert len(paper["authors"]) == 7
-    assert citation["version"] == PROJECT["version"]
+    assert citation["preferred-citation"]["doi"] == "10.1109/BioCAS54905.2022.9948688"
+    assert len(citation["preferred-citation"]["authors"]) == 7
+    assert citation["version"] == loupe_lib.__version__

@@ -1,46 +1,49 @@
 """Build the book: ``python -m loupe_companion.book.build --profile quick``.
 
-Pages and notebooks are copied into a staging tree, the notebooks are executed there with papermill,
-and jupyter-book turns the tree into HTML with every warning an error.
+Pages and notebooks are copied into a staging folder. papermill executes the notebooks there, and
+jupyter-book turns the folder into HTML. Every warning is an error.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
+from loupe_companion.book import pages
 from loupe_companion.book.notebooks import NotebookError, execute, for_readers, page
-from loupe_companion.book.pages import profiles_table, speed, survival, versions_page
-from loupe_companion.book.preamble import ROOT
+from loupe_companion.book.preamble import NOTEBOOKS, ROOT
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
 from loupe_companion.sources import load_profile
 from loupe_companion.sweep import run_sweep
 from loupe_lib.errors import InputError
 
-# The theme's, for icons that it draws as SVG; a page opened from disk may not load them this way.
-FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
-# Drawn from results alone; the others need images or weights, which are not kept.
+RESULTS = ROOT / "results"
+REFERENCE = RESULTS / "reference.h5"
+# The figures drawn from results alone are shown twice: from the kept reference results, and from
+# the runs of this machine. Other figures need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
-# These read kept files, where they are, and are shown once, whatever the profile.
-KEPT = [ROOT / "results" / f"{name}.h5" for name in ("reference", "claims", "claims-small")]
-BEYOND = ROOT / "results" / "beyond.json"
-FASTMRI = [ROOT / "results" / f"fastmri_{kind}.h5" for kind in ("magnitude", "complex")]
-FROM_KEPT = {"beyond": [BEYOND], "claims": [*KEPT, BEYOND], "fastmri": FASTMRI}
+# These notebooks show kept results, whatever the profile; here are the files that they read.
+FROM_KEPT = {
+    "beyond": ["beyond.json"],
+    "claims": ["reference.h5", "claims.h5", "claims-small.h5", "beyond.json"],
+    "fastmri": ["fastmri_magnitude.h5", "fastmri_complex.h5"],
+}
+ROOMS = ("baselines", "data", "training")  # of loupe_lib, for the reference
+# The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
+FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
-REFERENCE = ROOT / "results" / "reference.h5"
 
 
 class BuildError(Exception):
-    """Why there is no book, for the person who asked for it."""
+    """Why the book was not built, for the person who asked for it."""
 
 
 def build(
@@ -52,134 +55,110 @@ def build(
     """Build the book.
 
     Args:
-        profile: which sweep this machine's own runs are taken from.
-        data: images to train on in place of the embedded heads.
+        profile: the sweep that is trained on this machine.
+        data: an image file to train on in place of the embedded heads.
         output: folder for everything that is made, such as ``html/index.html``.
-        cwd: folder whose ``runs`` keeps what is trained.
+        cwd: the folder whose ``runs`` keeps what is trained.
 
     Returns:
         The path of the first page.
 
     Raises:
-        InputError: if the kept results cannot be read.
+        InputError: if images or kept results cannot be read.
         NotebookError: if a notebook fails.
-        BuildError: if Sphinx has anything to complain of.
+        BuildError: if the kept results are incomplete, or Sphinx reports an error or a warning.
     """
+    data = data and data.resolve()
+    kept = kept_results()
+    # Here rather than in a notebook, so that the progress is seen.
+    trained = run_sweep(load_profile(profile, data).configs(), cwd / "runs", data)
+
     stage = output / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("_build", ".*"))
     (stage / "notebooks").mkdir()
-
-    images = {} if data is None else {"data": str(data.resolve())}
-    trained = train(profile, data, cwd)
-    kept = kept_results()
-    # The own runs are shown from a folder without `results/`: they are this machine's.
+    # Notebooks that show this machine's runs must not find the kept results.
     own_folder = output / "own"
     shutil.rmtree(own_folder, ignore_errors=True)
-    own_folder.mkdir(parents=True)
+    own_folder.mkdir()
     (own_folder / "runs").symlink_to((cwd / "runs").resolve())
 
     executed: dict[str, NotebookNode] = {}
+    sources = source_files()
 
     def run(
-        source: Path, label: str, parameters: dict[str, Any], folder: Path, *inputs: Path
+        source: Path, label: str, parameters: dict[str, Any], folder: Path, inputs: Sequence[Path]
     ) -> NotebookNode:
-        start = time.monotonic()
         target = output / "executed" / f"{source.stem}.{label}.ipynb"
-        notebook = execute(source, target, parameters, [*_shared_inputs(), *inputs], folder)
-        name = f"{source.stem}, {label}"
-        executed[name] = notebook
-        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+        print(f"notebook {source.stem}, {label}", flush=True)
+        notebook = execute(source, target, parameters, [*sources, *inputs], folder)
+        executed[f"{source.stem}, {label}"] = notebook
         return notebook
 
-    for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
         if source.stem in FROM_KEPT:
-            files = filter(Path.exists, FROM_KEPT[source.stem])
-            shown = for_readers(run(source, "kept", {}, ROOT, *files))
-            nbformat.write(shown, stage / "notebooks" / source.name)
-            continue
-        parameters = {"profile": profile, **images}
-        shown = run(source, f"own {profile}", parameters, own_folder, *([data] if data else []))
-        if source.stem in FROM_RESULTS:
-            reference = None
-            if kept:
-                reference = run(source, "kept reference", {"profile": "reference"}, ROOT, REFERENCE)
-            shown = page(source.stem, profile, shown, reference)
+            files = [RESULTS / name for name in FROM_KEPT[source.stem]]
+            shown = for_readers(run(source, "kept", {}, ROOT, files))
         else:
-            shown = for_readers(shown)
+            parameters = {"profile": profile} | ({"data": str(data)} if data else {})
+            own = run(source, f"own {profile}", parameters, own_folder, [data] if data else [])
+            shown = for_readers(own)
+            if source.stem in FROM_RESULTS:
+                parameters = {"profile": "reference"}
+                reference = run(source, "kept reference", parameters, ROOT, [REFERENCE])
+                shown = page(source.stem, profile, own, reference)
         nbformat.write(shown, stage / "notebooks" / source.name)
 
-    trainings = {f"own {profile}": trained} | ({"kept reference": kept} if kept else {})
-    (stage / "book" / "_profiles.md").write_text(profiles_table(), "utf-8")
-    (stage / "book" / "_speed.md").write_text(speed(ROOT / "results" / "bench.json"), "utf-8")
-    record = survival(ROOT / "results" / "survival.json")
-    (stage / "book" / "_survival.md").write_text(record, "utf-8")
-    (stage / "book" / "versions.md").write_text(versions_page(ROOT, executed, trainings), "utf-8")
+    trainings = {f"own {profile}": trained, "kept reference": kept}
+    rooms = {f"_{room}": pages.reference(f"loupe_lib.{room}") for room in ROOMS}
+    for name, text in {
+        **rooms,
+        "_profiles": pages.profiles_table(),
+        "_speed": pages.speed(RESULTS / "bench.json"),
+        "_robustness": pages.robustness(RESULTS / "robustness.json"),
+        "versions": pages.versions_page(executed, trainings),
+    }.items():
+        (stage / "book" / f"{name}.md").write_text(text + "\n", "utf-8")
     return render(stage, output)
 
 
-def _shared_inputs() -> list[Path]:
-    """What every notebook's outputs depend on."""
-    library = [
-        path
-        for path in (ROOT / "loupe_lib").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return [*library, ROOT / "requirements.lock"]
-
-
-def train(profile: str, data: Path | None, cwd: Path) -> list[RunResult]:
-    """Train what the profile lacks here, where its progress can be seen, not in a notebook."""
-    command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", profile]
-    if data is not None:
-        command += ["--data", str(data.resolve())]
-    if subprocess.run(command, cwd=cwd).returncode:
-        raise BuildError(f"training the {profile} sweep failed; the reason is above")
-    return run_sweep(load_profile(profile, data).configs(), cwd / "runs", data)
-
-
 def kept_results() -> list[RunResult]:
-    """The reference results that come with the repository; none if there is no such file."""
-    if not REFERENCE.exists():
-        return []
+    """The results of the reference profile that come with the repository.
+
+    Raises:
+        BuildError: if some are missing. A notebook would train them, for hours.
+    """
     kept = {result.config: result for result in read_results(REFERENCE)}
     wanted = BOOK_PROFILES["reference"].configs()
     missing = sum(config not in kept for config in wanted)
-    if missing:  # a notebook would train them, for hours
+    if missing:
         raise BuildError(
             f"results/reference.h5 lacks {missing} of the {len(wanted)} runs of the reference "
-            "profile; remove it, or train them: "
+            "profile; train them: "
             "python -m loupe_companion sweep --profile reference --out results/reference.h5"
         )
     return [kept[config] for config in wanted]
 
 
+def source_files() -> list[Path]:
+    """The files that the outputs of every notebook depend on."""
+    packages = (ROOT / "loupe_lib", ROOT / "loupe_companion")
+    files = [path for package in packages for path in package.rglob("*") if path.is_file()]
+    return [*(path for path in files if path.suffix != ".pyc"), ROOT / "requirements.lock"]
+
+
 def render(stage: Path, output: Path) -> Path:
-    """Turn the staging tree into ``html/`` of ``output``; the old book stays if that fails."""
+    """Turn the staging folder into ``html`` in ``output``; the old book stays if that fails."""
     sphinx = output / "sphinx"
-    # From nothing each time: Sphinx repeats no warning for a page that it does not read again, so
-    # a second build of a faulty book would pass.
+    # Sphinx does not repeat warnings about pages that it has read before: start from nothing.
     shutil.rmtree(sphinx, ignore_errors=True)
     sphinx.mkdir(parents=True)
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("jupyter-book")),
-            "build",
-            str(stage.resolve()),
-            "--config",
-            str(ROOT / "_config.yml"),
-            "--toc",
-            str(stage.resolve() / "book/_toc.yml"),
-            "--path-output",
-            str(sphinx.resolve()),
-            "-W",
-            "--keep-going",
-            "-q",
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    stage = stage.resolve()
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command: list[str | Path] = [jupyter_book, "build", stage, "--config", ROOT / "_config.yml"]
+    command += ["--toc", stage / "book/_toc.yml", "--path-output", sphinx.resolve()]
+    command += ["-W", "--keep-going", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         faults = COLOURS.sub("", done.stderr).strip()
         raise BuildError(f"the book has faults:\n{faults[-4000:]}")
@@ -192,13 +171,11 @@ def render(stage: Path, output: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description="Build the book.")
     parser.add_argument("--profile", default="quick", choices=BOOK_PROFILES)
-    parser.add_argument("--data", type=Path, help="images to train on, in an HDF5 file")
+    parser.add_argument("--data", type=Path, help="image file to train on")
     arguments = parser.parse_args()
     try:
-        if arguments.data is not None and not arguments.data.is_file():
-            raise BuildError(f"data must be an HDF5 file; there is no {arguments.data}")
         print(build(arguments.profile, arguments.data))
     except (InputError, NotebookError, BuildError) as error:
         sys.exit(f"no book: {error}")

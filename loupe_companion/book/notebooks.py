@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 import sys
 import uuid
 from collections.abc import Iterable
@@ -14,44 +13,34 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-# Kernels speak of open ports when they start and of interrupts when they end; cells that fail are
-# told of by papermill.
-QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
-
-OWN_RUN = """\
-## The same with this machine's own `{profile}` run
-
-What follows is computed by the same cells from the `{profile}` profile, trained where this book
-was built."""
-
 TWO_RUNS = """\
 ```{{note}}
 This page shows the notebook twice: first with the kept `reference` results, then with
-[this machine's own `{profile}` run](own-run-{name}).
+[the `{profile}` runs of this machine](own-run-{name}).
 ```"""
 
-ONE_RUN = """\
-```{{note}}
-No kept results (`results/reference.h5`) were found when this book was built, so this page shows
-this machine's own `{profile}` run alone.
-```"""
+OWN_RUN = """\
+(own-run-{name})=
+## The `{profile}` runs of this machine
+
+The same cells show the `{profile}` profile, trained on the machine that built this book."""
 
 
 class NotebookError(Exception):
-    """A notebook that cannot be executed, in one line."""
+    """Why a notebook cannot be executed, in one line."""
 
 
 def execute(
     source: Path, target: Path, parameters: dict[str, Any], inputs: Iterable[Path], cwd: Path
 ) -> NotebookNode:
-    """Execute a notebook, unless it already was with the same parameters and inputs.
+    """Execute a notebook, unless this was done before with the same parameters and inputs.
 
     Args:
         source: the notebook, with a cell tagged ``parameters``.
-        target: where the executed notebook is kept, with a fingerprint of what went into it.
-        parameters: replace values of the ``parameters`` cell.
-        inputs: files that its outputs depend on, beside itself.
-        cwd: folder in which its cells run.
+        target: where the executed notebook is kept, with a fingerprint of all that it depends on.
+        parameters: values that replace those of the ``parameters`` cell.
+        inputs: files that the outputs depend on, apart from the notebook.
+        cwd: the folder in which the cells run.
 
     Returns:
         The executed notebook.
@@ -59,7 +48,10 @@ def execute(
     Raises:
         NotebookError: if a parameter does not exist or a cell fails; names notebook and reason.
     """
-    fingerprint = _fingerprint(source, parameters, inputs)
+    digest = hashlib.sha256(sys.version.encode() + json.dumps(parameters, sort_keys=True).encode())
+    for path in (source, *sorted(filter(Path.exists, inputs))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    fingerprint = digest.hexdigest()
     if target.exists():
         kept = nbformat.read(target, as_version=4)
         if kept.metadata.get("fingerprint") == fingerprint:
@@ -81,7 +73,8 @@ def execute(
             kernel_name="python3",
             cwd=str(cwd),
             progress_bar=False,
-            extra_arguments=QUIET_KERNEL,
+            # Otherwise kernels print warnings about ports and interrupts.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(
@@ -90,62 +83,41 @@ def execute(
         ) from None
     notebook.metadata["fingerprint"] = fingerprint
     nbformat.write(notebook, trial)
-    os.replace(trial, target)
+    trial.replace(target)
     return notebook
 
 
-def page(
-    name: str, profile: str, own: NotebookNode, reference: NotebookNode | None
-) -> NotebookNode:
-    """The page of a figure: the reference run whole, then the outputs of this machine's own run.
+def page(name: str, profile: str, own: NotebookNode, reference: NotebookNode) -> NotebookNode:
+    """The page of a figure: the reference execution whole, then the outputs of the own runs.
 
     Args:
         name: of the notebook, for links.
-        profile: of the own run.
+        profile: of the own runs.
         own: the notebook executed with ``profile``.
-        reference: the notebook executed with the kept results; None where there are none.
+        reference: the notebook executed with the kept results.
     """
-    if reference is None:
-        shown = for_readers(own)
-        _insert_after_title(shown, ONE_RUN.format(profile=profile))
-        return shown
     shown = for_readers(reference)
-    _insert_after_title(shown, TWO_RUNS.format(profile=profile, name=name))
-    anchor = f"(own-run-{name})=\n"
-    shown.cells.append(nbformat.v4.new_markdown_cell(anchor + OWN_RUN.format(profile=profile)))
+    note = nbformat.v4.new_markdown_cell(TWO_RUNS.format(profile=profile, name=name))
+    shown.cells.insert(1, note)  # after the title
+    heading = nbformat.v4.new_markdown_cell(OWN_RUN.format(profile=profile, name=name))
+    shown.cells.append(heading)
     for cell in for_readers(own).cells:
         if cell.cell_type == "code" and cell.outputs:
-            _tag(cell, "hide-input")
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
             cell.id = uuid.uuid5(uuid.NAMESPACE_OID, f"{profile} {cell.id}").hex[:8]
             shown.cells.append(cell)
     return shown
 
 
 def for_readers(notebook: NotebookNode) -> NotebookNode:
-    """A copy without what only a run needs: the install cell and papermill's traces."""
+    """A copy without the install cell and without the metadata of the execution."""
     shown = copy.deepcopy(notebook)
     shown.cells = [c for c in shown.cells if "install" not in c.metadata.get("tags", [])]
     for cell in shown.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace("# Parameters", "# This run's", 1)
+            cell.source = cell.source.replace("# Parameters", "# Replaced in this execution", 1)
     shown.metadata.pop("papermill", None)
     shown.metadata.pop("fingerprint", None)
     return shown
-
-
-def _insert_after_title(notebook: NotebookNode, text: str) -> None:
-    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(text))
-
-
-def _tag(cell: NotebookNode, tag: str) -> None:
-    cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
-
-
-def _fingerprint(source: Path, parameters: dict[str, Any], inputs: Iterable[Path]) -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    digest.update(json.dumps(parameters, sort_keys=True).encode())
-    for path in (source, *sorted(inputs)):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

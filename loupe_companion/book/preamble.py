@@ -1,9 +1,7 @@
-"""Stamp the install cell into every notebook, and clean the notebook for git.
+"""Write the install cell into every notebook, and clean the notebook for git.
 
-Run as ``python -m loupe_companion.book.preamble``.
-
-The repository's address stands in ``_config.yml`` alone; this writes it into the notebooks, so
-that one opened in Colab, with no other file around, knows where to get the library.
+Run as ``python -m loupe_companion.book.preamble``. ``_config.yml`` alone has the address of the
+repository. A notebook needs a copy of it: Colab opens the notebook without any other file.
 """
 
 from pathlib import Path
@@ -14,43 +12,44 @@ import yaml
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 
+# GitHub allows no underscore in the name of an account: nobody can own the stand-in address.
 INSTALL = """\
-# Where loupe_lib is missing, as in Colab, it is installed from the repository.
+# Installs the library where it is missing, as in Colab.
+repository = "{url}"
 try:
     import loupe_lib
 except ModuleNotFoundError:
-    %pip install --quiet git+{url}
+    if "your_account" in repository:
+        raise ModuleNotFoundError(
+            "loupe_lib is not installed: set `repository` above to the address of the repository"
+        ) from None
+    %pip install --quiet "loupe_lib[companion] @ git+{{repository}}"
     import loupe_lib
 
 print("loupe_lib", loupe_lib.__version__)"""
 
 
-def repository_url(config: Path = ROOT / "_config.yml") -> str:
+def repository_url() -> str:
     """The address of the repository, ``repository.url`` of the book's settings."""
-    return str(yaml.safe_load(config.read_text("utf-8"))["repository"]["url"])
+    return str(yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]["url"])
 
 
 def stamp(notebook: nbformat.NotebookNode, url: str) -> None:
-    """Give a notebook its install cell, and take out whatever a run has left in it.
+    """Give a notebook its install cell, and remove outputs and metadata of an execution.
 
     Args:
-        notebook: changed in place; one of its cells is tagged ``install``.
-        url: address of the repository that pip is to install from.
-
-    Raises:
-        ValueError: if there is not exactly one cell tagged ``install``, before all other code.
+        notebook: changed in place; its first code cell is tagged ``install``.
+        url: address of the repository, from which pip installs.
     """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    tagged = [cell for cell in code if "install" in cell.metadata.get("tags", [])]
-    if len(tagged) != 1 or tagged[0] is not code[0]:
-        raise ValueError("the first code cell, and no other, must be tagged 'install'")
-    tagged[0].source = INSTALL.format(url=url)
+    assert "install" in code[0].metadata["tags"], "the first code cell must be tagged 'install'"
+    code[0].source = INSTALL.format(url=url)
+    for cell in code:
+        cell.outputs = []
+        cell.execution_count = None
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("mystnb", "tags") if key in cell.metadata}
-        cell.metadata = nbformat.from_dict(kept)  # mystnb: the figure's alternative text
-        if cell.cell_type == "code":
-            cell.outputs = []
-            cell.execution_count = None
+        cell.metadata = nbformat.from_dict(kept)  # mystnb: the alternative text of a figure
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -60,11 +59,10 @@ def stamp(notebook: nbformat.NotebookNode, url: str) -> None:
 
 
 def main() -> None:
-    url = repository_url()
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         text = path.read_text("utf-8")
         notebook = nbformat.reads(text, as_version=4)
-        stamp(notebook, url)
+        stamp(notebook, repository_url())
         stamped = nbformat.writes(notebook) + "\n"
         if stamped != text:  # an untouched file keeps its date
             path.write_text(stamped, "utf-8")

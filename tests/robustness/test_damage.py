@@ -16,7 +16,7 @@ from loupe_lib.training.config import RunConfig
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import assert_one_line, random, smoke
-from tests.conftest import Survival
+from tests.conftest import Record
 from tests.loupe_companion.test_sweep import measured
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -91,25 +91,25 @@ def refused_or_right(read: Callable[[Path], object], path: Path, right: object) 
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_flipped_bits(name, whole, tmp_path, survival: Survival):
+def test_flipped_bits(name, whole, tmp_path, record: Record):
     """A bit is flipped in a file of results, weights, images or a checkpoint."""
     right = READERS[name](whole / name)
     content = bytearray((whole / name).read_bytes())
-    for number, place in enumerate(places(len(content), survival.tries(1500, 120))):
+    for number, place in enumerate(places(len(content), record.tries(1500, 120))):
         content[place] ^= 1 << number % 8
         (tmp_path / name).write_bytes(content)
         content[place] ^= 1 << number % 8
-        survival.survived(refused_or_right(READERS[name], tmp_path / name, right))
+        record.count(refused_or_right(READERS[name], tmp_path / name, right))
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_cut_short(name, whole, tmp_path, survival: Survival):
+def test_cut_short(name, whole, tmp_path, record: Record):
     """A file of results, weights, images or a checkpoint is cut short."""
     right = READERS[name](whole / name)
     content = (whole / name).read_bytes()
-    for place in places(len(content), survival.tries(250, 40)):
+    for place in places(len(content), record.tries(250, 40)):
         (tmp_path / name).write_bytes(content[:place])
-        survival.survived(refused_or_right(READERS[name], tmp_path / name, right))
+        record.count(refused_or_right(READERS[name], tmp_path / name, right))
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])

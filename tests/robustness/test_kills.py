@@ -15,7 +15,7 @@ import pytest
 from loupe_companion.results import read_results
 from loupe_companion.sweep import RESULT, WEIGHTS
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from tests.conftest import ROOT, Survival
+from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import measured
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def kill_and_go_on(
     tries: int,
     targets: tuple[str, ...],
     folder: Path,
-    survival: Survival,
+    record: Record,
     source: Path,
 ) -> None:
     undisturbed = folder / "undisturbed"
@@ -104,7 +104,7 @@ def kill_and_go_on(
         now = found_in(place)
         assert now[0] == files and now[2] == exact, struck
         np.testing.assert_equal(now[1], results, err_msg=str(struck))
-        survival.survived(struck["phase"])
+        record.count(struck["phase"])
         shutil.rmtree(place)
         killed += 1
         if killed == tries:
@@ -112,21 +112,21 @@ def kill_and_go_on(
     pytest.fail(f"only {killed} of {3 * tries} were struck in time")
 
 
-def test_sweep(fork_server, tmp_path, survival):
+def test_sweep(fork_server, tmp_path, record):
     """`kill -9` of a sweep; the next call equals an undisturbed one bit for bit."""
-    kill_and_go_on(fork_server, SWEEP, survival.tries(42, 6), TARGETS, tmp_path, survival, tmp_path)
+    kill_and_go_on(fork_server, SWEEP, record.tries(42, 6), TARGETS, tmp_path, record, tmp_path)
 
 
-def test_conversion(fork_server, tmp_path, survival):
+def test_conversion(fork_server, tmp_path, record):
     """`kill -9` while fastMRI files are converted; the next call makes the same file."""
     write_fastmri(tmp_path / "fastmri", 6, 3, 0, size=32, slices=4)
     targets = ("converting", "between fsync and rename")
     kill_and_go_on(
         fork_server,
         CONVERT,
-        survival.tries(20, 6),
+        record.tries(20, 6),
         targets,
         tmp_path,
-        survival,
+        record,
         tmp_path / "fastmri",
     )

@@ -18,7 +18,7 @@ from loupe_lib.data.images import read_images
 from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.run import Run
 from tests.common import assert_one_line, files_in, smoke
-from tests.conftest import ROOT, Survival
+from tests.conftest import ROOT, Record
 
 MODULES = {"pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle"}
 CALLS = {
@@ -106,7 +106,7 @@ def write_traps(folder: Path, executed: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_traps_do_not_go_off(tmp_path, survival: Survival):
+def test_traps_do_not_go_off(tmp_path, record: Record):
     """A pickle as .npy, object array, torch file, weights or HDF5, given to every reader."""
     folder, executed = tmp_path / "traps", tmp_path / "executed"
     folder.mkdir()
@@ -117,6 +117,6 @@ def test_traps_do_not_go_off(tmp_path, survival: Survival):
                 read(path)
             assert_one_line(str(caught.value))
             assert files_in(tmp_path) == before and not executed.exists()
-            survival.survived("refused")
+            record.count("refused")
     pickle.loads(pickle.dumps(Bomb(executed))).close()  # the trap is one
     assert executed.exists()

@@ -1,4 +1,4 @@
-"""The page of what was survived is made from the record of a test run."""
+"""The page of robustness is made from the record of a test run."""
 
 import json
 
@@ -8,13 +8,13 @@ from tests.conftest import ROOT
 
 pytest.importorskip("nbformat", reason="the book's tools are not installed")
 
-from loupe_companion.book.pages import survival as survival_page
+from loupe_companion.book.pages import robustness
 
 
 def test_every_count_of_the_kept_record_is_on_the_page():
-    record = ROOT / "results" / "survival.json"
-    page = survival_page(record)
-    runs = json.loads(record.read_text("utf-8"))
+    file = ROOT / "results" / "robustness.json"
+    page = robustness(file)
+    runs = json.loads(file.read_text("utf-8"))
     assert sum(len(run["tests"]) for run in runs) > 20
     for run in runs:
         assert run["provenance"]["code"] in page
@@ -25,4 +25,4 @@ def test_every_count_of_the_kept_record_is_on_the_page():
 
 
 def test_without_a_record_the_page_says_so(tmp_path):
-    assert "No kept record" in survival_page(tmp_path / "survival.json")
+    assert "no kept record" in robustness(tmp_path / "robustness.json")

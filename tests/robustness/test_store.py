@@ -15,7 +15,7 @@ import pytest
 from loupe_companion.results import collected_names, read_results, write_results
 from loupe_companion.sweep import CONFIG, result_file, run_sweep
 from tests.common import smoke
-from tests.conftest import ROOT, Survival
+from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import assert_same
 
 pytest_plugins = ["tests.fixtures_runs"]
@@ -49,7 +49,7 @@ def own_mounts() -> tuple[str, ...]:
     pytest.skip("this system lets nobody mount a small disk of their own")
 
 
-def test_full_disk(trained, tmp_path, survival: Survival):
+def test_full_disk(trained, tmp_path, record: Record):
     """A disk that is full, or read-only: a clear error, and what was there stays."""
     prefix = own_mounts()
     write_results(trained.results[:2], tmp_path / "some.h5")
@@ -59,18 +59,18 @@ def test_full_disk(trained, tmp_path, survival: Survival):
         "tests.robustness.full_disk",
         tmp_path / "disk",
         tmp_path / "some.h5",
-        survival.tries(100, 10),
+        record.tries(100, 10),
         prefix=prefix,
     )
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Read-only file system" in err and "Traceback" not in err
     counts = json.loads(out.splitlines()[-1])
-    assert counts == {"disk full": 4 * survival.tries(100, 10), "disk read-only": 5}
-    survival.counts.update(counts)
+    assert counts == {"disk full": 4 * record.tries(100, 10), "disk read-only": 5}
+    record.counts.update(counts)
 
 
-def test_full_disk_without_mounts(trained, tmp_path, survival: Survival):
+def test_full_disk_without_mounts(trained, tmp_path, record: Record):
     """A file that the system lets grow no further: a clear error, and what was there stays."""
     path = tmp_path / "all.h5"
     write_results(trained.results[:1], path)
@@ -91,13 +91,13 @@ for number in range(tries):
     except InputError as error:
         print(error)
 """
-    tries = survival.tries(200, 20)
+    tries = record.tries(200, 20)
     process = python("-c", script, path, tries)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.splitlines() == [f"cannot write {path}: File too large"] * tries
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
-    survival.counts["file too large"] = tries
+    record.counts["file too large"] = tries
 
 
 COUNTED = """
@@ -117,9 +117,9 @@ cli.main()
 """
 
 
-def test_company(trained, tmp_path, survival: Survival):
+def test_company(trained, tmp_path, record: Record):
     """Three processes ask for the same sweep at once: each run is trained once."""
-    for number in range(survival.tries(3, 1)):
+    for number in range(record.tries(3, 1)):
         folder = tmp_path / str(number)
         folder.mkdir()
         processes = [python("-c", COUNTED, folder) for _ in range(3)]
@@ -131,13 +131,13 @@ def test_company(trained, tmp_path, survival: Survival):
         known = {result.config: result for result in trained.results}
         for result in read_results(folder / "all.h5"):
             assert_same(result, known[result.config])
-        survival.survived("three processes, each run trained once")
+        record.count("three processes, each run trained once")
 
 
-def test_dead_holder(trained, tmp_path, survival: Survival):
+def test_dead_holder(trained, tmp_path, record: Record):
     """The process that holds a run's lock is killed: who waits goes on and trains it."""
     config = trained.profile.configs()[0]
-    for number in range(survival.tries(10, 2)):
+    for number in range(record.tries(10, 2)):
         runs = tmp_path / str(number)
         folder = result_file(runs, config).parent
         folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_dead_holder(trained, tmp_path, survival: Survival):
         assert holder.returncode == -signal.SIGKILL
         waiting.join(timeout=60)
         assert_same(found[0], trained.results[0])
-        survival.survived("holder killed, lock free")
+        record.count("holder killed, lock free")
 
 
 MEASURED = """
@@ -181,9 +181,9 @@ print(json.dumps([listing, collecting, wall, peak]))
 """
 
 
-def test_many_runs(trained, tmp_path, survival: Survival, monkeypatch):
+def test_many_runs(trained, tmp_path, record: Record, monkeypatch):
     """10,000 runs in one store: listing and collecting take under 10 s of CPU and 1 GB."""
-    many = survival.tries(10_000, 500)
+    many = record.tries(10_000, 500)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)  # of a file each, to make the store sooner
         for seed in range(many):
@@ -197,7 +197,7 @@ def test_many_runs(trained, tmp_path, survival: Survival, monkeypatch):
     listing, collecting, wall, megabytes = json.loads(out)
     assert len(collected_names(tmp_path / "all.h5")) == many
     assert listing < 10 and collecting < 10 and megabytes < 1024
-    survival.counts.update(
+    record.counts.update(
         {
             "runs": many,
             "seconds of CPU to list": round(listing, 1),
