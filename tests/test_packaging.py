@@ -29,8 +29,10 @@ from importlib.machinery import PathFinder
 allowed = {*sys.stdlib_module_names, *sys.argv[1].split()}
 find_spec = PathFinder.find_spec
 def find_allowed(name, path=None, target=None):
-    if name.partition(".")[0] in allowed or name.startswith("_sysconfigdata"):
-        return find_spec(name, path, target)
+    found = find_spec(name, path, target)
+    # setuptools, which torch.utils.benchmark imports, brings packages of its own.
+    if name.partition(".")[0] in allowed or "_vendor" in str(found) or "_sysconfigdata" in name:
+        return found
 PathFinder.find_spec = find_allowed
 """
 IMPORT_ALL = """
