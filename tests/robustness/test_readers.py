@@ -10,7 +10,7 @@ import pytest
 from loupe_companion.results import write_results
 from loupe_companion.sources import load_images
 from loupe_lib import InputError
-from loupe_lib.data.choice import Listed, write_list
+from loupe_lib.data.choice import Listed, list_text
 from loupe_lib.data.images import write_images
 from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.data.synthetic_fastmri import write_fastmri
@@ -59,9 +59,8 @@ def corpus(trained, tmp_path_factory) -> Path:
     (folder / "config.json").write_text(smoke().to_json())
     beyond = json.loads((ROOT / "results" / "beyond.json").read_text("utf-8"))
     (folder / "beyond.json").write_text(json.dumps(beyond | {"runs": beyond["runs"][:4]}))
-    write_list(
-        [Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)], folder / "list.tsv"
-    )
+    listed = [Listed("train", "a", 3, "0" * 64), Listed("test", "b", 4, "1" * 64)]
+    (folder / "list.tsv").write_text(list_text(listed))
     return folder
 
 
