@@ -1,4 +1,4 @@
-"""A file that crashes the HDF5 library, which no exception tells of."""
+"""A file on which the HDF5 library crashes the process."""
 
 import subprocess
 import sys

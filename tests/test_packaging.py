@@ -44,7 +44,6 @@ for module in pkgutil.walk_packages(loupe_lib.__path__, "loupe_lib."):
 """
 WITHOUT_NOTEBOOKS = """
 from loupe_companion import bench, cli, evaluation, export, figures, results, sweep
-from loupe_companion.claims import figures, verdicts
 """
 ONLY_NOTEBOOKS = {"tabulate", "msgspec", "scikit-learn"}
 

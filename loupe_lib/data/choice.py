@@ -2,13 +2,11 @@
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loupe_lib.data.images import SPLITS
-from loupe_lib.data.storage import write_file
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
@@ -100,16 +98,7 @@ def list_text(listed: Sequence[Listed]) -> str:
     return "\n".join([LIST_HEADER, *lines, ""])
 
 
-def write_list(listed: Sequence[Listed], path: str | os.PathLike[str]) -> None:
-    """Write a list that `read_list` reads.
-
-    Raises:
-        InputError: if the file cannot be written.
-    """
-    write_file(path, list_text(listed).encode())
-
-
-def read_list(path: str | os.PathLike[str]) -> list[Listed]:
+def read_list(path: Path | str) -> list[Listed]:
     """Read a list of volumes.
 
     Raises:

@@ -135,7 +135,7 @@ def convert(
 
 def _remove(parts: Path) -> None:
     """Remove the folder of parts; the lock last, as somebody may wait for it."""
-    with contextlib.suppress(OSError):  # whoever waited may be at work there already
+    with contextlib.suppress(OSError):  # another call that waited may use it already
         for path in parts.iterdir():
             if path.name != LOCK:
                 path.unlink()

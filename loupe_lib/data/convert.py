@@ -9,14 +9,15 @@ from loupe_lib.data.choice import (
     check_split,
     choose,
     find_listed,
+    list_text,
     read_list,
     wanted_slices,
-    write_list,
 )
 from loupe_lib.data.conversion import convert
 from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.report import Report
+from loupe_lib.data.storage import write_file
 from loupe_lib.data.volumes import LeftOut, Source, Volume
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
@@ -151,7 +152,7 @@ def _import(
         scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
     converted = convert(source, choice, out, listed, progress)
     if selection.list_to:
-        write_list([one.listed for one in converted], selection.list_to)
+        write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
     not_used = "not listed" if listed else "not needed"
     used = {one.volume.name for one in converted}
     reasons = [

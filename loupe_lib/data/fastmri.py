@@ -94,7 +94,7 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
     """([coils,] rows, columns) k-space, DC in the middle -> (rows, columns) image."""
     axes = (-2, -1)
     power = np.zeros(shape, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the image checks its pixels
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller checks pixels
         for coil in kspace.reshape(-1, *kspace.shape[-2:]):  # one at a time: a third of the memory
             image = fft.ifft2(fft.ifftshift(coil, axes), axes=axes, norm="ortho")
             image = centre_crop(fft.fftshift(image, axes), shape)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from loupe_lib.data.fastmri import read_scan, read_slices
 from loupe_lib.data.volumes import MEMORY, LeftOut, Volume, stack_bytes
-from loupe_lib.data.workers import cores, read_in_workers
+from loupe_lib.data.workers import HEADER_WORKERS, cores, read_in_workers
 from loupe_lib.errors import InputError
 
 SUFFIX = ".h5"
@@ -52,7 +52,7 @@ class FastMRIFolder:
             _Header(path, self.size, self.is_complex) for path in paths if not _is_archive(path)
         ]
         hide = None if progress else True  # None: unless on a terminal
-        headers = read_in_workers(_read_header, tasks, cores())
+        headers = read_in_workers(_read_header, tasks, min(cores(), HEADER_WORKERS))
         found = [one for _, one in tqdm(headers, "headers", len(tasks), disable=hide)]
         volumes: dict[str, Volume] = {}
         for one in sorted(found, key=lambda one: (one.name, str(getattr(one, "path", "")))):

@@ -1,6 +1,6 @@
-"""A synthetic fastMRI folder, made from the embedded heads: the published layout without its data.
+"""A synthetic fastMRI folder, made from the embedded heads, in the published layout.
 
-fastMRI is for registered users alone, so that no test and no page can show its files. These have
+fastMRI is for registered users alone: no test and no page can show its files. These files have
 the same folders, names, datasets, attributes and header (Zbontar et al. 2018, arXiv 1811.08839),
 and k-space that went through the same physics: phase, coils, noise, oversampled readout, columns
 that were never measured. Heads stand where knees would.
@@ -40,7 +40,7 @@ class Contrast:
 
     Attributes:
         gamma: exponent of the grey levels.
-        noise: standard deviation of a coil's noise, of either part, as a share of the maximum.
+        noise: standard deviation of a coil's noise, of either part, as a fraction of the maximum.
         brain: a brain's, whose files are named otherwise and have no spare columns.
     """
 
@@ -237,8 +237,8 @@ def _magnitudes(volume: _Volume) -> np.ndarray:
 def _test_mask(columns: int, rng: np.random.Generator) -> np.ndarray:
     """(columns,) of a test file: all in the middle, and as many others as make R."""
     centre = round(TEST_CENTRE * columns)
-    share = (columns / TEST_ACCELERATION - centre) / (columns - centre)
-    mask = rng.uniform(size=columns) < share
+    fraction = (columns / TEST_ACCELERATION - centre) / (columns - centre)
+    mask = rng.uniform(size=columns) < fraction
     first = (columns - centre + 1) // 2
     mask[first : first + centre] = True
     return mask

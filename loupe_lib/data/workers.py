@@ -20,6 +20,7 @@ from loupe_lib.errors import InputError
 # system libraries do not survive a fork.
 START = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOAD = ["loupe_lib.data.conversion"]
+HEADER_WORKERS = 8  # at most, to read headers: each takes 30 MB of its own
 SECONDS = 600  # for one task; libhdf5 may read a corrupt file for ever
 
 

@@ -15,7 +15,7 @@ from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.formats.stacks import LARGEST, Stack
 from loupe_lib.data.volumes import Volume, stack_bytes
-from loupe_lib.data.workers import cores, read_in_workers
+from loupe_lib.data.workers import HEADER_WORKERS, cores, read_in_workers
 from loupe_lib.errors import InputError
 
 HDF5 = (".h5", ".hdf5")
@@ -51,7 +51,7 @@ class ImageFiles:
         self.settings = (axis, dataset)
         names = _names(paths)
         tasks = [_Header(*both, axis, dataset) for both in zip(paths, names, strict=True)]
-        headers = dict(read_in_workers(_read_header, tasks, cores()))
+        headers = dict(read_in_workers(_read_header, tasks, min(cores(), HEADER_WORKERS)))
         found = [headers[task] for task in tasks]
         self.size = size or max(32, -(-max(max(v.shape) for v in found) // 16) * 16)
         self.volumes = []

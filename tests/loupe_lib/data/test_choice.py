@@ -12,9 +12,9 @@ from loupe_lib.data.choice import (
     Listed,
     choose,
     find_listed,
+    list_text,
     read_list,
     wanted_slices,
-    write_list,
 )
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.volumes import Volume
@@ -112,7 +112,7 @@ LISTED = [Listed(split, f"folder/{split}é", 36, 64 * "a") for split in SPLITS]
 
 
 def test_a_list_comes_back(tmp_path):
-    write_list(LISTED, tmp_path / "list.tsv")
+    (tmp_path / "list.tsv").write_text(list_text(LISTED), "utf-8")
     assert read_list(tmp_path / "list.tsv") == LISTED
     volumes = [volume(v.name, v.name, 36) for v in LISTED]
     choice = find_listed([*volumes, volume("other", "other", 1)], LISTED, "list")

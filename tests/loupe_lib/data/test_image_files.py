@@ -1,6 +1,5 @@
 """Volumes of other formats become an image file."""
 
-import gzip
 import itertools
 import os
 import sys
@@ -207,18 +206,6 @@ def test_a_patient_is_whom_dicom_or_bids_names(tmp_path):
     assert "patient a" not in (tmp_path / "out.h5").read_bytes().decode("latin1")
 
 
-def test_a_list_repeats_the_choice(tmp_path):
-    paths = three(tmp_path, write_npy, ".npy")
-    selection = Selection((0.4, 0.3, 0.3), seed=3, list_to=tmp_path / "list.tsv")
-    bring(paths, tmp_path / "a.h5", selection=selection)
-    again = Selection((0.4, 0.3, 0.3), from_list=tmp_path / "list.tsv")
-    bring(paths, tmp_path / "b.h5", selection=again)
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    write_npy(paths[0], head() + 1)
-    with pytest.raises(InputError, match="is not the one listed"):
-        bring(paths, tmp_path / "c.h5", selection=again)
-
-
 def refused(paths, tmp_path: Path, **settings) -> str:
     before = files_in(tmp_path)
     with pytest.raises(InputError) as caught:
@@ -259,35 +246,6 @@ def test_a_volume_without_signal_is_refused(tmp_path):
 def test_other_arrays_are_refused(array, reason, tmp_path):
     np.save(tmp_path / "a.npy", array)
     assert reason in refused([tmp_path / "a.npy"], tmp_path)
-
-
-class Payload:
-    """Run when it is unpickled."""
-
-    def __reduce__(self):
-        return Path.touch, (Path("unpickled"),)
-
-
-def test_pickled_arrays_are_refused_and_not_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    np.save("a.npy", np.array([[[Payload()]]], dtype=object), allow_pickle=True)
-    assert "cannot be read as .npy" in refused([Path("a.npy")], tmp_path)
-    assert not Path("unpickled").exists()
-
-
-def test_an_array_that_claims_to_be_huge_is_refused(tmp_path):
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros((1, 1, 1)))
-    claim = path.read_bytes().replace(b"(1, 1, 1), }" + b" " * 12, b"(9999999, 9999, 99), }  ")
-    assert claim != path.read_bytes()
-    path.write_bytes(claim)
-    refused([path], tmp_path)
-    path = tmp_path / "a.nii.gz"
-    header = nibabel.Nifti1Header()
-    header.set_data_shape((30000, 30000, 30000))
-    header["magic"], header["vox_offset"] = b"n+1", 352
-    path.write_bytes(gzip.compress(header.binaryblock + bytes(10_000)))
-    assert "at most" in refused([path], tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [*WRITERS, "-dicom"])

@@ -5,7 +5,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from loupe_lib import InputError
 from loupe_lib.data.synthetic_fastmri import write_fastmri
@@ -154,19 +153,6 @@ def test_fastmri_reads_it_and_reconstructs_what_is_stored(challenge, knees, brai
             assert attrs["padding_left"] == measured[0]
             assert attrs["padding_right"] == measured[-1] + 1
     assert count == sum(1 for _ in folder.rglob("*.h5")) * SLICES
-
-
-def test_fastmri_transforms_take_it(knees):
-    pytest.importorskip("fastmri")
-    from fastmri.data.mri_data import SliceDataset
-    from fastmri.data.subsample import RandomMaskFunc
-    from fastmri.data.transforms import UnetDataTransform
-
-    transform = UnetDataTransform("singlecoil", RandomMaskFunc([0.08], [4]))
-    samples = SliceDataset(knees / "singlecoil_train", "singlecoil", transform)
-    sample = samples[0]
-    assert sample.image.shape == sample.target.shape == (SIZE, SIZE)
-    assert torch.isfinite(sample.image).all()
 
 
 def test_the_header_is_valid_ismrmrd_and_says_what_the_file_is(knees, brains):
