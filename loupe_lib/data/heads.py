@@ -37,11 +37,11 @@ SHIFT = 5.0  # mm, at most, within the slice
 CONTROLS = (5, 7, 7)  # control points of the B-spline along z, y, x: 60 mm apart in the slice
 BEND = 4.5  # mm, standard deviation of a control point
 GAMMA = (0.8, 1.25)  # exponent of the grey levels
-# Noise, standard deviation as a fraction of the maximum: that of a clean scan, log-uniform.
-# It bounds the PSNR of any reconstruction to 40 dB (0.01) or more, far above the 32 dB that the
-# paper reports, so that the mask and not the noise decides. S1 adds its own: 0.014 to 0.02 of its
-# maximum a voxel in grey matter (Immerkaer's estimator), while its white matter was set to one
-# grey level when it was processed.
+# Noise, standard deviation as a fraction of the maximum: that of a clean scan, log-uniform. It
+# bounds the PSNR that any reconstruction can reach to 40 dB (0.01) or more, far above the 32 dB
+# that the paper reports, so that the mask and not the noise decides. S1 adds its own: 0.014 to
+# 0.02 of its maximum a voxel in grey matter (Immerkaer's estimator), while its white matter was
+# set to one grey level when it was processed.
 NOISE = (0.002, 0.01)
 
 

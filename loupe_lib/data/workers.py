@@ -77,7 +77,8 @@ def read_in_workers(
         Each task and its result, in any order.
 
     Raises:
-        InputError: if a worker dies from a file twice; the message names the file.
+        InputError: if a worker dies, and dies again when it reads one of the files alone that were
+            being read; the message names that file.
     """
     todo = list(tasks)
     while todo:
