@@ -41,9 +41,9 @@ class ExponentialSlope:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; the slopes themselves are in the module's state."""
+        """The state that a resumed run needs; the slopes are in the state of the module."""
         return {"epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`, after the module's own state has been loaded."""
+        """Continue from a :meth:`state_dict`, after the state of the module has been loaded."""
         self.epoch = int(state["epoch"])
