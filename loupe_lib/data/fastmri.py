@@ -26,15 +26,15 @@ KSPACE, STORED = "kspace", "reconstruction_esc"
 
 @dataclass(frozen=True)
 class Scan:
-    """What a file says about itself.
+    """The header of a file.
 
     Attributes:
         acquisition: such as ``CORPD_FBK``, knee, proton density without fat suppression.
-        patient: the anonymous name of the patient; empty if the file does not say.
+        patient: the anonymous name of the patient, or empty.
         slices: how many.
         coils: of k-space; 1 also where it has no such axis.
         shape: rows and columns of an image, oversampling removed.
-        dataset: what images are made of, k-space or a stored reconstruction.
+        dataset: the source of the images, k-space or a stored reconstruction.
         slice_bytes: of a slice of that dataset.
     """
 
@@ -48,14 +48,14 @@ class Scan:
 
 
 def read_scan(path: Path, is_complex: bool = False) -> Scan:
-    """Read what a file says about itself, and none of its images.
+    """Read the header of a file, and none of its images.
 
     Args:
         path: the file.
-        is_complex: whether complex images are wanted of it.
+        is_complex: whether complex images are wanted.
 
     Raises:
-        InputError: with the reason why there are no images to be had from it.
+        InputError: if the file has no such images; the message gives the reason.
     """
     with _open(path) as volume:
         return _scan(volume, is_complex)
@@ -98,7 +98,7 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
         for coil in kspace.reshape(-1, *kspace.shape[-2:]):  # one at a time: a third of the memory
             image = fft.ifft2(fft.ifftshift(coil, axes), axes=axes, norm="ortho")
             image = centre_crop(fft.fftshift(image, axes), shape)
-            if is_complex:  # there is but one coil
+            if is_complex:  # there is only one coil
                 return image
             power += np.square(np.abs(image))
     return np.sqrt(power)
@@ -126,7 +126,7 @@ def _scan(volume: h5py.File, is_complex: bool) -> Scan:
 
 
 def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) -> None:
-    """Refuse what is no stack of slices."""
+    """Raise InputError if a dataset is not a stack of slices."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
         raise InputError(f"{name} is no stack of slices but {shape} of {dataset.dtype}")

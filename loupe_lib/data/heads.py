@@ -2,7 +2,7 @@
 
 Each subject is one head under a random pose, a smooth deformation, contrast and noise of its own:
 one volume of axial slices. Training and validation subjects come from Colin27 and MNI152, test
-subjects from S1 alone, a person never seen in training.
+subjects only from S1, a person never seen in training.
 """
 
 from dataclasses import dataclass
@@ -85,14 +85,14 @@ def draw_cohort(
 ) -> Images:
     """Draw virtual subjects until there are enough slices.
 
-    A subject depends on the seed, its split and its number within it alone, so that a larger
-    cohort begins with the smaller one. Random numbers are all drawn on the CPU; other devices
-    give the same images to 1e-3.
+    A subject depends only on the seed, its split and its number within the split, so that a larger
+    cohort begins with the smaller one. All random numbers are drawn on the CPU; other devices give
+    the same images to 1e-3.
 
     Args:
         size: N, the side of the images: a multiple of 16, at least 32.
-        train: number of slices for training. Subjects have 16 slices, the last one of a split
-            what is left.
+        train: number of slices for training. Subjects have 16 slices; the last one of a split may
+            have fewer.
         validation: number of slices for validation.
         test: number of slices for the test.
         seed: 0 or more.
@@ -154,10 +154,10 @@ def anatomy(
     """Draw the pose and the shape of one subject, as a head without noise.
 
     Args:
-        head: whose.
+        head: the real head.
         size: N, the side of the images, which show 240 mm.
         slices: how many, over the usable height of the slab.
-        rng: decides.
+        rng: source of the random numbers.
         device: where to deform the head.
 
     Returns:
@@ -174,7 +174,7 @@ def anatomy(
 
 
 def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tensor:
-    """Where in the head each pixel of a subject lies.
+    """The position in the head of each pixel of a subject.
 
     Returns:
         (slices, side, side, 3) positions (x, y, z) as `grid_sample` takes them, -1 to 1.

@@ -36,7 +36,7 @@ SPLITS = ("train", "validation", "test")
 FULL_SCALE = 65535
 COMPLEX_SCALE = 32767  # 15 bits and a sign for either part: to 2e-5
 PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
-# A magnitude of 1 may come out one bit above it when it is computed again from its two parts.
+# A magnitude of 1 may exceed 1 by rounding when it is computed again from its two parts.
 ROUNDING = 1e-6
 
 
@@ -239,7 +239,7 @@ class ImageWriter:
             images: (n, N, N), as :func:`check_images` returns them.
 
         Raises:
-            InputError: if there is a volume of that name already, or the images are none.
+            InputError: if there is a volume of that name already, or there are no images.
         """
         if any(name in names for names in self._names.values()):
             raise InputError(f"a volume must be in one split; {name!r} is in two")
@@ -272,14 +272,14 @@ def writing_images(
     """Write an image file volume by volume, atomically.
 
     Args:
-        path: the file; replaced, when all is written, if it is there.
+        path: the file; an old one is replaced when all is written.
         source: what the images are, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
     Yields:
-        What volumes are appended to.
+        The writer to which volumes are appended.
 
     Raises:
         InputError: if the file cannot be written, or a split has no volume.
@@ -349,7 +349,7 @@ def _encode(image: Tensor) -> np.ndarray:
 
 
 def _decode(codes: np.ndarray) -> Tensor:
-    """The image that `_encode` got."""
+    """The inverse of `_encode`."""
     if codes.dtype == np.uint16:
         return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
     parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))
@@ -363,8 +363,8 @@ def read_images(path: str | os.PathLike[str]) -> Images:
         path: the file.
 
     Raises:
-        InputError: if it is no such file, of another version, cut short, reaches into other
-            files, or holds images that `Images` refuses.
+        InputError: if the file has another format or version, is truncated, refers to other files,
+            or holds images that `Images` refuses.
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
         train, validation, test = (_read_split(file, name) for name in SPLITS)

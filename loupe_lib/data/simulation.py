@@ -30,7 +30,7 @@ def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def rss(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Root of the sum of squares over coils of the image, its middle cut out.
+    """Root sum of squares over the coils, cropped at the centre.
 
     Args:
         y: (coils, rows, columns) complex64 k-space of one slice, centred.
@@ -54,12 +54,13 @@ def scan(
 
     Args:
         x: (slices, rows, columns) magnitudes in [0, 1].
-        coils: how many, on a circle about the volume; smooth sensitivities, whose squares add up
-            to 1 everywhere.
-        shape: rows and columns of k-space, no fewer: the field of view is larger, and empty there.
+        coils: how many, on a circle about the volume; their sensitivities are smooth, and the
+            squares add up to 1 everywhere.
+        shape: rows and columns of k-space, at least those of x; a larger field of view is empty at
+            its border.
         measured: the first column of k-space that is measured and how many are; others are 0.
         noise: standard deviation of the real and of the imaginary part, in every coil.
-        rng: decides phases, coils and noise.
+        rng: source of phases, coils and noise.
 
     Yields:
         For each slice its k-space, centred: (coils, rows, columns) complex64 of the coils, and

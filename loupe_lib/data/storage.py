@@ -20,7 +20,7 @@ UNFINISHED = ".unfinished"
 CHECKSUM = b"SHA-256 of all after 512 bytes: "
 CHECKSUM_SIZE = 512  # bytes; the smallest user block that HDF5 allows
 LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
-# What h5py raises for a file that is no HDF5, truncated or corrupt.
+# What h5py raises for a file that is not HDF5, truncated or corrupt.
 HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
 
 
@@ -55,7 +55,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         beside = Path(name)
         yield beside
-        os.chmod(beside, 0o644)  # mkstemp's files are for their owner alone
+        os.chmod(beside, 0o644)  # mkstemp lets only the owner read
         _flush(beside, os.O_RDWR)
         os.replace(beside, path)
         _flush(path.parent, os.O_RDONLY)  # the new name as well
@@ -192,11 +192,7 @@ def read_array(dataset: h5py.Dataset, index: Any = ()) -> Any:
 
 
 def check_written(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that was not written completely: HDF5 reads zeros in place of the rest.
-
-    Raises:
-        InputError: naming the dataset.
-    """
+    """Raise InputError if a dataset is not written completely: HDF5 reads the rest as zeros."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.chunks:
         chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))

@@ -38,7 +38,7 @@ class RunConfig:
     width: int  # channels of the U-Net's finest level
     train: int  # slices to learn from
     validation: int  # slices whose loss is monitored
-    test: int  # slices that are only looked at in the end
+    test: int  # slices for the evaluation at the end
     data: str = HEADS
     data_seed: int = 0  # of the virtual subjects of the heads
     seed: int = 0  # of initial weights, order of images, and mask draws

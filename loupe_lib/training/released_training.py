@@ -1,4 +1,4 @@
-"""The authors' released schedule around one training."""
+"""The released schedule of the authors, in place of ``Schedule``."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ class ReleasedTraining:
 
     @torch.no_grad()
     def step(self, loss: float, soft_loss: float) -> Decision:
-        """Tell the losses of the epoch that ended; only the soft one counts."""
+        """Take the losses of the epoch that ended; only the soft loss is used."""
         epoch = self.released.epoch
         self.released.step(soft_loss)
         for buffer in slope_buffers(self.module):
@@ -63,10 +63,10 @@ class ReleasedTraining:
         return Decision(keep=self.released.best_epoch == epoch, restore=self.finished)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, as JSON takes it (the slope is in the module's state)."""
+        """The state that a resumed run needs, in JSON types; the slope is in the module."""
         return {"released": self.released.state_dict(), "finished": self.finished}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`."""
+        """Continue from a :meth:`state_dict`."""
         self.released.load_state_dict(state["released"])
         self.finished = state["finished"]
