@@ -129,12 +129,7 @@ def read_list(path: Path | str) -> list[Listed]:
 
 
 def find_listed(volumes: Sequence[Volume], listed: Sequence[Listed], name: str) -> Choice:
-    """The volumes of a list.
-
-    Args:
-        volumes: all volumes.
-        listed: the list.
-        name: of the list, for messages.
+    """The listed volumes; ``name`` is that of the list, for messages.
 
     Raises:
         InputError: if a volume is missing, or a split is empty.

@@ -50,12 +50,8 @@ class Scan:
 def read_scan(path: Path, is_complex: bool = False) -> Scan:
     """Read the header of a file, and none of its images.
 
-    Args:
-        path: the file.
-        is_complex: whether complex images are wanted.
-
     Raises:
-        InputError: if the file has no such images; the message gives the reason.
+        InputError: if the file has no real, or complex, images; the message gives the reason.
     """
     with _open(path) as volume:
         return _scan(volume, is_complex)

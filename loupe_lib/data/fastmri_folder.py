@@ -36,9 +36,6 @@ class FastMRIFolder:
     def scan(self, progress: bool = True) -> tuple[list[Volume], list[LeftOut]]:
         """Read the header of every volume, in worker processes.
 
-        Args:
-            progress: show a progress bar, on a terminal.
-
         Returns:
             The volumes, sorted by name (folder and file), and the volumes that cannot be used.
 

@@ -153,15 +153,9 @@ def anatomy(
 ) -> Tensor:
     """Draw the pose and the shape of one subject, as a head without noise.
 
-    Args:
-        head: the real head.
-        size: N, the side of the images, which show 240 mm.
-        slices: how many, over the usable height of the slab.
-        rng: source of the random numbers.
-        device: where to deform the head.
-
     Returns:
-        (slices, N, N) float32 in [0, 1] with maximum 1, on that device.
+        (slices, size, size) float32 in [0, 1] with maximum 1, on the device. An image shows 240 mm;
+        the slices cover the usable height of the slab.
     """
     # Sampled no coarser than the voxels and then averaged over each pixel: no aliasing.
     finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
@@ -174,11 +168,7 @@ def anatomy(
 
 
 def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tensor:
-    """The position in the head of each pixel of a subject.
-
-    Returns:
-        (slices, side, side, 3) positions (x, y, z) as `grid_sample` takes them, -1 to 1.
-    """
+    """(slices, side, side, 3) positions (x, y, z) in the head, -1 to 1, for `grid_sample`."""
     extent = (np.array(head.volume.shape) - 1) * head.voxel_mm  # z, y, x in mm
     # Positions in mm about the middle of the slab.
     heights = np.linspace(BOTTOM, extent[0] - TOP, slices, endpoint=False) - extent[0] / 2

@@ -88,14 +88,9 @@ def _size(shapes: Sequence[Sequence[int]]) -> str:
 
 
 def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The middle of an image or a stack, as fastMRI's ``center_crop``.
+    """The middle of (..., rows, columns), a view, as fastMRI's ``center_crop``.
 
-    Args:
-        x: (..., rows, columns).
-        shape: wanted rows and columns; a side of x that is shorter stays as it is.
-
-    Returns:
-        A view of x.
+    A side that is shorter than in ``shape`` stays as it is.
     """
     rows, columns = (min(n, m) for n, m in zip(x.shape[-2:], shape, strict=True))
     top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
@@ -104,14 +99,7 @@ def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 @torch.no_grad()
 def mean_power(images: Tensor) -> Tensor:
-    """The mean power spectrum of images, ``|F x|^2`` with the orthonormal Fourier transform F.
-
-    Args:
-        images: (n, N, N), real or complex.
-
-    Returns:
-        (N, N) float32, centred: DC at [N//2, N//2].
-    """
+    """Mean power spectrum ``|F x|^2`` of (n, N, N) images: (N, N) float32, centred."""
     total = images.new_zeros(images.shape[1:], dtype=torch.float32)
     for part in images.split(max(1, PIXELS // total.numel())):
         total += torch.fft.fft2(part, norm="ortho").abs().square().sum(0)
@@ -224,8 +212,7 @@ class ImageWriter:
     """
 
     def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
-        self._names: dict[str, list[str]] = {name: [] for name in SPLITS}
-        self._volume: dict[str, list[int]] = {name: [] for name in SPLITS}
+        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
         self._file = file
         for name in SPLITS:
             create_stack(file.create_group(name), size, is_complex)
@@ -241,24 +228,19 @@ class ImageWriter:
         Raises:
             InputError: if there is a volume of that name already, or there are no images.
         """
-        if any(name in names for names in self._names.values()):
+        if any(name in volumes for volumes in self._slices.values()):
             raise InputError(f"a volume must be in one split; {name!r} is in two")
         append_to_stack(self._file[split], check_images(images))
-        self._volume[split] += [len(self._names[split])] * len(images)
-        self._names[split].append(name)
+        self._slices[split][name] = len(images)
 
     def finish(self) -> None:
-        """Write which slice is of which volume.
-
-        Raises:
-            InputError: if a split is empty.
-        """
-        for name in SPLITS:
-            if not self._names[name]:
+        """Write the volume of each slice; a split without a volume raises InputError."""
+        for name, volumes in self._slices.items():
+            if not volumes:
                 raise InputError(f"{name} must have at least one volume; got none")
             group = self._file[name]
-            group["volume"] = np.array(self._volume[name], np.int64)
-            group.create_dataset("names", data=self._names[name], dtype=h5py.string_dtype())
+            group["volume"] = np.repeat(np.arange(len(volumes)), list(volumes.values()))
+            group.create_dataset("names", data=list(volumes), dtype=h5py.string_dtype())
 
 
 @contextlib.contextmanager
@@ -358,9 +340,6 @@ def _decode(codes: np.ndarray) -> Tensor:
 
 def read_images(path: str | os.PathLike[str]) -> Images:
     """Read a file that `write_images` wrote, or one of the same layout.
-
-    Args:
-        path: the file.
 
     Raises:
         InputError: if the file has another format or version, is truncated, refers to other files,

@@ -68,9 +68,7 @@ class Report:
         )
         used = Counter(one.volume.acquisition for one in self.converted)
         volumes = Counter(v.acquisition for v in self.found)
-        slices: Counter[str] = Counter()
-        for volume in self.found:
-            slices[volume.acquisition] += volume.slices
+        slices = {a: sum(v.slices for v in self.found if v.acquisition == a) for a in volumes}
         lines += _table(
             ["acquisition", "volumes", "slices", "volumes used"],
             [(name, volumes[name], slices[name], used[name]) for name in sorted(volumes)],

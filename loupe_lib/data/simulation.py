@@ -30,15 +30,7 @@ def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def rss(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Root sum of squares over the coils, cropped at the centre.
-
-    Args:
-        y: (coils, rows, columns) complex64 k-space of one slice, centred.
-        shape: rows and columns of the image.
-
-    Returns:
-        float32 of that shape, at least 0.
-    """
+    """Root sum of squares: (coils, rows, columns) centred k-space -> an image of that shape."""
     return np.linalg.norm(centre_crop(ifft2c(y), shape), axis=0)
 
 

@@ -25,11 +25,7 @@ HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, Memory
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
-    """Write a file atomically; missing folders are made.
-
-    Raises:
-        InputError: if it cannot be written: no space, no permission.
-    """
+    """Write a file atomically: see :func:`writing`."""
     with writing(path) as beside:
         beside.write_bytes(content)
 
@@ -180,11 +176,7 @@ def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
 
 
 def read_array(dataset: h5py.Dataset, index: Any = ()) -> Any:
-    """Read a dataset, or part of it, as h5py does.
-
-    Raises:
-        InputError: if the data are corrupt.
-    """
+    """Read a dataset, or part of it, as h5py does; corrupt data raise InputError."""
     try:
         return dataset[index]
     except HDF5_ERRORS as error:

@@ -15,7 +15,7 @@ MASK_SEED = 1_000_000
 
 
 def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
-    """The untrained model of a run: initial weights and mask draws from its seed alone.
+    """The untrained model of a run: initial weights and mask draws depend only on its seed.
 
     With one seed all masks meet the same initial decoder, and all that learn N x N probabilities
     start from the same ones.
