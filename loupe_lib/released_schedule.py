@@ -27,8 +27,8 @@ class ReleasedSchedule:
         patience_lr: before the learning rate falls.
         idle_patience: epochs of the pause after a raise.
         max_slope: the highest slope.
-        change_slope: what the slope is multiplied by, above 1.
-        change_lr: what the learning rate is multiplied by, between 0 and 1.
+        change_slope: factor above 1 that raises the slope.
+        change_lr: factor between 0 and 1 that lowers the learning rate.
         min_lr: the lowest learning rate.
         double_round: train in two rounds: the first only raises the slope, the second only lowers
             the learning rate.

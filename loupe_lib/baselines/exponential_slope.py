@@ -1,4 +1,4 @@
-"""A slope that rises in every epoch, whatever the loss: the common alternative to 4S."""
+"""A slope that rises in every epoch, independently of the loss: the common alternative to 4S."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from loupe_lib.self_shrinking_slope import slope_buffers
 
 
 class ExponentialSlope:
-    """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path, whatever the loss.
+    """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path.
 
     The common way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
     arXiv:1611.01144). Same interface as :class:`~loupe_lib.SelfShrinkingSlope`; after the last

@@ -72,7 +72,7 @@ class FixedMask(Mask):
         return self.probabilities().expand(n, -1, -1)
 
     def binarize(self, method: str = "threshold") -> Tensor:
-        """(N, N): the mask is binary already, whatever the method."""
+        """(N, N): the mask is already binary, for either method."""
         return self.probabilities()
 
 

@@ -80,15 +80,15 @@ def convert(
             smaller ones get zeros around them.
         choice: the volumes of each split.
         out: the file; an old one is replaced when all is written.
-        expected: what the SHA-256 of the volumes must be.
+        expected: the volumes with the SHA-256 that they must have.
         progress: show a progress bar, on a terminal.
 
     Returns:
         The converted volumes, in the order of the file.
 
     Raises:
-        InputError: if a volume cannot be read or is not what is expected, or the file cannot be
-            written; the message names it.
+        InputError: if a volume cannot be read or has another SHA-256 than expected, or the file
+            cannot be written; the message names it.
     """
     parts = parts_folder(out)
     volumes = [volume for split in SPLITS for volume in choice[split]]
@@ -123,7 +123,7 @@ def convert(
         if free < needed:
             raise InputError(
                 f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
-                "make room, and the same command goes on"
+                "make room, then repeat the command to continue"
             )
         with writing_images(out, title, source.size, source.is_complex) as writer:
             for one in converted:

@@ -38,7 +38,7 @@ class Selection:
             :func:`~loupe_lib.data.choice.choose`.
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
-        list_to: file for the list of what was chosen.
+        list_to: file for the list of the chosen volumes.
 
     Raises:
         InputError: at construction, if split is not three numbers above 0, or the file is not a

@@ -125,7 +125,7 @@ def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) 
     """Raise InputError if a dataset is not a stack of slices."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
-        raise InputError(f"{name} is no stack of slices but {shape} of {dataset.dtype}")
+        raise InputError(f"{name} must be a stack of slices; got {shape} of {dataset.dtype}")
     check_written(dataset)
 
 

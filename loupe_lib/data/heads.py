@@ -53,7 +53,7 @@ class Head:
         volume: (slices, rows, columns) uint8; slices upwards, row 0 anterior, column 0 the right
             of the patient.
         voxel_mm: side of a voxel in mm.
-        title: what it is, and who published it.
+        title: its description and publisher.
     """
 
     volume: np.ndarray

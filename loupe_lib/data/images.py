@@ -32,7 +32,7 @@ FORMAT = "loupe-images"
 VERSION = 1
 SPLITS = ("train", "validation", "test")
 # 16 bits keep every value in [0, 1] to 8e-6, below the noise of any scan, in half the bytes of
-# float32; float16 would keep 2e-4. And no code stands for a value outside [0, 1].
+# float32; float16 would keep 2e-4. Also, no code represents a value outside [0, 1].
 FULL_SCALE = 65535
 COMPLEX_SCALE = 32767  # 15 bits and a sign for either part: to 2e-5
 PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
@@ -149,7 +149,7 @@ class Images:
         train: trains the model.
         validation: chooses the weights and steers the slope.
         test: measured once, at the end.
-        source: what they are, for the record.
+        source: a description, for the record.
         sha256: of the file that they were read from, in hexadecimal; None if they were not.
 
     Raises:
@@ -190,7 +190,7 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
     """Write images to a file, atomically.
 
     Args:
-        images: what to write; values are rounded to the nearest of 65536 levels.
+        images: the images; values are rounded to the nearest of 65536 levels.
         path: the file; replaced if it is there. Missing folders are made.
 
     Raises:
@@ -255,7 +255,7 @@ def writing_images(
 
     Args:
         path: the file; an old one is replaced when all is written.
-        source: what the images are, for the record.
+        source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.

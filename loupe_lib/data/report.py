@@ -8,7 +8,7 @@ from loupe_lib.data.conversion import Converted
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.volumes import LeftOut, Volume
 
-SHOWN = 3  # names of what was left out for the same reason
+SHOWN = 3  # names of volumes that were left out for the same reason
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _smooth(rng: np.random.Generator, spread: float, shape: tuple[int, ...]) -> 
 
 
 def _sensitivities(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """(coils, rows, columns) complex64, alike in all slices."""
+    """(coils, rows, columns) complex64, the same in all slices."""
     angle = 2 * np.pi * (np.arange(shape[0]) + rng.uniform()) / shape[0]
     y, x = np.meshgrid(*(np.linspace(-0.5, 0.5, n) for n in shape[1:]), indexing="ij")
     square = (y - RADIUS * np.sin(angle[:, None, None])) ** 2

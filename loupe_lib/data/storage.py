@@ -123,7 +123,7 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
 
     Args:
         path: the file.
-        kind: what its attribute ``format`` must say.
+        kind: the required value of its attribute ``format``.
         versions: one of them must be its attribute ``version``.
 
     Raises:

@@ -21,7 +21,7 @@ class Volume:
     Attributes:
         name: of the volume, in messages, lists and image files.
         patient: no patient is in two splits.
-        acquisition: what kind of scan it is.
+        acquisition: the kind of scan.
         slices: how many.
         shape: rows and columns of a slice, before it is fitted.
         memory: bytes that reading it takes at most.

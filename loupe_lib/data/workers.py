@@ -70,7 +70,7 @@ def read_in_workers(
 
     Args:
         function: a function of a module, applied to one task.
-        tasks: what to apply it to.
+        tasks: the arguments of the function.
         workers: number of processes.
 
     Yields:
@@ -92,7 +92,7 @@ def read_in_workers(
                 except BrokenProcessPool:
                     raise InputError(
                         f"{suspect.path} ends the process that reads it: the file is corrupt or "
-                        "too large for the memory; move it away, and the same command goes on"
+                        "too large for the memory; move it away, then repeat the command"
                     ) from None
                 todo.remove(suspect)
 

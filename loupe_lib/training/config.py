@@ -53,7 +53,7 @@ class RunConfig:
     stop_patience: int = 100  # epochs without a lower loss before a round ends
     mask: str = "sigmoid"  # the paper's, or another of MASKS
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
-    schedule: str = "4S"  # what raises the slope in the shrink epochs: one of SCHEDULES
+    schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -113,7 +113,7 @@ class RunConfig:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, numbers as their field's type says."""
+        """Canonical JSON: sorted keys, numbers in the type of their field."""
         values = {
             field.name: cast(type, field.type)(value)
             for field in dataclasses.fields(self)

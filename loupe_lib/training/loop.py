@@ -32,7 +32,7 @@ def train(
     """Train runs of one shape to their end, each from its last checkpoint if there is one.
 
     Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; the next
-    call goes on from there. A second Ctrl-C stops at once.
+    call continues from there. A second Ctrl-C stops at once.
 
     Args:
         runs: runs on one device with equal images, batch size and U-Net width, whose schedules

@@ -39,7 +39,7 @@ class Run:
             model, slope and learning rate during the epoch, achieved R of the thresholded mask,
             seconds; also the validation loss of relaxed masks if the schedule watches it.
         best: the best weights so far, or None before the first epoch.
-        warnings: what went wrong, to be shown beside the run's numbers.
+        warnings: problems, to be shown beside the numbers of the run.
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str) -> None:
@@ -85,7 +85,7 @@ class Run:
         seconds: float,
         soft_loss: float = math.nan,
     ) -> None:
-        """Record an epoch and carry out what the schedule decides.
+        """Record an epoch and carry out the decision of the schedule.
 
         The soft loss, that of relaxed masks, is given where the schedule watches it.
         """
