@@ -42,9 +42,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
     for volume in sorted(volumes, key=lambda v: v.name):
         patients.setdefault(volume.patient, []).append(volume)
     if len(patients) < len(SPLITS):
-        raise InputError(
-            f"three splits need three patients, since none is in two; there are {len(patients)}"
-        )
+        raise InputError(f"three splits need three patients; there are {len(patients)}")
     size = {patient: sum(v.slices for v in theirs) for patient, theirs in patients.items()}
     total = sum(size.values())
     wanted = dict(zip(SPLITS, wanted_slices(total, split), strict=True))

@@ -68,7 +68,7 @@ def import_fastmri(
 ) -> Report:
     """Write volumes of a fastMRI folder to an image file.
 
-    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
+    Worker processes read the files: a script must call this below ``if __name__ == "__main__":``.
 
     Args:
         root: the folder, with its sub-folders.
@@ -103,7 +103,7 @@ def import_files(
 ) -> Report:
     """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
 
-    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
+    Worker processes read the files: a script must call this below ``if __name__ == "__main__":``.
 
     Args:
         paths: files, each one volume; a folder is one DICOM series. The patient is named by the

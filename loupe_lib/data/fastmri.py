@@ -60,15 +60,10 @@ def read_scan(path: Path, is_complex: bool = False) -> Scan:
 def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
     """Read the images of a file, one at a time.
 
-    libhdf5 may crash on a corrupt file, as in :func:`read_scan`: worker processes call both.
-
-    A real image is a slice of ``reconstruction_esc`` where there is one; else the magnitude of the
-    inverse FFT of ``kspace``, cropped at the centre to the size that the header gives, which
-    removes the oversampling of the readout; root of the sum of squares over coils.
-
-    Args:
-        path: the file.
-        is_complex: whether to yield the complex image that was measured instead.
+    A real image is a slice of ``reconstruction_esc``. Without that dataset, it is the magnitude of
+    the inverse FFT of ``kspace`` (the root sum of squares over coils), cropped at the centre to the
+    size in the header, which removes the oversampling of the readout. A complex image is that
+    inverse FFT. Worker processes call this function, because libhdf5 may crash on a corrupt file.
 
     Yields:
         (rows, columns) float32 or complex64, in the unit of the file.

@@ -25,7 +25,7 @@ HEADS = {
     "test": ("s1",),
 }
 # Slices of a subject. The slabs hold 50 to 70 mm of usable height, so that 16 slices lie 3 to 5 mm
-# apart, as in a clinical scan: nearer ones would be nearly the same image again.
+# apart, as in a clinical scan: closer slices would be nearly equal.
 SLICES = 16
 FIELD_OF_VIEW = 240.0  # mm; the longest head, 208 mm, fits at any scale and offset drawn here
 BOTTOM, TOP = 10.0, 22.0  # mm of a slab left free, for tilt and above the brain
@@ -50,8 +50,8 @@ class Head:
     """One real head above its eyes.
 
     Attributes:
-        volume: (slices, rows, columns) uint8; slices upwards, row 0 anterior, column 0 the right
-            of the patient.
+        volume: (slices, rows, columns) uint8; slices from bottom to top, row 0 anterior, column 0
+            the right of the patient.
         voxel_mm: side of a voxel in mm.
         title: its description and publisher.
     """
@@ -161,7 +161,7 @@ def anatomy(
     finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
     grid = _grid(head, size * finer, slices, rng)
     volume = torch.from_numpy(head.volume.astype(np.float32))[None, None].to(device)
-    # The slabs end in background, or at the cut below, which the border repeats.
+    # A slab ends in background, or below at the cut, where the border is repeated.
     x = F.grid_sample(volume, grid[None].to(device), padding_mode="border", align_corners=True)
     x = F.avg_pool2d(x[0, 0] / x.max(), finer)  # (slices, N finer, N finer) -> (slices, N, N)
     return x / x.max()

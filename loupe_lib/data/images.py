@@ -143,12 +143,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Images:
-    """Images of three groups of people.
+    """The images of the three splits.
 
     Attributes:
         train: trains the model.
         validation: chooses the weights and steers the slope.
-        test: measured once, at the end.
+        test: evaluated once, at the end.
         source: a description, for the record.
         sha256: of the file that they were read from, in hexadecimal; None if they were not.
 
@@ -187,11 +187,9 @@ class Images:
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
-    """Write images to a file, atomically.
+    """Write images to a file, atomically; an old file is replaced, missing folders are made.
 
-    Args:
-        images: the images; values are rounded to the nearest of 65536 levels.
-        path: the file; replaced if it is there. Missing folders are made.
+    Values are rounded to the nearest of 65536 levels.
 
     Raises:
         InputError: if the file cannot be written.
@@ -218,12 +216,7 @@ class ImageWriter:
             create_stack(file.create_group(name), size, is_complex)
 
     def append(self, split: str, name: str, images: Tensor) -> None:
-        """Write the slices of one volume.
-
-        Args:
-            split: train, validation or test.
-            name: of the volume; no other has it.
-            images: (n, N, N), as :func:`check_images` returns them.
+        """Write the (n, N, N) slices of one volume to a split.
 
         Raises:
             InputError: if there is a volume of that name already, or there are no images.

@@ -56,7 +56,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(beside, path)
         _flush(path.parent, os.O_RDONLY)  # the new name as well
     except OSError as error:
-        # By number: where HDF5 fails to write, its own text has several lines.
+        # From the number, because the text of HDF5 has several lines.
         reason = os.strerror(error.errno) if error.errno else error
         raise InputError(f"cannot write {path}: {reason}") from error
     finally:

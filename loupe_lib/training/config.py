@@ -32,8 +32,8 @@ class RunConfig:
 
     acceleration: float  # R
     slope: float  # s: fixed, or where 4S starts
-    shrink_epochs: int  # at most so many epochs of round 1 with 4S; 0: no 4S, a fixed slope
-    settle_epochs: int  # at most so many epochs with reduce-LR-on-plateau
+    shrink_epochs: int  # maximum epochs of round 1 (4S); 0: a fixed slope
+    settle_epochs: int  # maximum epochs of round 2 (reduce-LR-on-plateau)
     size: int  # N
     width: int  # channels of the U-Net's finest level
     train: int  # slices to learn from

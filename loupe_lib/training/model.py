@@ -20,7 +20,7 @@ def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
     With one seed all masks meet the same initial decoder, and all that learn N x N probabilities
     start from the same ones.
     """
-    # torch.manual_seed would also reseed every GPU, which fork_rng is not asked to restore.
+    # torch.manual_seed would also reseed every GPU, which fork_rng does not restore here.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
         mask = build_mask(config)

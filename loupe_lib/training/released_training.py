@@ -19,7 +19,7 @@ class ReleasedTraining:
     One round, the callback's default, in which one counter of epochs drives slope, learning rate
     and early stopping. It watches the soft validation loss, with random relaxed masks; the weights
     of the best epoch by that loss are kept. It ends at the latest after as many epochs as the two
-    rounds of ``Schedule`` have together, so that both are trained as long.
+    rounds of ``Schedule`` have together, so that both train equally long.
 
     Args:
         config: the patiences and lengths. The pause after a raise is a quarter of the slope's
