@@ -55,7 +55,7 @@ class FixedMask(Mask):
 
     @property
     def budget(self) -> int:
-        """How many points, or columns, are kept."""
+        """The number of points, or columns, that are kept."""
         return round(self.size ** (1 if self.lines else 2) / self.acceleration)
 
     def _radius(self) -> np.ndarray:

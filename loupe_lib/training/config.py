@@ -104,12 +104,12 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """For people: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
+        """A readable name: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
         return f"R={self.acceleration:g} {self.method} seed {self.seed}"
 
     @cached_property
     def name(self) -> str:
-        """For machines: the first 16 hexadecimal digits of the SHA-256 of the whole."""
+        """The name in files: 16 hexadecimal digits of the SHA-256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:

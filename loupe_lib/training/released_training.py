@@ -14,7 +14,7 @@ IDLE_FRACTION = 10 / 40  # of the slope's patience: the published pause and pati
 
 
 class ReleasedTraining:
-    """:class:`~loupe_lib.ReleasedSchedule` in the place of ``Schedule``.
+    """:class:`~loupe_lib.ReleasedSchedule` in place of ``Schedule``.
 
     One round, the callback's default, in which one counter of epochs drives slope, learning rate
     and early stopping. It watches the soft validation loss, with random relaxed masks; the weights
