@@ -1,4 +1,4 @@
-"""``python -m loupe_lib`` says where the command line is."""
+"""``python -m loupe_lib`` names the command line."""
 
 import sys
 

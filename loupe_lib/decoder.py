@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 def zero_filled(y: Tensor) -> Tensor:
-    """``|F^-1 y|``: the reconstruction before any learning, (B, N, N) complex -> (B, N, N)."""
+    """``|F^-1 y|``: the zero-filled reconstruction, (B, N, N) complex -> (B, N, N)."""
     return torch.fft.ifft2(y, norm="ortho").abs()
 
 

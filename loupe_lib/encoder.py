@@ -11,12 +11,12 @@ def undersample(x: Tensor, mask: Tensor) -> Tensor:
     """``y = M * F(x)`` (paper, eq. 1) with the orthonormal 2-D FFT.
 
     Args:
-        x: (B, N, N) real or complex images; complex ones give their measured k-space.
+        x: (B, N, N) real or complex images; the FFT of complex ones is measured k-space.
         mask: (N, N) or (B, N, N) masks in [0, 1], centred (DC at [N//2, N//2]).
 
     Returns:
-        (B, N, N) complex64 k-space in FFT order (DC at [0, 0]): the mask is shifted, k-space
-        never is. Float32 arithmetic whatever autocast says.
+        (B, N, N) complex64 k-space in FFT order (DC at [0, 0]): only the mask is shifted. Float32
+        arithmetic, also under autocast.
     """
     shifted = torch.fft.ifftshift(mask.float(), dim=(-2, -1))
     x = x.to(torch.complex64 if x.is_complex() else torch.float32)
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
     """The simulated scanner: a mask times the Fourier transform of the image (eq. 1).
 
     In training mode each image gets a relaxed random mask of its own (eq. 6); in eval mode all
-    get the mask that thresholding P at 0.5 gives, as in the paper.
+    images get the mask that is thresholded at 0.5, as in the paper.
 
     Args:
         mask: learned or fixed.
@@ -36,8 +36,8 @@ class Encoder(nn.Module):
     def __init__(self, mask: Mask) -> None:
         super().__init__()
         self.mask = mask
-        # Where U comes from; None is torch's default generator. Set it to make a run
-        # reproducible by itself, whatever else draws random numbers.
+        # Source of U; None is torch's default generator. With a generator of its own, a run does
+        # not depend on other random draws.
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:

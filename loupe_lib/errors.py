@@ -1,4 +1,4 @@
-"""Input that cannot be used: the exception, and the checks of numbers that raise it."""
+"""The exception for invalid input, and the checks of numbers that raise it."""
 
 import math
 from numbers import Integral, Real
@@ -7,14 +7,14 @@ LONGEST = 1000  # characters; a message may quote a text of any length from a fi
 
 
 class InputError(ValueError):
-    """A value from outside that cannot be used.
+    """An input that cannot be used.
 
     Its message is one line that names the value and says what is allowed. The command line
     prints that line and exits with a non-zero status, without a traceback.
 
     Args:
-        message: the line. It may quote what a file says: lines are joined, and characters that a
-            terminal would not print are escaped.
+        message: the line. It may quote a file: its lines are joined, and characters that cannot be
+            printed are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -48,5 +48,5 @@ def check_number(
 
 
 def _number(value: object) -> float:
-    """NaN, which is in no range, for what is not a number."""
+    """``value`` as a float; NaN, which is in no range, if it is not a number."""
     return float(value) if not isinstance(value, bool) and isinstance(value, Real) else math.nan

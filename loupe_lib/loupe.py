@@ -63,7 +63,7 @@ class Loupe(nn.Module):
         self.encoder.mask = mask
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # nn.Module goes past property setters: it would register a second mask here.
+        # nn.Module ignores property setters: it would register a second mask here.
         if name == "mask":
             object.__setattr__(self, name, value)
         else:

@@ -14,7 +14,7 @@ def rescale(s: Tensor, acceleration: float) -> Tensor:
     """Rescale a probability map so that its mean is 1 / acceleration (paper, eq. 5).
 
     Args:
-        s: map S with values in [0, 1], (N, N) or of columns (N,).
+        s: map S with values in [0, 1], (N, N), or (N,) for columns.
         acceleration: R >= 1.
 
     Returns:
@@ -38,15 +38,15 @@ def rescale_from(s: Tensor, mean: Tensor, r: float | Tensor) -> Tensor:
 
 
 def binarize(p: Tensor, acceleration: float | None = None, method: str = "threshold") -> Tensor:
-    """Make the mask that is used at inference out of a probability map.
+    """Make the binary mask for inference from a probability map.
 
     Args:
-        p: probabilities P in [0, 1], (N, N) or of columns (N,).
-        acceleration: R >= 1, needed by ``"topk"`` alone.
-        method: ``"threshold"``: P > 0.5, as the paper does. It keeps N*N/R samples only where P
-            is binary already, so report the achieved R, ``mask.numel() / mask.sum()``.
-            ``"topk"``: the round(N*N/R) largest entries, or round(N/R) columns: the exact budget;
-            of equal entries the first in memory are kept.
+        p: probabilities P in [0, 1], (N, N), or (N,) for columns.
+        acceleration: R >= 1, needed only by ``"topk"``.
+        method: ``"threshold"``: P > 0.5, as the paper does. It keeps N*N/R samples only if P is
+            already binary, so report the achieved R, ``mask.numel() / mask.sum()``. ``"topk"``: the
+            round(N*N/R) largest entries, or round(N/R) columns: the exact budget; of equal entries
+            the first in memory are kept.
 
     Returns:
         float32 mask of zeros and ones, of the shape of ``p``.
@@ -67,15 +67,15 @@ def binarize(p: Tensor, acceleration: float | None = None, method: str = "thresh
 
 
 class Mask(nn.Module):
-    """What an encoder needs of a mask, learned or fixed. Masks are centred, DC at [N//2, N//2].
+    """Base class of learned and fixed masks. Masks are centred, DC at [N//2, N//2].
 
     Args:
         size: N, the side of the images: a multiple of 16 (the U-Net halves it four times), at
             least 32.
         acceleration: R >= 1.
         slope: s > 0, kept in the 0-d float32 buffer ``slope``, which schedules such as
-            :class:`~loupe_lib.SelfShrinkingSlope` change in place; a mask may have no use for it.
-        lines: whether all of a column is measured or none of it, as in a Cartesian scan.
+            :class:`~loupe_lib.SelfShrinkingSlope` change in place; a mask may ignore it.
+        lines: measure whole columns of k-space, as in a Cartesian scan.
 
     Raises:
         InputError: if an argument is out of range.
@@ -106,10 +106,10 @@ class Mask(nn.Module):
         raise NotImplementedError
 
     def prepare(self, images: Tensor) -> None:
-        """Take what the mask needs of the (n, N, N) training images, before training starts."""
+        """Adapt the mask to the (n, N, N) training images, before training starts."""
 
     def _whole(self, m: Tensor) -> Tensor:
-        """(..., N) columns -> (..., N, N) masks; masks of points are whole already."""
+        """(..., N) columns -> (..., N, N) masks; masks of points stay as they are."""
         return m.unsqueeze(-2).expand(*m.shape, self.size) if self.lines else m
 
     def extra_repr(self) -> str:
@@ -123,8 +123,8 @@ class ProbabilityMask(Mask):
     Args:
         size: N, see :class:`Mask`.
         acceleration: R >= 1; the mean of P is 1/R.
-        slope: s > 0 of the sigmoid that stands for the threshold during training. It is no
-            parameter: the paper expects that training would drive it to 0 (section II-A).
+        slope: s > 0 of the sigmoid that replaces the threshold during training. It is not a
+            parameter, because the paper expects that training would drive it to 0 (section II-A).
         t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
         lines: learn columns of k-space: gamma, U and M are then (N,), the same in every row.
 
@@ -164,8 +164,8 @@ class ProbabilityMask(Mask):
             generator: source of U, on the device of the mask; torch's default without it.
 
         Returns:
-            (n, N, N) float32 masks in [0, 1]. Float32 also under autocast: float16 ends below
-            the slopes in use, and bfloat16 has 8 bits for P - U.
+            (n, N, N) float32 masks in [0, 1]. Float32 also under autocast: slopes exceed the range
+            of float16, and bfloat16 has only 8 bits for P - U.
         """
         gamma = self.gamma
         return self.masks(torch.rand(n, *gamma.shape, device=gamma.device, generator=generator))
@@ -175,11 +175,11 @@ class ProbabilityMask(Mask):
         return self._whole(self.relax(self._p(), u))
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:
-        """M from P and U, shapes broadcast: what other ways to learn a mask override."""
+        """M from P and U; shapes broadcast. Other learned masks override this method."""
         return relax(p, u, self.slope)
 
     def binarize(self, method: str = "threshold") -> Tensor:
-        """(N, N) float32 mask of zeros and ones made of P by :func:`binarize`."""
+        """(N, N) float32 mask of zeros and ones, made from P by :func:`binarize`."""
         return self._whole(binarize(self._p(), self.acceleration, method))
 
     def extra_repr(self) -> str:

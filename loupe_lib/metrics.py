@@ -1,4 +1,4 @@
-"""Image quality: the paper's PSNR, and what a reconstruction is compared with."""
+"""Image quality: the paper's PSNR, and the target of a reconstruction."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Args:
         x_hat: (B, N, N) reconstructions.
-        x: (B, N, N) images in [0, 1], so that the peak is 1. Complex images, on either side,
-            count by their magnitude: see :func:`target`.
+        x: (B, N, N) images in [0, 1], so that the peak is 1. Complex images, on either side, are
+            compared by their magnitude: see :func:`target`.
 
     Returns:
         (B,) dB; the paper's number is their mean over the test images. Infinite where the two
@@ -21,7 +21,7 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def target(x: Tensor) -> Tensor:
-    """What the reconstruction of an image is compared with: its magnitude.
+    """The target of the reconstruction of an image: its magnitude.
 
     The decoder's output is real (eq. 2), and radiologists look at magnitudes; the phase of a
     measured image comes from its scanner.

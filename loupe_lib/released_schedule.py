@@ -1,4 +1,4 @@
-"""The schedule that the paper's authors released, which reads 4S in another way."""
+"""The schedule that the authors of the paper released: another reading of 4S."""
 
 import math
 from typing import Any
@@ -12,11 +12,12 @@ class ReleasedSchedule:
     """Slope and learning rate, epoch for epoch as the authors' Keras callback sets them.
 
     It watches the *soft* validation loss, with random relaxed masks. One counter of epochs without
-    a lower loss drives three things, the first that applies: early stopping, lowering the learning
-    rate (again each epoch from then on), raising the slope. After a raise it idles: losses are
-    not compared until ``idle_patience`` epochs have passed, and the one that ends the pause
-    becomes the new best, however high. A slope that would pass the maximum is set to it, and then
-    nothing idles any more. (github.com/SSIGPRO/self-shrinking-slope, with one group of layers.)
+    a lower loss controls three actions; the first that is due is taken: early stopping, lowering
+    the learning rate (again in each further epoch), raising the slope. After a raise it idles:
+    losses are not compared until ``idle_patience`` epochs have passed, and the loss that ends the
+    pause becomes the best loss, however high it is. A slope that would exceed the maximum is set to
+    the maximum, without a pause. (github.com/SSIGPRO/self-shrinking-slope, with one group of
+    layers.)
 
     Args:
         slope: the initial s > 0.
@@ -26,10 +27,11 @@ class ReleasedSchedule:
         patience_lr: before the learning rate falls.
         idle_patience: epochs of the pause after a raise.
         max_slope: the highest slope.
-        change_slope: what the slope is multiplied by, above 1.
-        change_lr: what the learning rate is multiplied by, between 0 and 1.
+        change_slope: factor above 1 that raises the slope.
+        change_lr: factor between 0 and 1 that lowers the learning rate.
         min_lr: the lowest learning rate.
-        double_round: raise slopes in a first round alone, lower learning rates in a second alone.
+        double_round: train in two rounds: the first only raises the slope, the second only lowers
+            the learning rate.
         exit_idle_if_improve: end the pause also at the first loss below that of the epoch before.
 
     Attributes:
@@ -61,7 +63,7 @@ class ReleasedSchedule:
         self.lr = _float32(check_number("lr", lr, above=0))
         self.patience_slope = check_whole("patience_slope", patience_slope, at_least=1)
         self.patience_early = check_whole("patience_early", patience_early, at_least=1)
-        # In the first of two rounds the learning rate is out of reach, in the second the slope.
+        # With two rounds, the first cannot reach the learning rate, and the second not the slope.
         self.patience_lr = check_whole("patience_lr", patience_lr, at_least=1)
         self.patience_lr += self.patience_early * double_round
         self.idle_patience = check_whole("idle_patience", idle_patience, at_least=0)
@@ -80,7 +82,7 @@ class ReleasedSchedule:
         self.restore_epoch: int | None = None
 
     def step(self, val_loss: float) -> None:
-        """Tell the soft validation loss of the epoch that ended; call once an epoch."""
+        """Take the soft validation loss of the epoch that ended; call once an epoch."""
         epoch, self.epoch = self.epoch, self.epoch + 1
         self.restore_epoch = None
         if self.idle is not None:
@@ -118,11 +120,11 @@ class ReleasedSchedule:
             self.patience_slope += self.patience_early
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, as JSON takes it."""
+        """The state that a resumed run needs, in JSON types."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`."""
+        """Continue from a :meth:`state_dict`."""
         vars(self).update(state)
 
 

@@ -16,9 +16,9 @@ class SelfShrinkingSlope:
     ``max_slope`` (paper, section II-A). Works on any module: each buffer named ``slope`` in it or
     in its sub-modules is raised in place, each from its own value.
 
-    The paper's reading: hand in the loss of the *inference* model, with the binarized mask. Soft
-    losses at different slopes do not compare, since a small slope blurs the mask and flatters
-    the loss::
+    In the paper's reading, the loss is that of the *inference* model, with the binarized mask. Soft
+    losses at different slopes cannot be compared, since a small slope blurs the mask and lowers the
+    loss::
 
         slope = SelfShrinkingSlope(model, patience=40)
         for epoch in range(epochs):
@@ -73,7 +73,7 @@ class SelfShrinkingSlope:
 
     @torch.no_grad()
     def step(self, loss: float) -> bool:
-        """Tell the loss of the epoch that ended; call once an epoch.
+        """Take the loss of the epoch that ended; call once an epoch.
 
         Args:
             loss: the monitored loss; lower is better. NaN counts as 'not lower'.
@@ -88,17 +88,17 @@ class SelfShrinkingSlope:
             self.wait += 1
         if self.wait < self.patience or self.exhausted:
             return False
-        for buffer in self._below_maximum():  # one that started above it is left alone
+        for buffer in self._below_maximum():  # a slope that started above it stays
             buffer.mul_(self.factor).clamp_(max=self.max_slope)
         self.wait = 0
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; the slopes themselves are in the module's state."""
+        """The state that a resumed run needs; the slopes are in the state of the module."""
         return {"best": self.best, "wait": self.wait}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`, after the module's own state has been loaded."""
+        """Continue from a :meth:`state_dict`, after the state of the module has been loaded."""
         self.best = float(state["best"])
         self.wait = int(state["wait"])
 
@@ -106,7 +106,7 @@ class SelfShrinkingSlope:
 def slope_buffers(module: nn.Module) -> list[torch.Tensor]:
     """The buffers named ``slope`` in a module and its sub-modules.
 
-    Looked up anew each time: ``module.to(device)`` puts other tensors in their place.
+    Look them up at each use: ``module.to(device)`` may replace them.
     """
     named = module.named_buffers()
     return [buffer for name, buffer in named if name.rpartition(".")[2] == "slope"]

@@ -1,4 +1,4 @@
-"""The U-Net that removes what undersampling leaves behind (the paper's D, ref. [14])."""
+"""The U-Net that removes the artefacts of undersampling (the paper's D, ref. [14])."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""What 4S is compared with: fixed masks, other binarizations, another schedule."""
+"""Baselines for 4S: fixed masks, other learned masks, another schedule."""
 
 from loupe_lib.baselines.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
 from loupe_lib.baselines.fixed_masks import (
@@ -10,7 +10,7 @@ from loupe_lib.baselines.fixed_masks import (
 )
 from loupe_lib.mask import Mask, ProbabilityMask
 
-# Every mask by the name that configurations and results know it by; the paper's is "sigmoid".
+# The name of each mask in configurations and results; that of the paper is "sigmoid".
 MASKS: dict[str, type[Mask]] = {
     "sigmoid": ProbabilityMask,
     "straight_through": StraightThrough,

@@ -1,7 +1,6 @@
-"""Other ways to train a binary mask: each computes M from P and U in another way than eq. 6.
+"""Other learned masks: each computes the training mask M from P and U in place of eq. 6.
 
-P comes from gamma (eq. 5) and U ~ U[0, 1] as in the paper, and inference is the same. What differs
-is M during training, and how its gradient reaches P.
+P, U and the mask at inference are those of the paper. M during training and its gradient differ.
 """
 
 import math
@@ -35,7 +34,7 @@ class Concrete(ProbabilityMask):
     """
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:
-        # Away from 0 and 1 by float32's resolution: the logits stay finite, and so do gradients.
+        # Clamped by the resolution of float32, so that logits and gradients stay finite.
         eps = torch.finfo(torch.float32).eps
         return torch.sigmoid(self.slope * (torch.logit(p, eps) + torch.logit(u, eps)))
 
@@ -71,7 +70,7 @@ class _HardTanh(torch.autograd.Function):
 
 
 class TrainedSlope(ProbabilityMask):
-    """``M = sigmoid(s (P - U))`` with s itself trained: what the paper says cannot be done.
+    """``M = sigmoid(s (P - U))`` with a trained slope s, which the paper says cannot work.
 
     'The net would promote s = 0', where M is 1/2 everywhere and nothing is undersampled (section
     II-A). The parameter is log s, so that s stays positive and a step of Adam changes it by a

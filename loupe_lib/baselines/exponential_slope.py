@@ -1,4 +1,4 @@
-"""A slope that rises in every epoch, whatever the loss: the common alternative to 4S."""
+"""A slope that rises in every epoch, independently of the loss: the common alternative to 4S."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from loupe_lib.self_shrinking_slope import slope_buffers
 
 
 class ExponentialSlope:
-    """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path, whatever the loss.
+    """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path.
 
     The common way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
     arXiv:1611.01144). Same interface as :class:`~loupe_lib.SelfShrinkingSlope`; after the last
@@ -41,9 +41,9 @@ class ExponentialSlope:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; the slopes themselves are in the module's state."""
+        """The state that a resumed run needs; the slopes are in the state of the module."""
         return {"epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`, after the module's own state has been loaded."""
+        """Continue from a :meth:`state_dict`, after the state of the module has been loaded."""
         self.epoch = int(state["epoch"])

@@ -1,7 +1,7 @@
 """Fixed sampling masks with an exact budget.
 
-Each keeps the round(N*N/R) points, or round(N/R) columns, of the highest rank; the class says which
-rank highest.
+Each keeps the round(N*N/R) points, or round(N/R) columns, of the highest rank. Each class defines
+its rank.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ class FixedMask(Mask):
         self.register_buffer("kept", self._highest(self.rank()))
 
     def rank(self) -> np.ndarray:
-        """(N, N), or (N,) for columns: the highest are kept."""
+        """(N, N) ranks, or (N,) for columns; the highest are kept."""
         raise NotImplementedError
 
     def _highest(self, rank: np.ndarray) -> Tensor:
@@ -55,7 +55,7 @@ class FixedMask(Mask):
 
     @property
     def budget(self) -> int:
-        """How many points, or columns, are kept."""
+        """The number of points, or columns, that are kept."""
         return round(self.size ** (1 if self.lines else 2) / self.acceleration)
 
     def _radius(self) -> np.ndarray:
@@ -72,7 +72,7 @@ class FixedMask(Mask):
         return self.probabilities().expand(n, -1, -1)
 
     def binarize(self, method: str = "threshold") -> Tensor:
-        """(N, N): the mask is binary already, whatever the method."""
+        """(N, N): the mask is already binary, for either method."""
         return self.probabilities()
 
 
@@ -106,8 +106,8 @@ class GaussianMask(FixedMask):
 class PoissonMask(FixedMask):
     """A calibration disc in the centre, and Poisson-disc samples around it.
 
-    The disc takes 32 % of the budget, as the centre of fastMRI's masks does; the rest is sampled at
-    one density (Bridson 2007, by SciPy).
+    The disc takes 32 % of the budget, as the centre of fastMRI's masks does; the rest has uniform
+    density (Bridson 2007, by SciPy).
     """
 
     has_lines = False
@@ -117,14 +117,14 @@ class PoissonMask(FixedMask):
         centre = np.zeros(rank.size, bool)
         centre[np.argsort(-rank, axis=None, kind="stable")[: round(CALIBRATION * self.budget)]] = 1
         wanted = self.budget - int(centre.sum())
-        # SciPy's sampler, with 10 candidates a point, puts about 0.54 / d^2 on a unit of area.
+        # SciPy's sampler, with 10 candidates a point, gives about 0.54 / d^2 points per unit area.
         distance = np.sqrt(0.5 * (rank.size - centre.sum()) / max(wanted, 1))
         points = np.empty(0, int)
         while len(points) < wanted and distance > 1:
             points = self._points(distance, centre)
             distance *= 0.95
-        # Surplus points are left out at random. Where points would have to touch (R near 1), random
-        # others fill the budget.
+        # Surplus points are left out at random. If points would have to touch (R near 1), other
+        # random points fill the budget.
         order = self._rng.random(rank.size)
         order[points] += 1
         order[centre] = 2
@@ -132,7 +132,7 @@ class PoissonMask(FixedMask):
 
     def _points(self, distance: float, centre: np.ndarray) -> np.ndarray:
         """Indices of grid points outside the centre, about a distance or more apart."""
-        from scipy.stats.qmc import PoissonDisk  # a third of a second, for this mask alone
+        from scipy.stats.qmc import PoissonDisk  # takes a third of a second; only used here
 
         sampler = PoissonDisk(2, radius=distance / self.size, ncandidates=10, seed=self._rng)
         row, column = (sampler.fill_space() * self.size).astype(int).T

@@ -452,10 +452,7 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> No
 def statistics(z: Tensor, bias: Tensor, extra: Tensor | None = None) -> Tensor:
     """Partial sums for batch norm, (K, parts, STATISTICS, C): see _statistics.
 
-    Args:
-        z: (K B, H, W, C) convolutions, replaced by z + extra if extra is given.
-        bias: (K, C).
-        extra: shape of z.
+    z holds (K B, H, W, C) convolutions; if extra is given, z is replaced by z + extra.
     """
     models, channels = bias.shape
     count = z.shape[:3].numel() // models
@@ -535,13 +532,8 @@ def adam(
 ) -> None:
     """One step of Adam on K models, in place, with torch's defaults.
 
-    Args:
-        parameter: (K, size) float32.
-        gradient: (K, size) float32 gradient of the loss.
-        average: (K, size) float32 first moment.
-        square: (K, size) float32 second moment.
-        rates: (K,) float32 learning rates.
-        steps: (K,) float32 number of steps, this one included.
+    The tensors are float32: (K, size) parameters, gradients and moments, (K,) learning rates, and
+    (K,) numbers of steps, this one included.
     """
     models, size = parameter.shape
     corrections = torch.stack([1 - b ** steps.double() for b in (BETA1, BETA2)], 1).float()

@@ -1,6 +1,6 @@
 """The training step for NVIDIA GPUs: K models of one shape are trained as one network.
 
-It computes what :class:`loupe_lib.training.trainer.PlainTrainer`, the reference, computes, with
+It computes the same as the reference, :class:`loupe_lib.training.trainer.PlainTrainer`, with
 activations and convolutions in bfloat16. Weights are cast to bfloat16 once per step. Parameters,
 Adam, masks, Fourier transforms, statistics and loss stay in float32. A whole step is one CUDA
 graph: the CPU only launches the random number generators and this graph.

@@ -18,12 +18,12 @@ Choice = dict[str, list[Volume]]  # split -> its volumes, sorted by name
 def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> Choice:
     """Choose whole patients for each split, by a seeded shuffle and a cumulative fill.
 
-    Patients are put in the order of the SHA-256 of ``"SEED PATIENT"``: a shuffle that is the same
-    everywhere, and that files added later do not change. Test, validation and train, in that
-    order, each go through the remaining patients and take those of whom more than half the slices
-    are still wanted. So a split misses its number by part of a patient. Where there are fewer
-    slices than wanted, the three numbers are scaled in proportion; if all slices are wanted, train
-    takes what the others leave.
+    Patients are sorted by the SHA-256 of ``"SEED PATIENT"``: this order is the same on every
+    machine, and files that are added later do not change it. Test, validation and train, in this
+    order, go through the remaining patients, and take a patient if more than half of the patient's
+    slices are still wanted. So a split misses its number by part of a patient. If there are fewer
+    slices than wanted, the three numbers are scaled in proportion. If all slices are wanted, train
+    takes all the rest.
 
     Args:
         volumes: to choose from.
@@ -42,9 +42,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
     for volume in sorted(volumes, key=lambda v: v.name):
         patients.setdefault(volume.patient, []).append(volume)
     if len(patients) < len(SPLITS):
-        raise InputError(
-            f"three splits need three patients, since none is in two; there are {len(patients)}"
-        )
+        raise InputError(f"three splits need three patients; there are {len(patients)}")
     size = {patient: sum(v.slices for v in theirs) for patient, theirs in patients.items()}
     total = sum(size.values())
     wanted = dict(zip(SPLITS, wanted_slices(total, split), strict=True))
@@ -65,11 +63,7 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
 
 
 def check_split(split: Sequence[float]) -> None:
-    """Refuse what is not three numbers above 0.
-
-    Raises:
-        InputError: if it is not.
-    """
+    """Raise InputError unless ``split`` is three numbers above 0."""
     if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
         found = ",".join(f"{n:g}" for n in split)
         raise InputError(f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}")
@@ -102,7 +96,7 @@ def read_list(path: Path | str) -> list[Listed]:
     """Read a list of volumes.
 
     Raises:
-        InputError: if it is no such list; the message names the file and the line.
+        InputError: if the file is not such a list; the message names the file and the line.
     """
     try:
         lines = Path(path).read_text("utf-8").split("\n")
@@ -133,12 +127,7 @@ def read_list(path: Path | str) -> list[Listed]:
 
 
 def find_listed(volumes: Sequence[Volume], listed: Sequence[Listed], name: str) -> Choice:
-    """The volumes of a list.
-
-    Args:
-        volumes: all that there are.
-        listed: the list.
-        name: of the list, for messages.
+    """The listed volumes; ``name`` is that of the list, for messages.
 
     Raises:
         InputError: if a volume is missing, or a split is empty.

@@ -1,4 +1,4 @@
-"""From volumes to an image file: by all cores, and going on where it was stopped."""
+"""Convert volumes to an image file, on all cores; a stopped conversion can continue."""
 
 import contextlib
 import hashlib
@@ -28,20 +28,20 @@ from loupe_lib.errors import InputError
 LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1
 MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
-WORKER = 32 << 20  # bytes of a worker that are its own, beside what its volume takes
-HEAP = 2  # times what a volume takes; the heap is fragmented after the first volume
+WORKER = 32 << 20  # bytes of a worker without its volume
+HEAP = 2  # times the memory of a volume: the heap is fragmented after the first one
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of one volume.
+    """A converted volume.
 
     Attributes:
-        volume: which.
-        split: where it is.
+        volume: the volume.
+        split: its split.
         sha256: of its file, in hexadecimal; of a folder, see :func:`digest_of`.
-        maximum: of its magnitudes before they were divided by it.
-        mean: of its magnitudes after that.
+        maximum: of its magnitudes, by which they were divided.
+        mean: of its magnitudes after the division.
     """
 
     volume: Volume
@@ -57,7 +57,7 @@ class Converted:
 
 
 def parts_folder(out: Path) -> Path:
-    """Where volumes wait until all are there, beside the file that they will be in."""
+    """The folder of the converted volumes, beside the image file that they become."""
     return out.with_name(f".{out.name}.parts")
 
 
@@ -70,25 +70,25 @@ def convert(
 ) -> list[Converted]:
     """Write the chosen volumes to an image file, each divided by the maximum of its magnitudes.
 
-    Worker processes convert one volume each, as many as there are cores, or as fit the memory. A
-    converted volume waits in a folder beside the file, so that the same call goes on after it was
-    stopped, in whatever way. When all volumes are there, they become the file, and the folder is
+    Worker processes convert one volume each; there are as many as cores, or as fit in memory. Each
+    converted volume is kept in a folder beside the file. If the call is stopped in any way, the
+    same call continues. When all volumes are there, they become the file, and the folder is
     removed.
 
     Args:
         source: reads the volumes. Slices larger than its size are cropped about their middle,
             smaller ones get zeros around them.
         choice: the volumes of each split.
-        out: the file; replaced, when all is written, if it is there.
-        expected: what the SHA-256 of the volumes must be.
+        out: the file; an old one is replaced when all is written.
+        expected: the volumes with the SHA-256 that they must have.
         progress: show a progress bar, on a terminal.
 
     Returns:
-        What became of each volume, in the order of the file.
+        The converted volumes, in the order of the file.
 
     Raises:
-        InputError: if a volume cannot be read or is not what is expected, or the file cannot be
-            written; the message names it.
+        InputError: if a volume cannot be read or has another SHA-256 than expected, or the file
+            cannot be written; the message names it.
     """
     parts = parts_folder(out)
     volumes = [volume for split in SPLITS for volume in choice[split]]
@@ -108,7 +108,7 @@ def convert(
             desc="slices",
             total=total,
             initial=total - remaining,
-            disable=None if progress else True,  # None: unless on a terminal
+            disable=None if progress else True,  # None: disabled unless on a terminal
         ) as bar:
             for task, _ in read_in_workers(_convert, todo, max(1, min(cores(), MEMORY // most))):
                 bar.update(task.volume.slices)
@@ -123,7 +123,7 @@ def convert(
         if free < needed:
             raise InputError(
                 f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
-                "make room, and the same command goes on"
+                "make room, then repeat the command to continue"
             )
         with writing_images(out, title, source.size, source.is_complex) as writer:
             for one in converted:
@@ -134,7 +134,7 @@ def convert(
 
 
 def _remove(parts: Path) -> None:
-    """Remove the folder of parts; the lock last, as somebody may wait for it."""
+    """Remove the folder of parts; the lock last, because another call may wait for it."""
     with contextlib.suppress(OSError):  # another call that waited may use it already
         for path in parts.iterdir():
             if path.name != LOCK:

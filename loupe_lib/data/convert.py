@@ -1,4 +1,4 @@
-"""From other people's files to an image file: the commands ``data fastmri`` and ``data import``."""
+"""Convert foreign files to an image file: the commands ``data fastmri`` and ``data import``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Selection:
             :func:`~loupe_lib.data.choice.choose`.
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
-        list_to: file for the list of what was chosen.
+        list_to: file for the list of the chosen volumes.
 
     Raises:
         InputError: at construction, if split is not three numbers above 0, or the file is not a
@@ -68,13 +68,13 @@ def import_fastmri(
 ) -> Report:
     """Write volumes of a fastMRI folder to an image file.
 
-    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
+    Worker processes read the files: a script must call this below ``if __name__ == "__main__":``.
 
     Args:
         root: the folder, with its sub-folders.
         out: the image file; it appears when it is complete.
         selection: which volumes.
-        acquisitions: which to choose from; a list says for itself.
+        acquisitions: which to choose from; ignored with a list.
         size: side of the images: a multiple of 16, at least 32.
         is_complex: whether to keep the measured, complex images of single-coil data.
         progress: show progress bars.
@@ -103,19 +103,18 @@ def import_files(
 ) -> Report:
     """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
 
-    Worker processes read the files: a script calls this below ``if __name__ == "__main__":``.
+    Worker processes read the files: a script must call this below ``if __name__ == "__main__":``.
 
     Args:
-        paths: files, each one volume; a folder is one DICOM series. A patient is who a DICOM
-            file says, what ``sub-...`` in the name of a file says (BIDS), or else the file.
+        paths: files, each one volume; a folder is one DICOM series. The patient is named by the
+            DICOM file, or by ``sub-...`` in the name of the file (BIDS), or else is the file.
         out: the image file; it appears when it is complete.
         selection: which volumes.
-        axis: along which the slices lie: axial, coronal or sagittal where the file says how the
-            patient lay; 0, 1 or 2 for arrays. By default axial for NIfTI, as acquired for DICOM,
-            and 0.
+        axis: along which the slices lie: axial, coronal or sagittal for NIfTI (axial by default)
+            and DICOM (as acquired by default); 0, 1 or 2 for arrays (0 by default).
         dataset: name of the stack in HDF5 files.
-        size: side of the images: a multiple of 16, at least 32; the smallest that holds every
-            slice, without it.
+        size: side of the images: a multiple of 16, at least 32; by default the smallest that
+            holds every slice.
         progress: show progress bars.
 
     Raises:

@@ -26,15 +26,15 @@ KSPACE, STORED = "kspace", "reconstruction_esc"
 
 @dataclass(frozen=True)
 class Scan:
-    """What a file says about itself.
+    """The header of a file.
 
     Attributes:
         acquisition: such as ``CORPD_FBK``, knee, proton density without fat suppression.
-        patient: the anonymous name of the patient; empty if the file does not say.
+        patient: the anonymous name of the patient, or empty.
         slices: how many.
         coils: of k-space; 1 also where it has no such axis.
         shape: rows and columns of an image, oversampling removed.
-        dataset: what images are made of, k-space or a stored reconstruction.
+        dataset: the source of the images, k-space or a stored reconstruction.
         slice_bytes: of a slice of that dataset.
     """
 
@@ -48,14 +48,10 @@ class Scan:
 
 
 def read_scan(path: Path, is_complex: bool = False) -> Scan:
-    """Read what a file says about itself, and none of its images.
-
-    Args:
-        path: the file.
-        is_complex: whether complex images are wanted of it.
+    """Read the header of a file, and none of its images.
 
     Raises:
-        InputError: with the reason why there are no images to be had from it.
+        InputError: if the file has no real, or complex, images; the message gives the reason.
     """
     with _open(path) as volume:
         return _scan(volume, is_complex)
@@ -64,15 +60,10 @@ def read_scan(path: Path, is_complex: bool = False) -> Scan:
 def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
     """Read the images of a file, one at a time.
 
-    libhdf5 may crash on a corrupt file, as in :func:`read_scan`: worker processes call both.
-
-    A real image is a slice of ``reconstruction_esc`` where there is one; else the magnitude of the
-    inverse FFT of ``kspace``, cropped at the centre to the size that the header gives, which
-    removes the oversampling of the readout; root of the sum of squares over coils.
-
-    Args:
-        path: the file.
-        is_complex: whether to yield the complex image that was measured instead.
+    A real image is a slice of ``reconstruction_esc``. Without that dataset, it is the magnitude of
+    the inverse FFT of ``kspace`` (the root sum of squares over coils), cropped at the centre to the
+    size in the header, which removes the oversampling of the readout. A complex image is that
+    inverse FFT. Worker processes call this function, because libhdf5 may crash on a corrupt file.
 
     Yields:
         (rows, columns) float32 or complex64, in the unit of the file.
@@ -98,7 +89,7 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
         for coil in kspace.reshape(-1, *kspace.shape[-2:]):  # one at a time: a third of the memory
             image = fft.ifft2(fft.ifftshift(coil, axes), axes=axes, norm="ortho")
             image = centre_crop(fft.fftshift(image, axes), shape)
-            if is_complex:  # there is but one coil
+            if is_complex:  # there is only one coil
                 return image
             power += np.square(np.abs(image))
     return np.sqrt(power)
@@ -126,10 +117,10 @@ def _scan(volume: h5py.File, is_complex: bool) -> Scan:
 
 
 def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) -> None:
-    """Refuse what is no stack of slices."""
+    """Raise InputError if a dataset is not a stack of slices."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
-        raise InputError(f"{name} is no stack of slices but {shape} of {dataset.dtype}")
+        raise InputError(f"{name} must be a stack of slices; got {shape} of {dataset.dtype}")
     check_written(dataset)
 
 

@@ -36,12 +36,8 @@ class FastMRIFolder:
     def scan(self, progress: bool = True) -> tuple[list[Volume], list[LeftOut]]:
         """Read the header of every volume, in worker processes.
 
-        Args:
-            progress: show a progress bar, on a terminal.
-
         Returns:
-            The volumes sorted by name, which is that of their folder and file; and what cannot
-            be used.
+            The volumes, sorted by name (folder and file), and the volumes that cannot be used.
 
         Raises:
             InputError: if the folder cannot be read, or is an archive.
@@ -51,7 +47,7 @@ class FastMRIFolder:
         tasks = [
             _Header(path, self.size, self.is_complex) for path in paths if not _is_archive(path)
         ]
-        hide = None if progress else True  # None: unless on a terminal
+        hide = None if progress else True  # None: disabled unless on a terminal
         headers = read_in_workers(_read_header, tasks, min(cores(), HEADER_WORKERS))
         found = [one for _, one in tqdm(headers, "headers", len(tasks), disable=hide)]
         volumes: dict[str, Volume] = {}
@@ -78,7 +74,7 @@ class FastMRIFolder:
 
 @dataclass(frozen=True)
 class _Header:
-    """A file whose header is to be read, and the images that are wanted of it."""
+    """A file whose header is to be read, and the kind of images wanted from it."""
 
     path: Path
     size: int

@@ -2,7 +2,7 @@
 
 Each subject is one head under a random pose, a smooth deformation, contrast and noise of its own:
 one volume of axial slices. Training and validation subjects come from Colin27 and MNI152, test
-subjects from S1 alone, a person never seen in training.
+subjects only from S1, a person never seen in training.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ HEADS = {
     "test": ("s1",),
 }
 # Slices of a subject. The slabs hold 50 to 70 mm of usable height, so that 16 slices lie 3 to 5 mm
-# apart, as in a clinical scan: nearer ones would be nearly the same image again.
+# apart, as in a clinical scan: closer slices would be nearly equal.
 SLICES = 16
 FIELD_OF_VIEW = 240.0  # mm; the longest head, 208 mm, fits at any scale and offset drawn here
 BOTTOM, TOP = 10.0, 22.0  # mm of a slab left free, for tilt and above the brain
@@ -50,10 +50,10 @@ class Head:
     """One real head above its eyes.
 
     Attributes:
-        volume: (slices, rows, columns) uint8; slices upwards, row 0 anterior, column 0 the right
-            of the patient.
+        volume: (slices, rows, columns) uint8; slices from bottom to top, row 0 anterior, column 0
+            the right of the patient.
         voxel_mm: side of a voxel in mm.
-        title: what it is, and who published it.
+        title: its description and publisher.
     """
 
     volume: np.ndarray
@@ -85,14 +85,14 @@ def draw_cohort(
 ) -> Images:
     """Draw virtual subjects until there are enough slices.
 
-    A subject depends on the seed, its split and its number within it alone, so that a larger
-    cohort begins with the smaller one. Random numbers are all drawn on the CPU; other devices
-    give the same images to 1e-3.
+    A subject depends only on the seed, its split and its number within the split, so that a larger
+    cohort begins with the smaller one. All random numbers are drawn on the CPU; other devices give
+    the same images to 1e-3.
 
     Args:
         size: N, the side of the images: a multiple of 16, at least 32.
-        train: number of slices for training. Subjects have 16 slices, the last one of a split
-            what is left.
+        train: number of slices for training. Subjects have 16 slices; the last one of a split may
+            have fewer.
         validation: number of slices for validation.
         test: number of slices for the test.
         seed: 0 or more.
@@ -153,32 +153,22 @@ def anatomy(
 ) -> Tensor:
     """Draw the pose and the shape of one subject, as a head without noise.
 
-    Args:
-        head: whose.
-        size: N, the side of the images, which show 240 mm.
-        slices: how many, over the usable height of the slab.
-        rng: decides.
-        device: where to deform the head.
-
     Returns:
-        (slices, N, N) float32 in [0, 1] with maximum 1, on that device.
+        (slices, size, size) float32 in [0, 1] with maximum 1, on the device. An image shows 240 mm;
+        the slices cover the usable height of the slab.
     """
     # Sampled no coarser than the voxels and then averaged over each pixel: no aliasing.
     finer = int(np.ceil(FIELD_OF_VIEW / size / head.voxel_mm))
     grid = _grid(head, size * finer, slices, rng)
     volume = torch.from_numpy(head.volume.astype(np.float32))[None, None].to(device)
-    # The slabs end in background, or at the cut below, which the border repeats.
+    # A slab ends in background, or below at the cut, where the border is repeated.
     x = F.grid_sample(volume, grid[None].to(device), padding_mode="border", align_corners=True)
     x = F.avg_pool2d(x[0, 0] / x.max(), finer)  # (slices, N finer, N finer) -> (slices, N, N)
     return x / x.max()
 
 
 def _grid(head: Head, side: int, slices: int, rng: np.random.Generator) -> Tensor:
-    """Where in the head each pixel of a subject lies.
-
-    Returns:
-        (slices, side, side, 3) positions (x, y, z) as `grid_sample` takes them, -1 to 1.
-    """
+    """(slices, side, side, 3) positions (x, y, z) in the head, -1 to 1, for `grid_sample`."""
     extent = (np.array(head.volume.shape) - 1) * head.voxel_mm  # z, y, x in mm
     # Positions in mm about the middle of the slab.
     heights = np.linspace(BOTTOM, extent[0] - TOP, slices, endpoint=False) - extent[0] / 2

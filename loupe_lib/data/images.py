@@ -32,11 +32,11 @@ FORMAT = "loupe-images"
 VERSION = 1
 SPLITS = ("train", "validation", "test")
 # 16 bits keep every value in [0, 1] to 8e-6, below the noise of any scan, in half the bytes of
-# float32; float16 would keep 2e-4. And no code stands for a value outside [0, 1].
+# float32; float16 would keep 2e-4. Also, no code represents a value outside [0, 1].
 FULL_SCALE = 65535
 COMPLEX_SCALE = 32767  # 15 bits and a sign for either part: to 2e-5
 PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
-# A magnitude of 1 may come out one bit above it when it is computed again from its two parts.
+# A magnitude of 1 may exceed 1 by rounding when it is computed again from its two parts.
 ROUNDING = 1e-6
 
 
@@ -88,14 +88,9 @@ def _size(shapes: Sequence[Sequence[int]]) -> str:
 
 
 def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The middle of an image or a stack, as fastMRI's ``center_crop``.
+    """The middle of (..., rows, columns), a view, as fastMRI's ``center_crop``.
 
-    Args:
-        x: (..., rows, columns).
-        shape: wanted rows and columns; a side of x that is shorter stays as it is.
-
-    Returns:
-        A view of x.
+    A side that is shorter than in ``shape`` stays as it is.
     """
     rows, columns = (min(n, m) for n, m in zip(x.shape[-2:], shape, strict=True))
     top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
@@ -104,14 +99,7 @@ def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 @torch.no_grad()
 def mean_power(images: Tensor) -> Tensor:
-    """The mean power spectrum of images, ``|F x|^2`` with the orthonormal Fourier transform F.
-
-    Args:
-        images: (n, N, N), real or complex.
-
-    Returns:
-        (N, N) float32, centred: DC at [N//2, N//2].
-    """
+    """Mean power spectrum ``|F x|^2`` of (n, N, N) images: (N, N) float32, centred."""
     total = images.new_zeros(images.shape[1:], dtype=torch.float32)
     for part in images.split(max(1, PIXELS // total.numel())):
         total += torch.fft.fft2(part, norm="ortho").abs().square().sum(0)
@@ -155,13 +143,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Images:
-    """Images of three groups of people.
+    """The images of the three splits.
 
     Attributes:
         train: trains the model.
         validation: chooses the weights and steers the slope.
-        test: measured once, at the end.
-        source: what they are, for the record.
+        test: evaluated once, at the end.
+        source: a description, for the record.
         sha256: of the file that they were read from, in hexadecimal; None if they were not.
 
     Raises:
@@ -199,11 +187,9 @@ class Images:
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
-    """Write images to a file, atomically.
+    """Write images to a file, atomically; an old file is replaced, missing folders are made.
 
-    Args:
-        images: what to write; values are rounded to the nearest of 65536 levels.
-        path: the file; replaced if it is there. Missing folders are made.
+    Values are rounded to the nearest of 65536 levels.
 
     Raises:
         InputError: if the file cannot be written.
@@ -224,41 +210,30 @@ class ImageWriter:
     """
 
     def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
-        self._names: dict[str, list[str]] = {name: [] for name in SPLITS}
-        self._volume: dict[str, list[int]] = {name: [] for name in SPLITS}
+        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
         self._file = file
         for name in SPLITS:
             create_stack(file.create_group(name), size, is_complex)
 
     def append(self, split: str, name: str, images: Tensor) -> None:
-        """Write the slices of one volume.
-
-        Args:
-            split: train, validation or test.
-            name: of the volume; no other has it.
-            images: (n, N, N), as :func:`check_images` returns them.
+        """Write the (n, N, N) slices of one volume to a split.
 
         Raises:
-            InputError: if there is a volume of that name already, or the images are none.
+            InputError: if there is a volume of that name already, or there are no images.
         """
-        if any(name in names for names in self._names.values()):
+        if any(name in volumes for volumes in self._slices.values()):
             raise InputError(f"a volume must be in one split; {name!r} is in two")
         append_to_stack(self._file[split], check_images(images))
-        self._volume[split] += [len(self._names[split])] * len(images)
-        self._names[split].append(name)
+        self._slices[split][name] = len(images)
 
     def finish(self) -> None:
-        """Write which slice is of which volume.
-
-        Raises:
-            InputError: if a split is empty.
-        """
-        for name in SPLITS:
-            if not self._names[name]:
+        """Write the volume of each slice; a split without a volume raises InputError."""
+        for name, volumes in self._slices.items():
+            if not volumes:
                 raise InputError(f"{name} must have at least one volume; got none")
             group = self._file[name]
-            group["volume"] = np.array(self._volume[name], np.int64)
-            group.create_dataset("names", data=self._names[name], dtype=h5py.string_dtype())
+            group["volume"] = np.repeat(np.arange(len(volumes)), list(volumes.values()))
+            group.create_dataset("names", data=list(volumes), dtype=h5py.string_dtype())
 
 
 @contextlib.contextmanager
@@ -272,14 +247,14 @@ def writing_images(
     """Write an image file volume by volume, atomically.
 
     Args:
-        path: the file; replaced, when all is written, if it is there.
-        source: what the images are, for the record.
+        path: the file; an old one is replaced when all is written.
+        source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
     Yields:
-        What volumes are appended to.
+        The writer to which volumes are appended.
 
     Raises:
         InputError: if the file cannot be written, or a split has no volume.
@@ -349,7 +324,7 @@ def _encode(image: Tensor) -> np.ndarray:
 
 
 def _decode(codes: np.ndarray) -> Tensor:
-    """The image that `_encode` got."""
+    """The inverse of `_encode`."""
     if codes.dtype == np.uint16:
         return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
     parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))
@@ -359,12 +334,9 @@ def _decode(codes: np.ndarray) -> Tensor:
 def read_images(path: str | os.PathLike[str]) -> Images:
     """Read a file that `write_images` wrote, or one of the same layout.
 
-    Args:
-        path: the file.
-
     Raises:
-        InputError: if it is no such file, of another version, cut short, reaches into other
-            files, or holds images that `Images` refuses.
+        InputError: if the file has another format or version, is truncated, refers to other files,
+            or holds images that `Images` refuses.
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
         train, validation, test = (_read_split(file, name) for name in SPLITS)

@@ -1,4 +1,4 @@
-"""What a conversion found, used and left out."""
+"""The report of a conversion: the volumes found, used and left out."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from loupe_lib.data.conversion import Converted
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.volumes import LeftOut, Volume
 
-SHOWN = 3  # names of what was left out for the same reason
+SHOWN = 3  # names of volumes that were left out for the same reason
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,15 @@ class Report:
     """The outcome of a conversion.
 
     Attributes:
-        title: what the images are.
+        title: of the images.
         size: side of the images.
         is_complex: whether they are complex.
         found: every volume that could have been used.
-        converted: those that were, in the order of the file.
-        wanted: slices wanted of train, validation and test, after scaling; empty where a list
-            said which volumes to use.
+        converted: those that were used, in the order of the file.
+        wanted: slices wanted of train, validation and test, after scaling; empty if a list named
+            the volumes.
         scaled_from: slices asked for in all, if there were fewer; else 0.
-        left_out: what was not used, and why.
+        left_out: the volumes that were not used, and why.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Report:
         return sum(one.volume.slices for one in self.of(split))
 
     def patients(self, split: str) -> set[str]:
-        """Who is in a split."""
+        """The patients of a split."""
         return {one.volume.patient for one in self.of(split)}
 
     def to_markdown(self) -> str:
@@ -68,9 +68,7 @@ class Report:
         )
         used = Counter(one.volume.acquisition for one in self.converted)
         volumes = Counter(v.acquisition for v in self.found)
-        slices: Counter[str] = Counter()
-        for volume in self.found:
-            slices[volume.acquisition] += volume.slices
+        slices = {a: sum(v.slices for v in self.found if v.acquisition == a) for a in volumes}
         lines += _table(
             ["acquisition", "volumes", "slices", "volumes used"],
             [(name, volumes[name], slices[name], used[name]) for name in sorted(volumes)],

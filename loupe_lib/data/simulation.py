@@ -30,15 +30,7 @@ def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def rss(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Root of the sum of squares over coils of the image, its middle cut out.
-
-    Args:
-        y: (coils, rows, columns) complex64 k-space of one slice, centred.
-        shape: rows and columns of the image.
-
-    Returns:
-        float32 of that shape, at least 0.
-    """
+    """Root sum of squares: (coils, rows, columns) centred k-space -> an image of that shape."""
     return np.linalg.norm(centre_crop(ifft2c(y), shape), axis=0)
 
 
@@ -54,12 +46,13 @@ def scan(
 
     Args:
         x: (slices, rows, columns) magnitudes in [0, 1].
-        coils: how many, on a circle about the volume; smooth sensitivities, whose squares add up
-            to 1 everywhere.
-        shape: rows and columns of k-space, no fewer: the field of view is larger, and empty there.
+        coils: how many, on a circle about the volume; their sensitivities are smooth, and the
+            squares add up to 1 everywhere.
+        shape: rows and columns of k-space, at least those of x; a larger field of view is empty at
+            its border.
         measured: the first column of k-space that is measured and how many are; others are 0.
         noise: standard deviation of the real and of the imaginary part, in every coil.
-        rng: decides phases, coils and noise.
+        rng: source of phases, coils and noise.
 
     Yields:
         For each slice its k-space, centred: (coils, rows, columns) complex64 of the coils, and
@@ -92,7 +85,7 @@ def _smooth(rng: np.random.Generator, spread: float, shape: tuple[int, ...]) -> 
 
 
 def _sensitivities(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """(coils, rows, columns) complex64, alike in all slices."""
+    """(coils, rows, columns) complex64, the same in all slices."""
     angle = 2 * np.pi * (np.arange(shape[0]) + rng.uniform()) / shape[0]
     y, x = np.meshgrid(*(np.linspace(-0.5, 0.5, n) for n in shape[1:]), indexing="ij")
     square = (y - RADIUS * np.sin(angle[:, None, None])) ** 2

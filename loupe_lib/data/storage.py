@@ -20,16 +20,12 @@ UNFINISHED = ".unfinished"
 CHECKSUM = b"SHA-256 of all after 512 bytes: "
 CHECKSUM_SIZE = 512  # bytes; the smallest user block that HDF5 allows
 LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
-# What h5py raises for a file that is no HDF5, truncated or corrupt.
+# What h5py raises for a file that is not HDF5, truncated or corrupt.
 HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
-    """Write a file atomically; missing folders are made.
-
-    Raises:
-        InputError: if it cannot be written: no space, no permission.
-    """
+    """Write a file atomically: see :func:`writing`."""
     with writing(path) as beside:
         beside.write_bytes(content)
 
@@ -55,12 +51,12 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         beside = Path(name)
         yield beside
-        os.chmod(beside, 0o644)  # mkstemp's files are for their owner alone
+        os.chmod(beside, 0o644)  # mkstemp lets only the owner read
         _flush(beside, os.O_RDWR)
         os.replace(beside, path)
         _flush(path.parent, os.O_RDONLY)  # the new name as well
     except OSError as error:
-        # By number: where HDF5 fails to write, its own text has several lines.
+        # From the number, because the text of HDF5 has several lines.
         reason = os.strerror(error.errno) if error.errno else error
         raise InputError(f"cannot write {path}: {reason}") from error
     finally:
@@ -127,7 +123,7 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
 
     Args:
         path: the file.
-        kind: what its attribute ``format`` must say.
+        kind: the required value of its attribute ``format``.
         versions: one of them must be its attribute ``version``.
 
     Raises:
@@ -180,11 +176,7 @@ def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
 
 
 def read_array(dataset: h5py.Dataset, index: Any = ()) -> Any:
-    """Read a dataset, or part of it, as h5py does.
-
-    Raises:
-        InputError: if the data are corrupt.
-    """
+    """Read a dataset, or part of it, as h5py does; corrupt data raise InputError."""
     try:
         return dataset[index]
     except HDF5_ERRORS as error:
@@ -192,11 +184,7 @@ def read_array(dataset: h5py.Dataset, index: Any = ()) -> Any:
 
 
 def check_written(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that was not written completely: HDF5 reads zeros in place of the rest.
-
-    Raises:
-        InputError: naming the dataset.
-    """
+    """Raise InputError if a dataset is not written completely: HDF5 reads the rest as zeros."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.chunks:
         chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))

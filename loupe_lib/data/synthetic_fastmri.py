@@ -1,9 +1,9 @@
 """A synthetic fastMRI folder, made from the embedded heads, in the published layout.
 
-fastMRI is for registered users alone: no test and no page can show its files. These files have
-the same folders, names, datasets, attributes and header (Zbontar et al. 2018, arXiv 1811.08839),
-and k-space that went through the same physics: phase, coils, noise, oversampled readout, columns
-that were never measured. Heads stand where knees would.
+fastMRI is only for registered users, so tests and pages cannot use its files. The synthetic files
+have the same folders, names, datasets, attributes and header (Zbontar et al. 2018, arXiv
+1811.08839), and k-space from the same physics: phase, coils, noise, an oversampled readout, and
+columns that were never measured. They show heads instead of knees.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Contrast:
     Attributes:
         gamma: exponent of the grey levels.
         noise: standard deviation of a coil's noise, of either part, as a fraction of the maximum.
-        brain: a brain's, whose files are named otherwise and have no spare columns.
+        brain: whether it shows brains, whose files have other names and no spare columns.
     """
 
     gamma: float
@@ -62,7 +62,7 @@ ACQUISITIONS = {
 
 @dataclass(frozen=True)
 class _Volume:
-    """What one file is to hold, and where."""
+    """The settings and the path of one file."""
 
     path: Path
     split: int
@@ -94,7 +94,7 @@ class _Volume:
 
     @property
     def measured(self) -> tuple[int, int]:
-        """The first column that was measured, and how many were."""
+        """The first measured column, and the number of measured columns."""
         columns = self.encoded[1]
         if self.contrast.brain:
             return 0, columns
@@ -118,10 +118,10 @@ def write_fastmri(
     acquisitions: Sequence[str] = ("CORPD_FBK", "CORPDFS_FBK"),
     seed: int = 0,
 ) -> list[Path]:
-    """Write a folder of fastMRI files that anybody may have.
+    """Write a synthetic fastMRI folder, which needs no registration.
 
-    Acquisitions alternate; patients have three volumes, one, or two, in turn. The files depend on
-    nothing but the arguments, to the last byte.
+    Acquisitions alternate; patients have three volumes, one, or two, in turn. Equal arguments give
+    equal files, to the last byte.
 
     Args:
         folder: where ``singlecoil_train``, ``singlecoil_val`` and ``singlecoil_test`` (or
@@ -235,7 +235,7 @@ def _magnitudes(volume: _Volume) -> np.ndarray:
 
 
 def _test_mask(columns: int, rng: np.random.Generator) -> np.ndarray:
-    """(columns,) of a test file: all in the middle, and as many others as make R."""
+    """(columns,) mask of a test file: all columns in the centre, and random others up to 1 / R."""
     centre = round(TEST_CENTRE * columns)
     fraction = (columns / TEST_ACCELERATION - centre) / (columns - centre)
     mask = rng.uniform(size=columns) < fraction
@@ -250,7 +250,7 @@ def _limit(name: str, maximum: int, center: int) -> str:
 
 
 def _header(volume: _Volume) -> str:
-    """The ISMRMRD header (Inati et al. 2017): of one scan that is like fastMRI's."""
+    """The ISMRMRD header (Inati et al. 2017) of a scan like those of fastMRI."""
     brain = volume.contrast.brain
     pixel = FIELD_OF_VIEW / volume.size  # mm
     encoded, recon = (

@@ -1,4 +1,4 @@
-"""Volumes: what is known of one before its images are read, and how its slices are fitted."""
+"""Volumes: their headers, the sources that read them, and the size of their slices."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ class Volume:
     Attributes:
         name: of the volume, in messages, lists and image files.
         patient: no patient is in two splits.
-        acquisition: what kind of scan it is.
+        acquisition: the kind of scan.
         slices: how many.
         shape: rows and columns of a slice, before it is fitted.
         memory: bytes that reading it takes at most.
@@ -39,24 +39,24 @@ class Volume:
     stamp: tuple[int, int]
 
     def key(self, *settings: object) -> str:
-        """A name for what is made of it with these settings: another if anything changed."""
+        """A hash of the volume and the settings, as the name of its converted file."""
         text = json.dumps([asdict(self), *settings], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is not used, and why."""
+    """A volume that is not used, and the reason."""
 
     name: str
     reason: str
 
 
 class Source(Protocol):
-    """Where volumes come from. It is pickled: worker processes read the volumes.
+    """A source of volumes. It is pickled, because worker processes read the volumes.
 
     Attributes:
-        title: what they are, for the record.
+        title: of the volumes, for the record.
         size: side of the images that are wanted.
         is_complex: whether complex images are wanted.
         settings: all else that the images depend on besides the file.
@@ -76,7 +76,7 @@ class Source(Protocol):
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:
-    """The middle of an image, (size, size); where it is smaller, zeros around it."""
+    """Crop an image at the centre to (size, size), or put zeros around it."""
     fitted = np.zeros((size, size), image.dtype)
     centre_crop(fitted, image.shape)[:] = centre_crop(image, fitted.shape)
     return fitted

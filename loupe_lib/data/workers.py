@@ -16,8 +16,8 @@ import torch
 
 from loupe_lib.errors import InputError
 
-# Forked from a process that has imported the library, workers share that memory, 200 MB. Elsewhere
-# system libraries do not survive a fork.
+# On Linux, workers are forked from a process that has imported the library, and share its 200 MB of
+# memory. On other systems, system libraries do not survive a fork.
 START = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOAD = ["loupe_lib.data.conversion"]
 HEADER_WORKERS = 8  # at most, to read headers: each takes 30 MB of its own
@@ -44,7 +44,7 @@ def cores() -> int:
 
 
 def exit_with_parent() -> None:
-    """Let this worker process exit as soon as its parent is gone, even if that was killed.
+    """Make this worker process exit when its parent does, even if the parent was killed.
 
     An initializer for worker processes that were started by spawn or forkserver; elsewhere it does
     nothing.
@@ -70,14 +70,14 @@ def read_in_workers(
 
     Args:
         function: a function of a module, applied to one task.
-        tasks: what to apply it to.
+        tasks: the arguments of the function.
         workers: number of processes.
 
     Yields:
         Each task and its result, in any order.
 
     Raises:
-        InputError: if a worker dies, and dies again when it reads one of the files alone that were
+        InputError: if a worker dies, and dies again when it reads only one of the files that were
             being read; the message names that file.
     """
     todo = list(tasks)
@@ -86,13 +86,13 @@ def read_in_workers(
             yield from _read(function, todo, workers)
         except BrokenProcessPool:
             for suspect in todo[:workers]:
-                alone = [suspect]
+                single = [suspect]
                 try:
-                    yield from _read(function, alone, 1)
+                    yield from _read(function, single, 1)
                 except BrokenProcessPool:
                     raise InputError(
                         f"{suspect.path} ends the process that reads it: the file is corrupt or "
-                        "too large for the memory; move it away, and the same command goes on"
+                        "too large for the memory; move it away, then repeat the command"
                     ) from None
                 todo.remove(suspect)
 
@@ -118,8 +118,8 @@ def _read(
 
 def _start_worker() -> None:
     exit_with_parent()
-    gc.freeze()  # a collection would write to, and so copy, the memory that workers share
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too: end without a word
+    gc.freeze()  # a collection would write to the shared memory, and so copy it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too: no traceback
     torch.set_num_threads(1)
 
 

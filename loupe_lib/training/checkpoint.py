@@ -22,7 +22,7 @@ HEADER = "loupe"  # the one key of the metadata: safetensors writes several in a
 
 
 def write_weights(path: Path, model: Loupe, config: RunConfig) -> None:
-    """Write a trained model as safetensors, its configuration beside the weights.
+    """Write a trained model as safetensors, with its configuration.
 
     Raises:
         InputError: if the file cannot be written.

@@ -32,13 +32,13 @@ class RunConfig:
 
     acceleration: float  # R
     slope: float  # s: fixed, or where 4S starts
-    shrink_epochs: int  # at most so many epochs of round 1 with 4S; 0: no 4S, a fixed slope
-    settle_epochs: int  # at most so many epochs with reduce-LR-on-plateau
+    shrink_epochs: int  # maximum epochs of round 1 (4S); 0: a fixed slope
+    settle_epochs: int  # maximum epochs of round 2 (reduce-LR-on-plateau)
     size: int  # N
     width: int  # channels of the U-Net's finest level
     train: int  # slices to learn from
     validation: int  # slices whose loss is monitored
-    test: int  # slices that are only looked at in the end
+    test: int  # slices for the evaluation at the end
     data: str = HEADS
     data_seed: int = 0  # of the virtual subjects of the heads
     seed: int = 0  # of initial weights, order of images, and mask draws
@@ -53,7 +53,7 @@ class RunConfig:
     stop_patience: int = 100  # epochs without a lower loss before a round ends
     mask: str = "sigmoid"  # the paper's, or another of MASKS
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
-    schedule: str = "4S"  # what raises the slope in the shrink epochs: one of SCHEDULES
+    schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -104,16 +104,16 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """For people: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
+        """A readable name: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
         return f"R={self.acceleration:g} {self.method} seed {self.seed}"
 
     @cached_property
     def name(self) -> str:
-        """For machines: the first 16 hexadecimal digits of the SHA-256 of the whole."""
+        """The name in files: 16 hexadecimal digits of the SHA-256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, numbers as their field's type says."""
+        """Canonical JSON: sorted keys, numbers in the type of their field."""
         values = {
             field.name: cast(type, field.type)(value)
             for field in dataclasses.fields(self)

@@ -25,7 +25,7 @@ def find_device(name: str | None = None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The device for people, such as NVIDIA H100 80GB HBM3."""
+    """A readable name of the device, such as NVIDIA H100 80GB HBM3."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU ({platform.machine()}), one thread a run"

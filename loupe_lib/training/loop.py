@@ -18,7 +18,7 @@ from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer, Trainer
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints, at least: a kill costs about as much work
-CHECKPOINT_FRACTION = 0.02  # of the time, at most, goes into them: large packs write less often
+CHECKPOINT_FRACTION = 0.02  # of the time, at most: large packs write less often
 
 
 def train(
@@ -32,12 +32,12 @@ def train(
     """Train runs of one shape to their end, each from its last checkpoint if there is one.
 
     Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; the next
-    call goes on from there. A second Ctrl-C stops at once.
+    call continues from there. A second Ctrl-C stops at once.
 
     Args:
         runs: runs on one device with equal images, batch size and U-Net width, whose schedules
             watch the same validation loss.
-        images: what to train and validate on; moved to the runs' device.
+        images: for training and validation; moved to the runs' device.
         checkpoints: a file for each run.
         make_trainer: the class that does the steps.
         progress: show a progress bar.
@@ -113,7 +113,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         tqdm.write("Stopping after this epoch; Ctrl-C again stops at once.")
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread alone
+        yield lambda: False  # only the main thread receives signals
         return
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -9,18 +9,18 @@ from loupe_lib.loupe import Loupe
 from loupe_lib.mask import Mask, ProbabilityMask
 from loupe_lib.training.config import RunConfig
 
-# Masks are drawn with other seeds than initial weights: with one seed, the first U on the CPU
-# would be the very numbers that the initial gamma was made of.
+# Mask draws and initial weights have different seeds. With one seed, the first U on the CPU would
+# be the numbers from which the initial gamma is made.
 MASK_SEED = 1_000_000
 
 
 def build_model(config: RunConfig, device: torch.device | str = "cpu") -> Loupe:
-    """The untrained model of a run: initial weights and mask draws from its seed alone.
+    """The untrained model of a run: initial weights and mask draws depend only on its seed.
 
     With one seed all masks meet the same initial decoder, and all that learn N x N probabilities
     start from the same ones.
     """
-    # torch.manual_seed would also reseed every GPU, which fork_rng is not asked to restore.
+    # torch.manual_seed would also reseed every GPU, which fork_rng does not restore here.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
         mask = build_mask(config)
@@ -43,7 +43,7 @@ def build_mask(config: RunConfig) -> Mask:
 def mask_kind(config: RunConfig) -> str:
     """Masks of one kind can be trained side by side: their parameters have the same shapes.
 
-    The paper's mask is a kind of its own, because it has CUDA kernels that others would miss.
+    The paper's mask is a kind of its own, because only it has CUDA kernels.
     """
     kind = MASKS[config.mask]
     if issubclass(kind, FixedMask):

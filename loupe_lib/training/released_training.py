@@ -1,4 +1,4 @@
-"""The authors' released schedule around one training."""
+"""The released schedule of the authors, in place of ``Schedule``."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ IDLE_FRACTION = 10 / 40  # of the slope's patience: the published pause and pati
 
 
 class ReleasedTraining:
-    """:class:`~loupe_lib.ReleasedSchedule` in the place of ``Schedule``.
+    """:class:`~loupe_lib.ReleasedSchedule` in place of ``Schedule``.
 
     One round, the callback's default, in which one counter of epochs drives slope, learning rate
     and early stopping. It watches the soft validation loss, with random relaxed masks; the weights
     of the best epoch by that loss are kept. It ends at the latest after as many epochs as the two
-    rounds of ``Schedule`` have together, so that both are trained as long.
+    rounds of ``Schedule`` have together, so that both train equally long.
 
     Args:
         config: the patiences and lengths. The pause after a raise is a quarter of the slope's
@@ -54,7 +54,7 @@ class ReleasedTraining:
 
     @torch.no_grad()
     def step(self, loss: float, soft_loss: float) -> Decision:
-        """Tell the losses of the epoch that ended; only the soft one counts."""
+        """Take the losses of the epoch that ended; only the soft loss is used."""
         epoch = self.released.epoch
         self.released.step(soft_loss)
         for buffer in slope_buffers(self.module):
@@ -63,10 +63,10 @@ class ReleasedTraining:
         return Decision(keep=self.released.best_epoch == epoch, restore=self.finished)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, as JSON takes it (the slope is in the module's state)."""
+        """The state that a resumed run needs, in JSON types; the slope is in the module."""
         return {"released": self.released.state_dict(), "finished": self.finished}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`."""
+        """Continue from a :meth:`state_dict`."""
         self.released.load_state_dict(state["released"])
         self.finished = state["finished"]

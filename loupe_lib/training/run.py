@@ -31,15 +31,15 @@ class Run:
     """A run between two epochs.
 
     Args:
-        config: what is trained.
-        device: where.
+        config: of the run.
+        device: on which it is trained.
 
     Attributes:
         history: one row an epoch: round, training loss, validation loss and PSNR of the inference
             model, slope and learning rate during the epoch, achieved R of the thresholded mask,
             seconds; also the validation loss of relaxed masks if the schedule watches it.
         best: the best weights so far, or None before the first epoch.
-        warnings: what went wrong, to be shown beside the run's numbers.
+        warnings: problems, to be shown beside the numbers of the run.
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str) -> None:
@@ -60,8 +60,8 @@ class Run:
     def batches(self) -> Tensor:
         """(steps, B) int64: the order of the training images in the next epoch.
 
-        It depends on seed and epoch alone, so that a resumed run sees the same. Images that do not
-        fill a last batch are left out, different ones in each epoch.
+        It depends only on seed and epoch, so that a resumed run sees the same order. Images that do
+        not fill a last batch are left out; they differ from epoch to epoch.
         """
         rng = np.random.default_rng((self.config.seed, len(self.history)))
         steps = self.config.train // self.config.batch
@@ -69,7 +69,7 @@ class Run:
         return torch.from_numpy(order.reshape(steps, self.config.batch))
 
     def start(self, trainer: Trainer, k: int) -> None:
-        """Hand the state of a resumed run to the trainer that trains it as its model k."""
+        """Give the state of a resumed run to the trainer, as its model k."""
         if self._resume is not None:
             trainer.load(k, self._resume)
             self._resume = None
@@ -85,7 +85,7 @@ class Run:
         seconds: float,
         soft_loss: float = math.nan,
     ) -> None:
-        """Record an epoch and carry out what the schedule decides.
+        """Record an epoch and carry out the decision of the schedule.
 
         The soft loss, that of relaxed masks, is given where the schedule watches it.
         """
@@ -119,7 +119,7 @@ class Run:
         trainer.load(k, {f"model.{name}": value for name, value in self.best.items()})
 
     def save(self, path: Path, trainer: Trainer, k: int) -> None:
-        """Write the checkpoint from which :meth:`resume` goes on, bit for bit on the CPU.
+        """Write a checkpoint. :meth:`resume` continues from it, bit for bit on the CPU.
 
         The one before is kept, see :func:`checkpoint_files`.
         """
@@ -132,13 +132,13 @@ class Run:
         }
         with writing(path) as beside:
             beside.write_bytes(pack(CHECKPOINT_FORMAT, self.config, tensors, progress))
-            if self._checkpoint_is_good:  # or it would take the place of a good one
+            if self._checkpoint_is_good:  # a damaged one must not replace a good one
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(path, checkpoint_files(path)[1])
         self._checkpoint_is_good = True
 
     def resume(self, path: Path) -> None:
-        """Go on from the last good checkpoint, if there is one.
+        """Continue from the last good checkpoint, if there is one.
 
         Raises:
             InputError: if there are checkpoints, but all are truncated, damaged, of another format

@@ -13,7 +13,7 @@ from loupe_lib.training.config import RunConfig
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done at the end of an epoch, in this order."""
+    """The actions at the end of an epoch, in this order."""
 
     keep: bool  # the weights are the best so far: keep a copy
     restore: bool  # the round is over: go back to the best weights, with a new optimizer
@@ -24,7 +24,7 @@ class Schedule:
 
     In round 1, 4S raises the slope. Round 2 starts from the best weights of round 1, at their
     slope and with the initial learning rate; reduce-LR-on-plateau (RLRP) takes the place of 4S. A
-    fixed slope has round 2 alone. In both rounds model checkpoint (MC) keeps the weights with the
+    fixed slope has only round 2. In both rounds model checkpoint (MC) keeps the weights with the
     lowest loss, and early stopping (ES) ends the round. All four watch the same loss, that of the
     inference model on the validation images, and act when their wait *reaches* patience. With the
     exponential schedule, the slope rises in every epoch of round 1 instead.
@@ -56,7 +56,7 @@ class Schedule:
         self.finished = False
 
     def step(self, loss: float, soft_loss: float = math.nan) -> Decision:
-        """Tell the inference loss of the epoch that ended; changes slope and learning rate."""
+        """Take the inference loss of the epoch that ended; change slope and learning rate."""
         self.epoch += 1
         keep = loss < self.best
         if keep:
@@ -83,14 +83,14 @@ class Schedule:
             self.lr_wait = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, as JSON takes it (the slope is in the module's state)."""
+        """The state that a resumed run needs, in JSON types; the slope is in the module."""
         return {
             "shrinking": self.shrinking.state_dict(),
             **{name: getattr(self, name) for name in _STATE},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`."""
+        """Continue from a :meth:`state_dict`."""
         self.shrinking.load_state_dict(state["shrinking"])
         for name in _STATE:
             setattr(self, name, state[name])

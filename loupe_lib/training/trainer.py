@@ -15,7 +15,7 @@ EVALUATION_BATCH = 64  # images at a time without gradients; bounds memory at N 
 
 
 class Trainer(Protocol):
-    """Trains K models of one shape side by side; they share the images and nothing else.
+    """Trains K models of one shape side by side; they share only the images.
 
     Slopes are the models' own ``slope`` buffers, read at each step. Random masks come from each
     encoder's generator, so that they do not depend on which models train alongside.
@@ -59,10 +59,10 @@ class Trainer(Protocol):
         """A copy of the state dict of model k, its slope included."""
 
     def state(self, k: int) -> State:
-        """What model k needs to go on with any trainer: weights, Adam's moments, generator."""
+        """All that any trainer needs to continue model k: weights, Adam's moments, generator."""
 
     def load(self, k: int, state: State) -> None:
-        """Take over a :meth:`state`; without Adam's moments, as in a new round, Adam restarts."""
+        """Load a :meth:`state`; without Adam's moments, as in a new round, Adam restarts."""
 
 
 class PlainTrainer:

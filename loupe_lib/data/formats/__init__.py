@@ -1,1 +1,1 @@
-"""Readers of other people's image files: NIfTI, DICOM, arrays."""
+"""Readers of foreign image files: NIfTI, DICOM, arrays."""

@@ -15,14 +15,14 @@ def open_npy(path: Path, axis: str | None = None) -> Stack:
     """Open an array (slices, rows, columns).
 
     Args:
-        path: a ``.npy`` file; one with pickled objects is refused, and nothing in it run.
+        path: a ``.npy`` file; one with pickled objects is refused, and none of its code runs.
         axis: along which the slices lie: 0 (the default), 1 or 2.
 
     Raises:
-        InputError: if it cannot be read, or is no stack of real images.
+        InputError: if it cannot be read, or is not a stack of real images.
     """
     with telling(path, ".npy"):
-        # Reads nothing but plain arrays: an array of objects, which are pickled, is refused.
+        # Reads only plain arrays: an array of objects, which are pickled, is refused.
         array = np.lib.format.open_memmap(path, mode="r")
         check_array(array.shape, array.dtype)
         array = np.moveaxis(array, array_axis(axis), 0)
@@ -44,7 +44,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         axis: along which the slices lie: 0 (the default), 1 or 2.
 
     Raises:
-        InputError: if it cannot be read, or is no stack of real images in the file itself.
+        InputError: if it cannot be read, or is not a stack of real images in the file itself.
     """
     along = array_axis(axis)
     with telling(path, "HDF5"), h5py.File(path, "r") as file:

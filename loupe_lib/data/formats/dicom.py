@@ -41,7 +41,7 @@ def open_series(path: Path, axis: str | None = None) -> Stack:
             if not file.is_file() or not pydicom.misc.is_dicom(file) or file.name == "DICOMDIR":
                 continue
             if read_file_meta_info(file).TransferSyntaxUID == DEFLATED:
-                raise InputError(f"{file.name} is deflated as a whole, which is not read")
+                raise InputError(f"{file.name} is deflated as a whole: not supported")
             headers.append(
                 (file, pydicom.dcmread(file, stop_before_pixels=True, specific_tags=HEADER))
             )
@@ -81,7 +81,7 @@ def open_series(path: Path, axis: str | None = None) -> Stack:
 
 
 def _check(file: Path, header: Any, first: Any) -> None:
-    """Refuse what is not of the same series, or no grey image."""
+    """Raise InputError if a file is of another series, or is not a grey image."""
     for name in ("SeriesInstanceUID", "Rows", "Columns"):
         if header.get(name, None) != first.get(name, None):
             raise InputError(
@@ -99,7 +99,7 @@ def _in_order(headers: Sequence[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
         normal = _normal(headers[0][1])
         return sorted(headers, key=lambda one: float(normal @ _vector(one[1].ImagePositionPatient)))
     if len(headers) > 1 and not all("InstanceNumber" in h for _, h in headers):
-        raise InputError("the files say neither where their slices are nor their order")
+        raise InputError("the files give neither the positions of their slices nor their order")
     return sorted(headers, key=lambda one: int(one[1].get("InstanceNumber", None) or 0))
 
 
@@ -116,7 +116,7 @@ def _orientation(headers: Sequence[tuple[Path, Any]]) -> np.ndarray:
     """Of slices, rows and columns, as `view` takes it."""
     first = headers[0][1]
     if "ImageOrientationPatient" not in first or "ImagePositionPatient" not in first:
-        raise InputError("the files do not say how the patient lay; leave the axis out")
+        raise InputError("the files do not give the orientation of the patient; leave the axis out")
     to_the_right, downwards = _vector(first.ImageOrientationPatient).reshape(2, 3)
     found = []
     for direction in (_normal(first), downwards, to_the_right):
@@ -125,5 +125,5 @@ def _orientation(headers: Sequence[tuple[Path, Any]]) -> np.ndarray:
         sign = np.sign(direction[axis]) * (1 if axis == 2 else -1)
         found.append((axis, sign))
     if sorted(axis for axis, _ in found) != [0, 1, 2]:
-        raise InputError("the slices are too oblique to tell their plane; leave the axis out")
+        raise InputError("the slices are too oblique to name their plane; leave the axis out")
     return np.array(found)

@@ -112,7 +112,7 @@ def _open(path: Path, axis: str | None, dataset: str | None) -> Stack:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as few as tell them apart."""
+    """The shortest ends of the paths that differ from each other."""
     full = [Path(os.path.abspath(path)) for path in paths]
     twice = [path for path, n in Counter(full).items() if n > 1]
     if twice:

@@ -21,16 +21,16 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
             oblique volume is taken for the nearest.
 
     Raises:
-        InputError: if it cannot be read, or is no volume of real numbers.
+        InputError: if it cannot be read, or is not a volume of real numbers.
     """
     try:
         import nibabel
     except ModuleNotFoundError:
         raise InputError(f"{path}: NIfTI needs nibabel: pip install nibabel") from None
     with telling(path, "NIfTI"):
-        with open(path, "rb"):  # a plain reason where the file is missing or not ours to read
+        with open(path, "rb"):  # a plain reason if the file is missing or must not be read
             pass
-        with nibabel.imageglobals.LoggingOutputSuppressor():  # what is wrong is said once, by us
+        with nibabel.imageglobals.LoggingOutputSuppressor():  # the error says it once
             try:
                 image = nibabel.Nifti1Image.from_filename(path)
             except nibabel.filebasedimages.ImageFileError:
@@ -41,7 +41,7 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
         check_array(shape, image.get_data_dtype())
         orientation = nibabel.io_orientation(image.affine)
         if np.isnan(orientation).any():
-            raise InputError("its affine matrix says not how the patient lay")
+            raise InputError("its affine matrix does not give the orientation of the patient")
         order, reverse = view(orientation, axis or "axial")
 
     def read() -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Stacks of slices in files of other formats than fastMRI's: what each reader gives."""
+"""Stacks of slices, as the readers of formats other than fastMRI return them."""
 
 import contextlib
 import math
@@ -21,7 +21,7 @@ AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of slices, of which nothing but the header has been read.
+    """A stack of slices, of which only the header has been read.
 
     Attributes:
         kind: of file.
@@ -42,9 +42,9 @@ class Stack:
 
 @contextlib.contextmanager
 def telling(path: Path, kind: str) -> Iterator[None]:
-    """Make of any failure to read a file one line that names it.
+    """Turn any failure to read a file into one line that names it.
 
-    Any: the readers of NIfTI and DICOM raise whatever a damaged file led them to.
+    Any exception, because the readers of NIfTI and DICOM raise many kinds for damaged files.
     """
     try:
         yield
@@ -56,7 +56,7 @@ def telling(path: Path, kind: str) -> Iterator[None]:
 
 
 def check_array(shape: Sequence[int], kind: np.dtype) -> None:
-    """Refuse what is no stack of real images, or too large to be read.
+    """Check that an array is a stack of real images, and not too large to be read.
 
     Raises:
         InputError: with the reason.
@@ -111,6 +111,6 @@ def view(orientation: np.ndarray, plane: str) -> tuple[list[int], list[bool]]:
 
 
 def turned(volume: np.ndarray, order: Sequence[int], reverse: Sequence[bool]) -> np.ndarray:
-    """The volume, seen as `view` says; no copy."""
+    """The volume in the order that `view` returns; no copy."""
     steps = tuple(slice(None, None, -1 if back else 1) for back in reverse)
     return volume.transpose(order)[steps]

@@ -145,12 +145,12 @@ def test_images_in_another_file_are_refused(kind, volume, tmp_path):
     ("name", "shape", "dtype", "reason"),
     [
         ("reconstruction_esc", (2, 48, 48), "f4", "was never written"),
-        ("reconstruction_esc", (2, 48, 48), "i4", "is no stack of slices"),
-        ("reconstruction_esc", (2, 48), "f4", "is no stack of slices"),
-        ("reconstruction_esc", (0, 48, 48), "f4", "is no stack of slices"),
-        ("reconstruction_esc", (), "f4", "is no stack of slices"),
-        ("kspace", (2, 96, 48), "f4", "is no stack of slices"),
-        ("kspace", (2, 1, 1, 96, 48), "c8", "is no stack of slices"),
+        ("reconstruction_esc", (2, 48, 48), "i4", "must be a stack of slices"),
+        ("reconstruction_esc", (2, 48), "f4", "must be a stack of slices"),
+        ("reconstruction_esc", (0, 48, 48), "f4", "must be a stack of slices"),
+        ("reconstruction_esc", (), "f4", "must be a stack of slices"),
+        ("kspace", (2, 96, 48), "f4", "must be a stack of slices"),
+        ("kspace", (2, 1, 1, 96, 48), "c8", "must be a stack of slices"),
     ],
 )
 def test_what_is_no_stack_of_slices_is_refused(name, shape, dtype, reason, volume):

@@ -290,7 +290,7 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
         ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or .dcm file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
-        ("a.npy", {}, "three splits need three patients, since none is in two; there are 1"),
+        ("a.npy", {}, "three splits need three patients; there are 1"),
     ],
 )
 def test_mistakes_are_one_line(name, settings, reason, tmp_path):
