@@ -73,11 +73,7 @@ def spectrum_figure(images: Images) -> Figure:
 
 
 def phase_figure(images: Images) -> Figure:
-    """Complex images: the middle slices of the first and the last test volume, and k-space.
-
-    Args:
-        images: complex images.
-    """
+    """Complex images: the middle slices of the first and the last test volume, and k-space."""
     test = images.test
     volumes = sorted({0, len(test.names) - 1})
     figure = Figure(figsize=(WIDTH, 2.2 * len(volumes)), layout="constrained")
@@ -99,19 +95,13 @@ def phase_figure(images: Images) -> Figure:
 
 
 def pairs_figure(masks: Mapping[str, np.ndarray]) -> Figure:
-    """Which samples of a pair (k, -k) masks keep.
-
-    Args:
-        masks: (N, N) binary, centred, by title.
-    """
+    """Which samples of a pair (k, -k) masks keep: (N, N) binary, centred masks, by title."""
     colours = ListedColormap(["white", YELLOW, BLUE])
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
     for ax, (title, mask) in zip(figure.subplots(1, len(masks)), masks.items(), strict=True):
         kept = mask > 0.5
-        ax.imshow(kept.astype(int) + (kept & opposite(kept)), cmap=colours, vmin=0, vmax=2)
-        ax.set_title(title, fontsize=10)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        counts = kept.astype(int) + (kept & opposite(kept))
+        show(ax, counts, title, 10, frame=True, cmap=colours, vmin=0, vmax=2)
     figure.legend(
         handles=[
             Patch(facecolor=YELLOW, edgecolor="black", label="its partner is not kept"),

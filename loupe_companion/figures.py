@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from loupe_companion.evaluation import DRAW_SEED
-from loupe_companion.groups import Group, groups_in_paper, returned_slope
+from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope
 from loupe_companion.results import RunResult
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
@@ -28,12 +28,21 @@ FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)
 
 
 def show(
-    ax: Axes, values: Tensor | np.ndarray, title: str, size: float, bar: bool = False, **limits: Any
+    ax: Axes,
+    values: Tensor | np.ndarray,
+    title: str,
+    size: float,
+    bar: bool = False,
+    frame: bool = False,
+    **limits: Any,
 ) -> None:
-    """Draw a map without axes, with a title of a font size, and a colour bar below if wanted."""
+    """Draw a map with a title of a font size; with a colour bar below it, or a frame, if wanted."""
     picture = ax.imshow(np.asarray(values), **limits)
     ax.set_title(title, fontsize=size)
-    ax.set_axis_off()
+    if frame:
+        ax.set(xticks=[], yticks=[])
+    else:
+        ax.set_axis_off()
     if bar:
         place: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.85, "pad": 0.03}
         colours = ax.figure.colorbar(picture, ax=ax, **place)
@@ -91,7 +100,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
 
     Over 1000 draws a run; with several seeds their mean, and the spread of the soft fraction.
     """
-    rows = _rows(results)
+    rows = groups_in_paper(results)
     figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(rows)), layout="constrained")
     columns = len(next(iter(rows.values())))
     axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
@@ -120,7 +129,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    rows = _rows(results)
+    rows = groups_in_paper(results)
     for acceleration, groups in rows.items():
         marker = MARKERS.get(acceleration, "D")
         for group in groups:
@@ -128,7 +137,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
             slopes = np.array([run.slope for run in runs])
             middle = float(np.exp(np.log(slopes).mean()))
             exact = np.array([run.psnr("topk") for run in runs])
-            hard = np.array([run.psnr() for run in runs])
+            hard = np.array(group.psnr)
             achieved = np.array([min(run.achieved_acceleration(), EMPTY) for run in runs])
             style: dict[str, Any] = {"marker": marker, "color": _colour(group), "linestyle": "none"}
             above.plot(middle * 1.08, exact.mean(), markersize=8, markerfacecolor="none", **style)
@@ -157,7 +166,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
         {"color": YELLOW, "marker": "o", "label": "4S"},
         {"color": GREY, "marker": "o", "mfc": "none", "label": "exact budget"},
     ]
-    if any(run.warnings for group in groups_in_paper(results) for run in group.runs):
+    if any(run.warnings for groups in rows.values() for group in groups for run in group.runs):
         entries.append({"color": "black", "marker": "x", "label": "warning"})
     for entry in entries:
         above.plot([], [], linestyle="none", markersize=8, **entry)
@@ -172,7 +181,7 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
     paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several seeds the
     first is shown.
     """
-    rows = list(_rows(results).values())[::-1]
+    rows = list(groups_in_paper(results).values())[::-1]
     if {group.config.slope for group in rows[0][:-1]} >= set(FIG_4_SLOPES):
         rows = [[g for g in row[:-1] if g.config.slope in FIG_4_SLOPES] + row[-1:] for row in rows]
     figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
@@ -194,10 +203,7 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
                 (hard, f"achieved R = {achieved}"),
             )
             for ax, (values, title) in zip(column, shown, strict=True):
-                ax.imshow(values.numpy(), interpolation="nearest", **UNIT)
-                ax.set_title(title, fontsize=8)
-                ax.set_xticks([])
-                ax.set_yticks([])
+                show(ax, values, title, 8, frame=True, interpolation="nearest", **UNIT)
         for ax, label in zip(axes[:, 0], ("$P$", "a draw of $M$", "$P > 0.5$"), strict=True):
             ax.set_ylabel(label, fontsize=10)
     return figure
@@ -208,7 +214,8 @@ def training_figure(results: Sequence[RunResult]) -> Figure:
 
     Dashed: round 2 begins. Dot: the weights that are kept.
     """
-    runs = [run for group in groups_in_paper(results) for run in group.runs if run.config.shrinks]
+    shrunk = [g for g in group_runs(results) if g.in_paper and g.config.shrinks]
+    runs = [run for group in shrunk for run in group.runs]
     figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
     axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
     for ax in axes.flat[len(runs) :]:
@@ -241,7 +248,7 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
         The figure; None for results that keep no pictures of test slices.
     """
     rows = []
-    for *fixed, shrunk in _rows(results).values():
+    for *fixed, shrunk in groups_in_paper(results).values():
         rows.append([*(fixed if len(fixed) < 2 else (fixed[0], fixed[-1])), shrunk])
     if not all(len(group.runs[0].shown) for groups in rows for group in groups):
         return None
@@ -261,14 +268,6 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
         for ax, (values, title) in zip(row, shown, strict=True):
             show(ax, values, title, 8, **UNIT)
     return figure
-
-
-def _rows(results: Sequence[RunResult]) -> dict[float, list[Group]]:
-    """The paper's groups by R, rising; of each R the fixed slopes, rising, then 4S."""
-    rows: dict[float, list[Group]] = {}
-    for group in groups_in_paper(results):
-        rows.setdefault(group.config.acceleration, []).append(group)
-    return rows
 
 
 def _colour(group: Group) -> str:

@@ -44,9 +44,10 @@ class RunResult:
         history: columns of the training history, a value an epoch.
         metrics: by mask (``threshold``, ``topk``, ``relaxed``), what
             :func:`loupe_companion.evaluation.evaluate` returned.
-        histogram: (50,) see :class:`loupe_companion.evaluation.MaskStatistics`.
-        soft_share: likewise.
-        undecided_share: likewise.
+        histogram: (50,) fractions of the entries of M (eq. 6, before thresholding) in equal bins
+            over [0, 1], over 1000 draws (paper, Fig. 2).
+        soft_share: fraction of those entries in (0.05, 0.95).
+        undecided_share: fraction of the entries of P in (0.1, 0.9).
         shown: (m,) which test slices are kept as pictures.
         truth: (m, N, N) those slices.
         reconstructions: (m, N, N) their reconstructions with the thresholded mask.

@@ -8,6 +8,7 @@ import pandas as pd
 
 from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
 from loupe_companion.results import RunResult
+from loupe_lib.training.config import HEADS
 
 NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
 
@@ -35,9 +36,8 @@ def conditions(results: Sequence[RunResult]) -> str:
     devices = sorted({r.provenance["device"] for r in results})
     days = sorted({r.provenance["date"][:10] for r in results})
     codes = sorted({r.provenance["code"] for r in results})
-    images = "virtual subjects from the embedded heads"
-    if config.data != "heads":
-        images = f"image file {config.data[:12]}"
+    own = f"image file {config.data[:12]}"
+    images = "virtual subjects from the embedded heads" if config.data == HEADS else own
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
         f"*{len(results)} run{'s' * (len(results) > 1)}: N = {config.size}, "
@@ -67,7 +67,7 @@ def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
         rows.append(
             _head(group)
             | {
-                "PSNR (dB)": mean_and_spread([r.psnr() for r in runs]),
+                "PSNR (dB)": mean_and_spread(group.psnr),
                 "achieved R": mean_and_spread([r.achieved_acceleration() for r in runs]),
                 "exact budget": mean_and_spread([r.psnr("topk") for r in runs]),
                 "soft masks": mean_and_spread([r.psnr("relaxed") for r in runs]),
@@ -113,18 +113,13 @@ def warning_list(results: Sequence[RunResult]) -> str:
 
 def comparison(results: Sequence[RunResult]) -> str:
     """4S against the best fixed slope at each R, and what finding that slope cost, in Markdown."""
-    groups = groups_in_paper(results)
-    accelerations = sorted({group.config.acceleration for group in groups})
-    return "\n".join(
-        _compare(acceleration, [g for g in groups if g.config.acceleration == acceleration])
-        for acceleration in accelerations
-    )
+    return "\n".join(map(_compare, groups_in_paper(results).values()))
 
 
-def _compare(acceleration: float, groups: Sequence[Group]) -> str:
+def _compare(groups: Sequence[Group]) -> str:
     *fixed, shrunk = groups
     text = (
-        f"- **R = {acceleration:g}**: 4S reached {_psnr(shrunk)} dB "
+        f"- **R = {shrunk.config.acceleration:g}**: 4S reached {mean_and_spread(shrunk.psnr)} dB "
         f"and returned s = {returned_slope(shrunk.runs)}."
     )
     if not fixed:
@@ -137,7 +132,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
         for b in best.runs
         if a.config.seed == b.config.seed
     ]
-    difference = float(np.mean(differences))
+    difference = np.mean(differences)
     spread = "one seed: no statement about which is better"
     if len(differences) > 1:
         spread = (
@@ -147,7 +142,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
     beaten = sum(_rank(shrunk) > _rank(group) for group in fixed)
     text += (
         f" The best of {len(fixed)} fixed slopes, s = {best.config.slope:g}, reached "
-        f"{_psnr(best)} dB; the worst {_mean(worst):.2f} dB. "
+        f"{mean_and_spread(best.psnr)} dB; the worst {np.mean(worst.psnr):.2f} dB. "
         f"4S is {abs(difference):.2f} dB {'above' if difference > 0 else 'below'} the best "
         f"({spread}), and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
         f"{sum(len(group.runs) for group in fixed)} trainings, 4S {len(shrunk.runs)}."
@@ -156,15 +151,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
     return text + f" Runs with a warning: {failed}; see the table." * (failed > 0)
 
 
-def _psnr(group: Group) -> str:
-    return mean_and_spread([run.psnr() for run in group.runs])
-
-
-def _mean(group: Group) -> float:
-    return float(np.mean([run.psnr() for run in group.runs]))
-
-
 def _rank(group: Group) -> float:
-    """The mean, and less than any if it is NaN."""
-    mean = _mean(group)
+    """The mean PSNR, and less than any if it is NaN."""
+    mean = float(np.mean(group.psnr))
     return -math.inf if math.isnan(mean) else mean
