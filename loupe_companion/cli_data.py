@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loupe_companion.cli_shared import ProfileName, stoppable
+from loupe_companion.cli_shared import ProfileName, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
@@ -108,7 +108,7 @@ def fastmri(
     report = import_fastmri(
         root,
         out,
-        Selection(tuple(_numbers("split", split)), seed, from_list, list_to),
+        Selection(tuple(numbers("split", split)), seed, from_list, list_to),
         acquisition.split(","),
         size,
         keep_complex,
@@ -156,18 +156,9 @@ def import_images(
     """
     from loupe_lib.data.convert import Selection, import_files
 
-    selection = Selection(tuple(_numbers("split", split)), seed, from_list, list_to)
+    selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to)
     print(import_files(files, out, selection, axis, dataset, size).to_markdown())
     print(f"\n{out}")
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    from loupe_lib.errors import InputError
-
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
 @app.command()

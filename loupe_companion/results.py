@@ -17,7 +17,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,8 @@ def collect_results(
 ) -> None:
     """Add the runs of other results files to one file; runs that it already has stay as they are.
 
-    Runs are copied one at a time: thousands take seconds and little memory.
-
-    Args:
-        sources: files of results.
-        path: the file to add to; made if it is missing.
-        pictures: whether the runs that are added keep theirs.
+    Runs are copied one at a time: thousands take seconds and little memory. Without ``pictures``
+    the runs that are added lose theirs.
 
     Raises:
         InputError: if a file is damaged, or the collected one cannot be written.
@@ -136,20 +132,14 @@ def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
                 _write_run(runs, _read_run(found[name]).without_pictures())
 
 
-def read_results(
-    path: str | os.PathLike[str], names: Container[str] | None = None
-) -> list[RunResult]:
-    """Runs of a file, in the order of their configurations' names.
-
-    Args:
-        path: the file.
-        names: of the runs to read; all without it.
+def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
+    """The runs of a file, in the order of their configurations' names.
 
     Raises:
         InputError: if the file is missing, damaged, or not of this format and version.
     """
     with _open(path) as runs:
-        return [_read_run(runs[name]) for name in runs if names is None or name in names]
+        return [_read_run(runs[name]) for name in runs]
 
 
 def collected_names(path: str | os.PathLike[str]) -> set[str]:
