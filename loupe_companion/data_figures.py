@@ -37,10 +37,10 @@ def heads_figure(heads: dict[str, Head]) -> Figure:
     return figure
 
 
-def cohort_figure(images: Images, columns: int = 6) -> Figure:
-    """Virtual subjects: the middle slice of each, training on top, test below."""
+def cohort_figure(images: Images) -> Figure:
+    """Virtual subjects: the middle slice of six at most, training on top, test below."""
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
-    axes = figure.subplots(3, columns, squeeze=False)
+    axes = figure.subplots(3, 6)
     for row, part in zip(axes, SPLITS, strict=True):
         split = getattr(images, part)
         for v, ax in enumerate(row):
@@ -61,13 +61,10 @@ def spectrum_figure(images: Images) -> Figure:
     profile = [power[(radius >= ring) & (radius < ring + 1)].mean() for ring in rings]
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
-    picture = left.imshow(np.log10(power), cmap="viridis")
-    left.set_title("log10 of the mean power, DC in the middle", fontsize=10)
-    left.set_axis_off()
-    figure.colorbar(picture, ax=left, shrink=0.8)
+    show(left, np.log10(power), "log10 of the mean power, DC in the middle", 10, cmap="viridis")
+    figure.colorbar(left.images[0], ax=left, shrink=0.8)
     right.semilogy(rings, profile, color=BLUE)
-    right.set_xlabel("distance from DC (samples)")
-    right.set_ylabel("mean power")
+    right.set(xlabel="distance from DC (samples)", ylabel="mean power")
     right.grid(alpha=0.3)
     return figure
 

@@ -56,7 +56,7 @@ def decades(k: Tensor) -> Tensor:
     return (magnitude / magnitude.max()).clamp(min=1e-4).log10()
 
 
-def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> Figure:
+def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
     """Fig. 1: what stands between the boxes of the encoder's diagram, for one image.
 
     The mask's path is above, the image's below; magnitudes of k-space in decades.
@@ -64,12 +64,11 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> F
     Args:
         mask: a mask, trained or not.
         x: (N, N) image, real or complex.
-        seed: of the draw U.
     """
     with torch.no_grad():
         s = torch.sigmoid(mask.t * mask.gamma)
         p = mask.probabilities()
-        u = torch.rand(p.shape, generator=torch.Generator().manual_seed(seed))
+        u = _draw(p)
         m = relax(p, u, mask.slope)
         spectrum = undersample(x[None], torch.ones_like(m))[0]
         y = undersample(x[None], m)[0]
@@ -151,10 +150,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
                     above.plot(run.slope, run.psnr(), "x", color="black", markersize=11)
         below.axhline(acceleration, color=GREY, linewidth=0.8, linestyle="--")
     above.set_ylabel("test PSNR (dB), mean over slices")
-    below.set_ylabel("achieved R")
-    below.set_xlabel("slope $s$")
-    below.set_xscale("log")
-    below.set_yscale("log")
+    below.set(xlabel="slope $s$", ylabel="achieved R", xscale="log", yscale="log")
     ticks = sorted({*rows, 2.0, 16.0, EMPTY})
     below.set_yticks(ticks, ["∞" if tick == EMPTY else f"{tick:g}" for tick in ticks])
     below.minorticks_off()
@@ -193,13 +189,12 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
         for column, group in zip(axes.T, groups, strict=True):
             run = group.runs[0]
             p = torch.from_numpy(run.probabilities)
-            u = torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
             hard = binarize(p)
             kept = float(hard.sum())
             achieved = f"{hard.numel() / kept:.2f}" if kept else "∞: empty"
             shown = (
                 (p, f"({next(letters)}) {_title(group.runs[:1])}"),
-                (relax(p, u, run.slope), f"mean {float(p.mean()):.3f}"),
+                (relax(p, _draw(p), run.slope), f"mean {float(p.mean()):.3f}"),
                 (hard, f"achieved R = {achieved}"),
             )
             for ax, (values, title) in zip(column, shown, strict=True):
@@ -268,6 +263,11 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
         for ax, (values, title) in zip(row, shown, strict=True):
             show(ax, values, title, 8, **UNIT)
     return figure
+
+
+def _draw(p: Tensor) -> Tensor:
+    """The same U for each mask of one size."""
+    return torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
 
 
 def _colour(group: Group) -> str:

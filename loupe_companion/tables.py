@@ -60,39 +60,37 @@ def left_out(results: Sequence[RunResult]) -> str:
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """Test PSNR by kind of mask, achieved R, how binary: a row for each R and method."""
-    rows = []
-    for group in group_runs(results):
-        runs = group.runs
-        zero_filled = [float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]
-        rows.append(
-            _head(group)
-            | {
-                "PSNR (dB)": mean_and_spread(group.psnr),
-                "achieved R": mean_and_spread([r.achieved_acceleration() for r in runs]),
-                "exact budget": mean_and_spread([r.psnr("topk") for r in runs]),
-                "soft masks": mean_and_spread([r.psnr("relaxed") for r in runs]),
-                "zero-filled": mean_and_spread(zero_filled),
-                "M soft": f"{np.mean([r.soft_share for r in runs]):.1%}",
-                "P undecided": f"{np.mean([r.undecided_share for r in runs]):.1%}",
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        _head(group)
+        | {
+            "PSNR (dB)": _metric(group, "psnr"),
+            "achieved R": _metric(group, "achieved_acceleration"),
+            "exact budget": _metric(group, "psnr", mask="topk"),
+            "soft masks": _metric(group, "psnr", mask="relaxed"),
+            "zero-filled": _metric(group, "zero_filled_psnr"),
+            "M soft": f"{np.mean([r.soft_share for r in group.runs]):.1%}",
+            "P undecided": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
+        }
+        for group in group_runs(results)
+    )
 
 
 def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
-    rows = []
-    for group in group_runs(results):
-        found = [r.metrics["threshold"] for r in group.runs]
-        rows.append(
-            _head(group)
-            | {
-                "volume PSNR (dB)": mean_and_spread([f["volume_psnr"].mean() for f in found]),
-                "SSIM": mean_and_spread([f["volume_ssim"].mean() for f in found], 3),
-                "NMSE": mean_and_spread([f["volume_nmse"].mean() for f in found], 4),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        _head(group)
+        | {
+            "volume PSNR (dB)": _metric(group, "volume_psnr"),
+            "SSIM": _metric(group, "volume_ssim", digits=3),
+            "NMSE": _metric(group, "volume_nmse", digits=4),
+        }
+        for group in group_runs(results)
+    )
+
+
+def _metric(group: Group, name: str, mask: str = "threshold", digits: int = 2) -> str:
+    """A metric of a group's runs: of each the mean over its slices or volumes."""
+    return mean_and_spread([float(r.metrics[mask][name].mean()) for r in group.runs], digits)
 
 
 def _head(group: Group) -> dict[str, str]:

@@ -52,16 +52,13 @@ def build(
     output: Path = ROOT / "book" / "_build",
     cwd: Path = ROOT,
 ) -> Path:
-    """Build the book.
+    """Build the book, and return the path of its first page.
 
     Args:
         profile: the sweep that is trained on this machine.
         data: an image file to train on in place of the embedded heads.
-        output: folder for everything that is made, such as ``html/index.html``.
+        output: folder for everything that is made.
         cwd: the folder whose ``runs`` keeps what is trained.
-
-    Returns:
-        The path of the first page.
 
     Raises:
         InputError: if images or kept results cannot be read.
@@ -123,11 +120,7 @@ def build(
 
 
 def kept_results() -> list[RunResult]:
-    """The results of the reference profile that come with the repository.
-
-    Raises:
-        BuildError: if some are missing. A notebook would train them, for hours.
-    """
+    """The kept results of the reference profile; a notebook would train missing ones, for hours."""
     kept = {result.config: result for result in read_results(REFERENCE)}
     wanted = BOOK_PROFILES["reference"].configs()
     missing = sum(config not in kept for config in wanted)
