@@ -107,7 +107,7 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result of :func:`run_bench` for people."""
+    """The result of :func:`run_bench` as text."""
     ceilings, pack = result["ceilings"], result["pack"]
     measured = [(row, kind) for row in result["steps"] for kind in ("plain", "project")]
     rows = []

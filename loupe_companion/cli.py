@@ -81,7 +81,7 @@ def train(
     profile_name: ProfileName = "quick",
     patience: Patience = None,
     factor: Factor = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order of images, and masks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order of images, and masks.")] = 0,
     data: Data = None,
     runs: Runs = Path("runs"),
     device: Device = None,
@@ -113,9 +113,9 @@ def sweep(
     ] = None,
     slopes: Annotated[
         str | None,
-        typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S comes in any case."),
+        typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S is always trained."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
     methods: Annotated[
         str | None,
         typer.Option(

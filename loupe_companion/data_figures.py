@@ -38,7 +38,7 @@ def heads_figure(heads: dict[str, Head]) -> Figure:
 
 
 def cohort_figure(images: Images) -> Figure:
-    """Virtual subjects: the middle slice of six at most, training on top, test below."""
+    """The middle slices of up to six virtual subjects a split: training on top, test below."""
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
     axes = figure.subplots(3, 6)
     for row, part in zip(axes, SPLITS, strict=True):

@@ -18,12 +18,12 @@ from loupe_lib.metrics import psnr, target
 MASKS = ("threshold", "topk", "relaxed")  # how P becomes the mask of the test images
 DRAWS = 1000  # masks in a histogram, as in the paper's Fig. 2
 BINS = 50
-DRAW_SEED = 2_000_000  # of the relaxed masks drawn here; no training drew with it
+DRAW_SEED = 2_000_000  # of the relaxed masks drawn here; no training uses it
 
 
 @torch.no_grad()
 def mask_statistics(mask: Mask) -> dict[str, Any]:
-    """How binary a mask is, by 1000 draws of M (paper, Fig. 2): fields of a ``RunResult``."""
+    """How binary a mask is: ``histogram``, ``soft_share``, ``undecided_share`` of a RunResult."""
     generator = torch.Generator(mask.slope.device).manual_seed(DRAW_SEED)
     counts = np.zeros(BINS)
     soft = 0

@@ -1,4 +1,4 @@
-"""The paper's figures, and two beside them: one function a figure, results in, Figure out."""
+"""The paper's figures and two more: each function takes results and returns a figure."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from loupe_lib.encoder import undersample
 from loupe_lib.mask import ProbabilityMask, binarize, relax
 from loupe_lib.metrics import target
 
-# Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
+# Okabe and Ito's blue and orange, close to the paper's colours: the colour-blind can tell them.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
-EMPTY = 64.0  # where the R of a mask that keeps nothing, or next to nothing, is drawn
-WIDTH = 7.6  # inches; at the width of the page, letters are then of the size of the text
+EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
+WIDTH = 7.6  # inches; scaled to the width of the page, labels have the size of the text
 UNIT: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of images and masks
 FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)
 
@@ -57,9 +57,10 @@ def decades(k: Tensor) -> Tensor:
 
 
 def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
-    """Fig. 1: what stands between the boxes of the encoder's diagram, for one image.
+    """Fig. 1: every intermediate result of the encoder, for one image.
 
-    The mask's path is above, the image's below; magnitudes of k-space in decades.
+    The top row leads from gamma to the mask M, the bottom row from the image to its zero-filled
+    reconstruction. K-space is shown as log10 of its magnitude.
 
     Args:
         mask: a mask, trained or not.

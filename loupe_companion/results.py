@@ -1,4 +1,4 @@
-"""What a run found, and the HDF5 file that collects the runs of a sweep.
+"""The result of a run, and the HDF5 file that holds the results of a sweep.
 
 Layout (format ``loupe-results`` version 2): a group for each run in ``runs``, named after its
 configuration's hash, with the attributes ``config``, ``provenance`` and ``warnings`` (JSON) and the
@@ -9,7 +9,7 @@ datasets
 - ``numbers``, all other values in one row; its attribute ``columns`` lists them (JSON: name, NumPy
   type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
-HDF5 spends its time per dataset: with three for a run, 10,000 runs are collected in seconds.
+The time of HDF5 grows with the number of datasets: three a run let 10,000 runs take seconds.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class RunResult:
         reconstructions: (m, N, N) their reconstructions with the thresholded mask.
         zero_filled: (m, N, N) the same before the network.
         provenance: code version, package versions, device, date, wall time.
-        warnings: NaN, a collapsed mask: to be shown wherever a number of the run is.
+        warnings: of NaN, or a collapsed mask; shown wherever the numbers of the run are.
     """
 
     config: RunConfig

@@ -1,4 +1,4 @@
-"""Results in words: the tables and sentences of the notebooks."""
+"""The tables and sentences of the notebooks."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def conditions(results: Sequence[RunResult]) -> str:
-    """Under a figure, in Markdown: sizes, seeds, device, date and code of the runs."""
+    """A figure's caption, in Markdown: sizes, seeds, device, date and code of the runs."""
     config = results[0].config
     seeds = sorted({r.config.seed for r in results})
     epochs = sorted({len(r.history["loss"]) for r in results})
@@ -51,7 +51,7 @@ def conditions(results: Sequence[RunResult]) -> str:
 
 
 def left_out(results: Sequence[RunResult]) -> str:
-    """Under a figure: which methods it leaves out, because the paper does not have them."""
+    """Which methods the figures leave out, because the paper does not have them."""
     titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
     if not titles:
         return ""
@@ -59,7 +59,7 @@ def left_out(results: Sequence[RunResult]) -> str:
 
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Test PSNR by kind of mask, achieved R, how binary: a row for each R and method."""
+    """Test PSNR by kind of mask, achieved R, soft fractions: a row for each R and method."""
     return pd.DataFrame(
         _head(group)
         | {

@@ -43,7 +43,7 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class BuildError(Exception):
-    """Why the book was not built, for the person who asked for it."""
+    """Why the book was not built, in words for the user."""
 
 
 def build(
@@ -70,25 +70,24 @@ def build(
     # Here rather than in a notebook, so that the progress is seen.
     trained = run_sweep(load_profile(profile, data).configs(), cwd / "runs", data)
 
-    stage = output / "stage"
-    shutil.rmtree(stage, ignore_errors=True)
+    stage = _empty(output / "stage")
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("_build", ".*"))
     (stage / "notebooks").mkdir()
     # Notebooks that show this machine's runs must not find the kept results.
-    own_folder = output / "own"
-    shutil.rmtree(own_folder, ignore_errors=True)
-    own_folder.mkdir()
+    own_folder = _empty(output / "own")
     (own_folder / "runs").symlink_to((cwd / "runs").resolve())
 
     executed: dict[str, NotebookNode] = {}
-    sources = source_files()
+    packages = (ROOT / "loupe_lib", ROOT / "loupe_companion")
+    code = [path for package in packages for path in package.rglob("*.py")]
+    code += [ROOT / "requirements.lock", ROOT / "loupe_lib" / "data" / "assets" / "heads.h5"]
 
     def run(
         source: Path, label: str, parameters: dict[str, Any], folder: Path, inputs: Sequence[Path]
     ) -> NotebookNode:
         target = output / "executed" / f"{source.stem}.{label}.ipynb"
         print(f"notebook {source.stem}, {label}", flush=True)
-        notebook = execute(source, target, parameters, [*sources, *inputs], folder)
+        notebook = execute(source, target, parameters, [*code, *inputs], folder)
         executed[f"{source.stem}, {label}"] = notebook
         return notebook
 
@@ -133,19 +132,9 @@ def kept_results() -> list[RunResult]:
     return [kept[config] for config in wanted]
 
 
-def source_files() -> list[Path]:
-    """The files that the outputs of every notebook depend on."""
-    packages = (ROOT / "loupe_lib", ROOT / "loupe_companion")
-    files = [path for package in packages for path in package.rglob("*") if path.is_file()]
-    return [*(path for path in files if path.suffix != ".pyc"), ROOT / "requirements.lock"]
-
-
 def render(stage: Path, output: Path) -> Path:
     """Turn the staging folder into ``html`` in ``output``; the old book stays if that fails."""
-    sphinx = output / "sphinx"
-    # Sphinx does not repeat warnings about pages that it has read before: start from nothing.
-    shutil.rmtree(sphinx, ignore_errors=True)
-    sphinx.mkdir(parents=True)
+    sphinx = _empty(output / "sphinx")  # Sphinx repeats no warnings about pages that it has read
     stage = stage.resolve()
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command: list[str | Path] = [jupyter_book, "build", stage, "--config", ROOT / "_config.yml"]
@@ -155,12 +144,19 @@ def render(stage: Path, output: Path) -> Path:
     if done.returncode:
         faults = COLOURS.sub("", done.stderr).strip()
         raise BuildError(f"the book has faults:\n{faults[-4000:]}")
-    for path in (sphinx / "_build" / "html").rglob("*.html"):
+    built = sphinx / "_build" / "html"
+    for path in built.rglob("*.html"):
         path.write_text(FONT_PRELOAD.sub("", path.read_text("utf-8")), "utf-8")
-    html = output / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    (sphinx / "_build" / "html").rename(html)
+    html = _empty(output / "html")
+    built.replace(html)
     return html / "index.html"
+
+
+def _empty(folder: Path) -> Path:
+    """Make a folder, empty if it was there before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def main() -> None:
