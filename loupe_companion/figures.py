@@ -190,13 +190,11 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
         for column, group in zip(axes.T, groups, strict=True):
             run = group.runs[0]
             p = torch.from_numpy(run.probabilities)
-            hard = binarize(p)
-            kept = float(hard.sum())
-            achieved = f"{hard.numel() / kept:.2f}" if kept else "∞: empty"
+            achieved = f"{run.achieved_acceleration():.2f}".replace("inf", "∞: empty")
             shown = (
                 (p, f"({next(letters)}) {_title(group.runs[:1])}"),
                 (relax(p, _draw(p), run.slope), f"mean {float(p.mean()):.3f}"),
-                (hard, f"achieved R = {achieved}"),
+                (binarize(p), f"achieved R = {achieved}"),
             )
             for ax, (values, title) in zip(column, shown, strict=True):
                 show(ax, values, title, 8, frame=True, interpolation="nearest", **UNIT)

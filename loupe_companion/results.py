@@ -12,7 +12,6 @@ datasets
 The time of HDF5 grows with the number of datasets: three a run let 10,000 runs take seconds.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -122,14 +121,14 @@ def collect_results(
 
 
 def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
-    with _open(source) as found:
-        for name in found:
+    with open_hdf5(source, FORMAT, VERSION) as file:
+        for name, group in file["runs"].items():
             if name in runs:
                 continue
             if pictures:
-                h5py.h5o.copy(found.id, name.encode(), runs.id, name.encode())
+                file.copy(group, runs)
             else:
-                _write_run(runs, _read_run(found[name]).without_pictures())
+                _write_run(runs, _read_run(group).without_pictures())
 
 
 def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
@@ -138,8 +137,8 @@ def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
     Raises:
         InputError: if the file is missing, damaged, or not of this format and version.
     """
-    with _open(path) as runs:
-        return [_read_run(runs[name]) for name in runs]
+    with open_hdf5(path, FORMAT, VERSION) as file:
+        return [_read_run(group) for group in file["runs"].values()]
 
 
 def collected_names(path: str | os.PathLike[str]) -> set[str]:
@@ -150,14 +149,8 @@ def collected_names(path: str | os.PathLike[str]) -> set[str]:
     """
     if not Path(path).exists():
         return set()
-    with _open(path) as runs:
-        return set(runs)
-
-
-@contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[h5py.Group]:
     with open_hdf5(path, FORMAT, VERSION) as file:
-        yield file["runs"]
+        return set(file["runs"])
 
 
 def _write_run(runs: h5py.Group, result: RunResult) -> None:
