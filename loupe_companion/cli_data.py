@@ -20,13 +20,10 @@ def heads(
     seed: Annotated[int, typer.Option(help="Seed of the virtual subjects.")] = 0,
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
-    from loupe_companion.profiles import find_profile
-    from loupe_lib.data.heads import draw_cohort
-    from loupe_lib.data.images import SPLITS, write_images
+    from loupe_companion.sources import load_images, load_profile
+    from loupe_lib.data.images import write_images
 
-    config = find_profile(profile_name).configs()[0]
-    counts = {name: getattr(config, name) for name in SPLITS}
-    images = draw_cohort(config.size, seed=seed, **counts)
+    images = load_images(load_profile(profile_name, data_seed=seed).configs()[0])
     write_images(images, out)
     _describe(images)
 
