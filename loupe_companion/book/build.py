@@ -17,7 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from loupe_companion.book import pages
-from loupe_companion.book.notebooks import NotebookError, execute, for_readers, page
+from loupe_companion.book.notebooks import BuildError, execute, for_readers, page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
@@ -42,10 +42,6 @@ FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
-class BuildError(Exception):
-    """Why the book was not built, in words for the user."""
-
-
 def build(
     profile: str,
     data: Path | None = None,
@@ -62,8 +58,8 @@ def build(
 
     Raises:
         InputError: if images or kept results cannot be read.
-        NotebookError: if a notebook fails.
-        BuildError: if the kept results are incomplete, or Sphinx reports an error or a warning.
+        BuildError: if the kept results are incomplete, a notebook fails, or Sphinx reports an error
+            or a warning.
     """
     data = data and data.resolve()
     kept = kept_results()
@@ -166,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         print(build(arguments.profile, arguments.data))
-    except (InputError, NotebookError, BuildError) as error:
+    except (InputError, BuildError) as error:
         sys.exit(f"no book: {error}")
 
 

@@ -26,8 +26,8 @@ OWN_RUN = """\
 The same cells show the `{profile}` profile, trained on the machine that built this book."""
 
 
-class NotebookError(Exception):
-    """Why a notebook cannot be executed, in one line."""
+class BuildError(Exception):
+    """Why the book was not built, in words for the user."""
 
 
 def execute(
@@ -43,7 +43,7 @@ def execute(
         cwd: the folder in which the cells run.
 
     Raises:
-        NotebookError: if a parameter does not exist or a cell fails; names notebook and reason.
+        BuildError: if a parameter does not exist or a cell fails; names notebook and reason.
     """
     digest = hashlib.sha256(sys.version.encode() + json.dumps(parameters, sort_keys=True).encode())
     for path in (source, *sorted(filter(Path.exists, inputs))):
@@ -57,9 +57,7 @@ def execute(
     known = papermill.inspect_notebook(str(source))
     for name in parameters:
         if name not in known:  # papermill itself only warns
-            raise NotebookError(
-                f"{source.name} has no parameter {name!r}; it has {', '.join(known)}"
-            )
+            raise BuildError(f"{source.name} has no parameter {name!r}; it has {', '.join(known)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     trial = target.with_suffix(".failed.ipynb")
     try:
@@ -74,7 +72,7 @@ def execute(
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
-        raise NotebookError(
+        raise BuildError(
             f"{source.name} failed in cell {error.cell_index + 1}: "
             f"{error.ename}: {error.evalue} (kept as {trial})"
         ) from None
