@@ -16,7 +16,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,10 @@ def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
 def _read_run(group: h5py.Group) -> RunResult:
     config = RunConfig.from_json(group.attrs["config"])
     found: dict[str, Any] = {"history": {}, "metrics": {}}
-    for name, value in _columns(group["numbers"]):
+    values, end = group["numbers"][()], 0
+    for name, kind, shape in json.loads(group["numbers"].attrs["columns"]):
+        begin, end = end, end + math.prod(shape)
+        value = values[begin:end].astype(kind).reshape(shape)
         match name.split("/"):
             case ["history", column]:
                 found["history"][column] = value
@@ -193,10 +196,3 @@ def _read_run(group: h5py.Group) -> RunResult:
         **dict(zip(PICTURES, group["pictures"][()].astype(np.float32), strict=True)),
         **found,
     )
-
-
-def _columns(numbers: h5py.Dataset) -> Iterator[tuple[str, np.ndarray]]:
-    values, end = numbers[()], 0
-    for name, kind, shape in json.loads(numbers.attrs["columns"]):
-        begin, end = end, end + math.prod(shape)
-        yield name, values[begin:end].astype(kind).reshape(shape)

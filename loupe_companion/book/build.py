@@ -9,9 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -30,12 +28,8 @@ REFERENCE = RESULTS / "reference.h5"
 # The figures drawn from results alone are shown twice: from the kept reference results, and from
 # the runs of this machine. Other figures need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
-# These notebooks show kept results, whatever the profile; here are the files that they read.
-FROM_KEPT = {
-    "beyond": ["beyond.json"],
-    "claims": ["reference.h5", "claims.h5", "claims-small.h5", "beyond.json"],
-    "fastmri": ["fastmri_magnitude.h5", "fastmri_complex.h5"],
-}
+# These notebooks show kept results, whatever the profile.
+FROM_KEPT = ("beyond", "claims", "fastmri")
 ROOMS = ("baselines", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
@@ -73,31 +67,28 @@ def build(
     own_folder = _empty(output / "own")
     (own_folder / "runs").symlink_to((cwd / "runs").resolve())
 
+    inputs = [ROOT / "requirements.lock", ROOT / "loupe_lib" / "data" / "assets" / "heads.h5"]
+    inputs += [data] if data else []
+    inputs += [*(ROOT / "loupe_lib").rglob("*.py"), *(ROOT / "loupe_companion").rglob("*.py")]
+    inputs += [*RESULTS.glob("*.h5"), *RESULTS.glob("*.json")]
     executed: dict[str, NotebookNode] = {}
-    packages = (ROOT / "loupe_lib", ROOT / "loupe_companion")
-    code = [path for package in packages for path in package.rglob("*.py")]
-    code += [ROOT / "requirements.lock", ROOT / "loupe_lib" / "data" / "assets" / "heads.h5"]
 
-    def run(
-        source: Path, label: str, parameters: dict[str, Any], folder: Path, inputs: Sequence[Path]
-    ) -> NotebookNode:
+    def run(source: Path, label: str, folder: Path, parameters: dict[str, str]) -> NotebookNode:
         target = output / "executed" / f"{source.stem}.{label}.ipynb"
         print(f"notebook {source.stem}, {label}", flush=True)
-        notebook = execute(source, target, parameters, [*code, *inputs], folder)
+        notebook = execute(source, target, parameters, inputs, folder)
         executed[f"{source.stem}, {label}"] = notebook
         return notebook
 
     for source in sorted(NOTEBOOKS.glob("*.ipynb")):
         if source.stem in FROM_KEPT:
-            files = [RESULTS / name for name in FROM_KEPT[source.stem]]
-            shown = for_readers(run(source, "kept", {}, ROOT, files))
+            shown = for_readers(run(source, "kept", ROOT, {}))
         else:
             parameters = {"profile": profile} | ({"data": str(data)} if data else {})
-            own = run(source, f"own {profile}", parameters, own_folder, [data] if data else [])
+            own = run(source, f"own {profile}", own_folder, parameters)
             shown = for_readers(own)
             if source.stem in FROM_RESULTS:
-                parameters = {"profile": "reference"}
-                reference = run(source, "kept reference", parameters, ROOT, [REFERENCE])
+                reference = run(source, "kept reference", ROOT, {"profile": "reference"})
                 shown = page(source.stem, profile, own, reference)
         nbformat.write(shown, stage / "notebooks" / source.name)
 

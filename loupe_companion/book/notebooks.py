@@ -46,7 +46,7 @@ def execute(
         BuildError: if a parameter does not exist or a cell fails; names notebook and reason.
     """
     digest = hashlib.sha256(sys.version.encode() + json.dumps(parameters, sort_keys=True).encode())
-    for path in (source, *sorted(filter(Path.exists, inputs))):
+    for path in (source, *sorted(inputs)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     fingerprint = digest.hexdigest()
     if target.exists():
