@@ -30,7 +30,7 @@ REFERENCE = RESULTS / "reference.h5"
 FROM_RESULTS = ("fig2", "fig3", "fig4")
 # These notebooks show kept results, whatever the profile.
 FROM_KEPT = ("beyond", "claims", "fastmri")
-ROOMS = ("baselines", "data", "training")  # of loupe_lib, for the reference
+SUBPACKAGES = ("baselines", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -93,9 +93,8 @@ def build(
         nbformat.write(shown, stage / "notebooks" / source.name)
 
     trainings = {f"own {profile}": trained, "kept reference": kept}
-    rooms = {f"_{room}": pages.reference(f"loupe_lib.{room}") for room in ROOMS}
     for name, text in {
-        **rooms,
+        **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
         "_robustness": pages.robustness(RESULTS / "robustness.json"),

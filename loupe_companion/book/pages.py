@@ -73,10 +73,10 @@ def versions_page(
     )
 
 
-def reference(room: str) -> str:
+def reference(package: str) -> str:
     """The functions and classes of every module of a package, such as ``loupe_lib.data``."""
-    package = importlib.import_module(room)
-    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{room}.")]
+    path = importlib.import_module(package).__path__
+    names = [module.name for module in pkgutil.walk_packages(path, f"{package}.")]
     blocks = [f".. automodule:: {name}\n   :members:" for name in names]
     return "\n".join(["```{eval-rst}", *blocks, "```"])
 
