@@ -1,6 +1,5 @@
 """How fast a training step is: the card's ceilings, plain PyTorch, and this project."""
 
-import dataclasses
 import gc
 import json
 import math
@@ -107,7 +106,7 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result of :func:`run_bench` for people."""
+    """The result of :func:`run_bench` as text."""
     ceilings, pack = result["ceilings"], result["pack"]
     measured = [(row, kind) for row in result["steps"] for kind in ("plain", "project")]
     rows = []
@@ -174,12 +173,10 @@ def _step(
     plan: Plan, kind: type[Trainer], models: int, size: int, width: int
 ) -> Callable[[], Tensor]:
     """A training step of fresh models on random images."""
-    config = dataclasses.replace(find_profile("smoke").configs()[0], size=size, width=width)
+    profile = find_profile("smoke", methods=["4S"], seed=range(models), size=size, width=width)
     images = torch.rand(plan.batch, size, size, device=find_device())
-    trained = [
-        build_model(dataclasses.replace(config, seed=seed), images.device) for seed in range(models)
-    ]
-    trainer = kind(trained, images, [config.learning_rate] * models)
+    trained = [build_model(config, images.device) for config in profile.configs()]
+    trainer = kind(trained, images, [config.learning_rate for config in profile.configs()])
     indices = torch.arange(plan.batch, device=images.device).repeat(models, 1)
     return lambda: trainer.step(indices)
 

@@ -6,12 +6,12 @@ Each command imports what it needs when it runs: ``--help`` then does not wait f
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loupe_companion.cli_data import app as data_app
-from loupe_companion.cli_shared import Data, ProfileName, stoppable
+from loupe_companion.cli_shared import Data, ProfileName, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_companion.results import RunResult
@@ -81,7 +81,7 @@ def train(
     profile_name: ProfileName = "quick",
     patience: Patience = None,
     factor: Factor = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order of images, and masks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order of images, and masks.")] = 0,
     data: Data = None,
     runs: Runs = Path("runs"),
     device: Device = None,
@@ -113,9 +113,9 @@ def sweep(
     ] = None,
     slopes: Annotated[
         str | None,
-        typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S comes in any case."),
+        typer.Option(help="Fixed slopes, separated by commas, '' for none; 4S is always trained."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, separated by commas.")] = None,
     methods: Annotated[
         str | None,
         typer.Option(
@@ -137,28 +137,28 @@ def sweep(
     What the run store or OUT already has is not trained again. Results of other runs stay in OUT:
     a long sweep can be done in parts.
     """
-    from loupe_companion.results import collected_names, read_results
+    from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
-    from loupe_companion.sweep import collect, describe_work, extended_results
+    from loupe_companion.sweep import collect, collected_results, describe_work, extended_results
 
     chosen = load_profile(
         profile_name,
         data,
-        accelerations=_numbers("accelerations", accelerations, float),
-        slopes=_numbers("slopes", slopes, float),
-        seed=_numbers("seeds", seeds, int),
+        accelerations=numbers("accelerations", accelerations),
+        slopes=numbers("slopes", slopes),
+        seed=numbers("seeds", seeds, int),
         methods=None if methods is None else methods.split(","),
         patience=patience,
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
-    found = {r.config.name: r for r in extended_results(chosen)}
-    mine = [config for config in chosen.configs() if config.name not in found]
+    found = {r.config: r for r in extended_results(chosen)}
+    mine = [config for config in chosen.configs() if config not in found]
     held = collected_names(path)
     print(describe_work([c for c in mine if c.name not in held], runs, device))
     collect(mine, runs, path, chosen.pictures, data, device)
-    found |= {r.config.name: r for r in read_results(path, {c.name for c in mine})}
-    _print_results([found[config.name] for config in chosen.configs()], chosen.label)
+    found |= {r.config: r for r in collected_results(path)}
+    _print_results([found[config] for config in chosen.configs()], chosen.label)
     print(path)
 
 
@@ -257,17 +257,6 @@ def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
     if weights.is_dir():
         raise InputError(f"{weights} is a folder; give a file, such as {weights / WEIGHTS}")
     return read_weights(weights)
-
-
-def _numbers(name: str, text: str | None, kind: type) -> list[Any] | None:
-    from loupe_lib.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return [kind(part) for part in text.split(",")] if text else []
-    except ValueError:
-        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
 def _print_results(results: Sequence["RunResult"], label: Callable[["RunConfig"], str]) -> None:

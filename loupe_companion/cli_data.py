@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loupe_companion.cli_shared import ProfileName, stoppable
+from loupe_companion.cli_shared import ProfileName, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
@@ -17,23 +17,20 @@ app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 def heads(
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
     profile_name: ProfileName = "quick",
-    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the virtual subjects.")] = 0,
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
-    from loupe_companion.profiles import find_profile
-    from loupe_lib.data.heads import draw_cohort
-    from loupe_lib.data.images import SPLITS, write_images
+    from loupe_companion.sources import load_images, load_profile
+    from loupe_lib.data.images import write_images
 
-    config = find_profile(profile_name).configs()[0]
-    counts = {name: getattr(config, name) for name in SPLITS}
-    images = draw_cohort(config.size, seed=seed, **counts)
+    images = load_images(load_profile(profile_name, data_seed=seed).configs()[0])
     write_images(images, out)
     _describe(images)
 
 
 @app.command()
 def synthetic(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; new, or empty.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
     train: Annotated[int, typer.Option(help="Volumes for training.")] = 8,
     val: Annotated[int, typer.Option(help="Volumes for validation.")] = 3,
     test: Annotated[int, typer.Option(help="Undersampled volumes, as published for the test.")] = 1,
@@ -42,9 +39,9 @@ def synthetic(
     coils: Annotated[
         int | None, typer.Option(help="Number of coils; without it the files are single-coil.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the virtual subjects.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the virtual subjects.")] = 0,
 ) -> None:
-    """Write a synthetic fastMRI folder, made from the embedded heads, that anybody may have."""
+    """Write a synthetic fastMRI folder, made from the embedded heads, free to share."""
     from loupe_lib.data.synthetic_fastmri import write_fastmri
 
     for path in write_fastmri(
@@ -54,7 +51,7 @@ def synthetic(
 
 
 Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.")]
-Seed = Annotated[int, typer.Option(help="Of the choice of volumes; the paper names none.")]
+Seed = Annotated[int, typer.Option(help="Seed of the choice of volumes; the paper gives none.")]
 ListTo = Annotated[
     Path | None,
     typer.Option("--list", help="Write the chosen volumes, splits and SHA-256 to this file."),
@@ -75,7 +72,7 @@ def fastmri(
         str, typer.Option(help="Which scans to choose from, separated by commas.")
     ] = "CORPD_FBK",
     split: Annotated[
-        str, typer.Option(help="Slices of train, validation and test: the paper's numbers.")
+        str, typer.Option(help="Slices for training, validation and test; the paper's by default.")
     ] = "1895,188,186",
     seed: Seed = 0,
     keep_complex: Annotated[
@@ -101,14 +98,14 @@ def fastmri(
     patient. A split misses its number of slices by part of a patient; the report says by how much.
     With fewer slices than asked for, the numbers are scaled in proportion.
 
-    Stopped, the same command goes on. The image file appears when it is complete.
+    If it is stopped, the same command goes on. The image file appears when it is complete.
     """
     from loupe_lib.data.convert import Selection, import_fastmri
 
     report = import_fastmri(
         root,
         out,
-        Selection(tuple(_numbers("split", split)), seed, from_list, list_to),
+        Selection(tuple(numbers("split", split)), seed, from_list, list_to),
         acquisition.split(","),
         size,
         keep_complex,
@@ -152,22 +149,13 @@ def import_images(
     No patient is in two splits. A patient is whom a DICOM file names, or what sub-... at the
     beginning of a file's name says (BIDS); else each file is of another patient.
 
-    NIfTI needs nibabel, DICOM pydicom. Stopped, the same command goes on.
+    NIfTI needs nibabel, DICOM pydicom. If it is stopped, the same command goes on.
     """
     from loupe_lib.data.convert import Selection, import_files
 
-    selection = Selection(tuple(_numbers("split", split)), seed, from_list, list_to)
+    selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to)
     print(import_files(files, out, selection, axis, dataset, size).to_markdown())
     print(f"\n{out}")
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    from loupe_lib.errors import InputError
-
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
 @app.command()

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,18 @@ ProfileName = Annotated[
 Data = Annotated[
     Path | None, typer.Option(help="Image file instead of the embedded heads; see 'data'.")
 ]
+
+
+def numbers(name: str, text: str | None, kind: type = float) -> Any:
+    """A list of numbers from a text such as ``4,8``; None for None."""
+    from loupe_lib.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [kind(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
 
 
 @contextlib.contextmanager

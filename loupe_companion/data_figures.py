@@ -37,10 +37,10 @@ def heads_figure(heads: dict[str, Head]) -> Figure:
     return figure
 
 
-def cohort_figure(images: Images, columns: int = 6) -> Figure:
-    """Virtual subjects: the middle slice of each, training on top, test below."""
+def cohort_figure(images: Images) -> Figure:
+    """The middle slices of up to six virtual subjects a split: training on top, test below."""
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
-    axes = figure.subplots(3, columns, squeeze=False)
+    axes = figure.subplots(3, 6)
     for row, part in zip(axes, SPLITS, strict=True):
         split = getattr(images, part)
         for v, ax in enumerate(row):
@@ -61,23 +61,16 @@ def spectrum_figure(images: Images) -> Figure:
     profile = [power[(radius >= ring) & (radius < ring + 1)].mean() for ring in rings]
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
-    picture = left.imshow(np.log10(power), cmap="viridis")
-    left.set_title("log10 of the mean power, DC in the middle", fontsize=10)
-    left.set_axis_off()
-    figure.colorbar(picture, ax=left, shrink=0.8)
+    show(left, np.log10(power), "log10 of the mean power, DC in the middle", 10, cmap="viridis")
+    figure.colorbar(left.images[0], ax=left, shrink=0.8)
     right.semilogy(rings, profile, color=BLUE)
-    right.set_xlabel("distance from DC (samples)")
-    right.set_ylabel("mean power")
+    right.set(xlabel="distance from DC (samples)", ylabel="mean power")
     right.grid(alpha=0.3)
     return figure
 
 
 def phase_figure(images: Images) -> Figure:
-    """Complex images: the middle slices of the first and the last test volume, and k-space.
-
-    Args:
-        images: complex images.
-    """
+    """Complex images: the middle slices of the first and the last test volume, and k-space."""
     test = images.test
     volumes = sorted({0, len(test.names) - 1})
     figure = Figure(figsize=(WIDTH, 2.2 * len(volumes)), layout="constrained")
@@ -99,19 +92,13 @@ def phase_figure(images: Images) -> Figure:
 
 
 def pairs_figure(masks: Mapping[str, np.ndarray]) -> Figure:
-    """Which samples of a pair (k, -k) masks keep.
-
-    Args:
-        masks: (N, N) binary, centred, by title.
-    """
+    """Which samples of a pair (k, -k) masks keep: (N, N) binary, centred masks, by title."""
     colours = ListedColormap(["white", YELLOW, BLUE])
     figure = Figure(figsize=(WIDTH, 4.1), layout="constrained")
     for ax, (title, mask) in zip(figure.subplots(1, len(masks)), masks.items(), strict=True):
         kept = mask > 0.5
-        ax.imshow(kept.astype(int) + (kept & opposite(kept)), cmap=colours, vmin=0, vmax=2)
-        ax.set_title(title, fontsize=10)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        counts = kept.astype(int) + (kept & opposite(kept))
+        show(ax, counts, title, 10, frame=True, cmap=colours, vmin=0, vmax=2)
     figure.legend(
         handles=[
             Patch(facecolor=YELLOW, edgecolor="black", label="its partner is not kept"),

@@ -1,7 +1,7 @@
 """Evaluation of a trained model: image quality on test volumes, and how binary its mask is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,28 +18,12 @@ from loupe_lib.metrics import psnr, target
 MASKS = ("threshold", "topk", "relaxed")  # how P becomes the mask of the test images
 DRAWS = 1000  # masks in a histogram, as in the paper's Fig. 2
 BINS = 50
-DRAW_SEED = 2_000_000  # of the relaxed masks drawn here; no training drew with it
-
-
-@dataclass(frozen=True)
-class MaskStatistics:
-    """How binary a mask is.
-
-    Attributes:
-        histogram: (50,) fractions of the entries of M (eq. 6, before thresholding) in equal
-            bins over [0, 1], over 1000 draws (paper, Fig. 2).
-        soft_share: fraction of those entries in (0.05, 0.95).
-        undecided_share: fraction of the entries of P in (0.1, 0.9).
-    """
-
-    histogram: np.ndarray
-    soft_share: float
-    undecided_share: float
+DRAW_SEED = 2_000_000  # of the relaxed masks drawn here; no training uses it
 
 
 @torch.no_grad()
-def mask_statistics(mask: Mask) -> MaskStatistics:
-    """Draw 1000 relaxed masks and count their entries."""
+def mask_statistics(mask: Mask) -> dict[str, Any]:
+    """How binary a mask is: ``histogram``, ``soft_share``, ``undecided_share`` of a RunResult."""
     generator = torch.Generator(mask.slope.device).manual_seed(DRAW_SEED)
     counts = np.zeros(BINS)
     soft = 0
@@ -49,11 +33,11 @@ def mask_statistics(mask: Mask) -> MaskStatistics:
         soft += int(((draws > 0.05) & (draws < 0.95)).sum())
         counts += torch.histc(draws.cpu(), BINS, 0.0, 1.0).numpy()
     p = mask.probabilities()
-    return MaskStatistics(
-        histogram=counts / (DRAWS * p.numel()),
-        soft_share=soft / (DRAWS * p.numel()),
-        undecided_share=float(((p > 0.1) & (p < 0.9)).float().mean()),
-    )
+    return {
+        "histogram": counts / (DRAWS * p.numel()),
+        "soft_share": soft / (DRAWS * p.numel()),
+        "undecided_share": float(((p > 0.1) & (p < 0.9)).float().mean()),
+    }
 
 
 @torch.no_grad()
@@ -83,11 +67,7 @@ def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
     kept = float(masks.sum(dim=(-2, -1)).mean())
     found = {"achieved_acceleration": np.array(masks[0].numel() / kept if kept else np.inf)}
     truth = target(test.images)
-    reconstructors: dict[str, Callable[[Tensor], Tensor]] = {
-        "": model.decoder,
-        "zero_filled_": zero_filled,
-    }
-    for prefix, reconstruct in reconstructors.items():
+    for prefix, reconstruct in (("", model.decoder), ("zero_filled_", zero_filled)):
         x_hat = reconstruct_all(reconstruct, test.images, masks)
         found[f"{prefix}psnr"] = psnr(x_hat, truth).numpy()
         volumes = [

@@ -1,4 +1,4 @@
-"""The paper's figures, and two beside them: one function a figure, results in, Figure out."""
+"""The paper's figures and two more: each function takes results and returns a figure."""
 
 import math
 from collections.abc import Sequence
@@ -11,29 +11,38 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from loupe_companion.evaluation import DRAW_SEED
-from loupe_companion.groups import Group, groups_in_paper, returned_slope
+from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope
 from loupe_companion.results import RunResult
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
 from loupe_lib.mask import ProbabilityMask, binarize, relax
 from loupe_lib.metrics import target
 
-# Okabe and Ito's blue and yellow-orange: the paper's two colours, apart for every kind of sight.
+# Okabe and Ito's blue and orange, close to the paper's colours: the colour-blind can tell them.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
-EMPTY = 64.0  # where the R of a mask that keeps nothing, or next to nothing, is drawn
-WIDTH = 7.6  # inches; at the width of the page, letters are then of the size of the text
+EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
+WIDTH = 7.6  # inches; scaled to the width of the page, labels have the size of the text
 UNIT: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of images and masks
 FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)
 
 
 def show(
-    ax: Axes, values: Tensor | np.ndarray, title: str, size: float, bar: bool = False, **limits: Any
+    ax: Axes,
+    values: Tensor | np.ndarray,
+    title: str,
+    size: float,
+    bar: bool = False,
+    frame: bool = False,
+    **limits: Any,
 ) -> None:
-    """Draw a map without axes, with a title of a font size, and a colour bar below if wanted."""
+    """Draw a map with a title of a font size; with a colour bar below it, or a frame, if wanted."""
     picture = ax.imshow(np.asarray(values), **limits)
     ax.set_title(title, fontsize=size)
-    ax.set_axis_off()
+    if frame:
+        ax.set(xticks=[], yticks=[])
+    else:
+        ax.set_axis_off()
     if bar:
         place: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.85, "pad": 0.03}
         colours = ax.figure.colorbar(picture, ax=ax, **place)
@@ -47,20 +56,20 @@ def decades(k: Tensor) -> Tensor:
     return (magnitude / magnitude.max()).clamp(min=1e-4).log10()
 
 
-def encoder_figure(mask: ProbabilityMask, x: Tensor, seed: int = DRAW_SEED) -> Figure:
-    """Fig. 1: what stands between the boxes of the encoder's diagram, for one image.
+def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
+    """Fig. 1: every intermediate result of the encoder, for one image.
 
-    The mask's path is above, the image's below; magnitudes of k-space in decades.
+    The top row leads from gamma to the mask M, the bottom row from the image to its zero-filled
+    reconstruction. K-space is shown as log10 of its magnitude.
 
     Args:
         mask: a mask, trained or not.
         x: (N, N) image, real or complex.
-        seed: of the draw U.
     """
     with torch.no_grad():
         s = torch.sigmoid(mask.t * mask.gamma)
         p = mask.probabilities()
-        u = torch.rand(p.shape, generator=torch.Generator().manual_seed(seed))
+        u = _draw(p)
         m = relax(p, u, mask.slope)
         spectrum = undersample(x[None], torch.ones_like(m))[0]
         y = undersample(x[None], m)[0]
@@ -91,7 +100,7 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
 
     Over 1000 draws a run; with several seeds their mean, and the spread of the soft fraction.
     """
-    rows = _rows(results)
+    rows = groups_in_paper(results)
     figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(rows)), layout="constrained")
     columns = len(next(iter(rows.values())))
     axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
@@ -120,7 +129,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    rows = _rows(results)
+    rows = groups_in_paper(results)
     for acceleration, groups in rows.items():
         marker = MARKERS.get(acceleration, "D")
         for group in groups:
@@ -128,7 +137,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
             slopes = np.array([run.slope for run in runs])
             middle = float(np.exp(np.log(slopes).mean()))
             exact = np.array([run.psnr("topk") for run in runs])
-            hard = np.array([run.psnr() for run in runs])
+            hard = np.array(group.psnr)
             achieved = np.array([min(run.achieved_acceleration(), EMPTY) for run in runs])
             style: dict[str, Any] = {"marker": marker, "color": _colour(group), "linestyle": "none"}
             above.plot(middle * 1.08, exact.mean(), markersize=8, markerfacecolor="none", **style)
@@ -142,10 +151,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
                     above.plot(run.slope, run.psnr(), "x", color="black", markersize=11)
         below.axhline(acceleration, color=GREY, linewidth=0.8, linestyle="--")
     above.set_ylabel("test PSNR (dB), mean over slices")
-    below.set_ylabel("achieved R")
-    below.set_xlabel("slope $s$")
-    below.set_xscale("log")
-    below.set_yscale("log")
+    below.set(xlabel="slope $s$", ylabel="achieved R", xscale="log", yscale="log")
     ticks = sorted({*rows, 2.0, 16.0, EMPTY})
     below.set_yticks(ticks, ["∞" if tick == EMPTY else f"{tick:g}" for tick in ticks])
     below.minorticks_off()
@@ -157,7 +163,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
         {"color": YELLOW, "marker": "o", "label": "4S"},
         {"color": GREY, "marker": "o", "mfc": "none", "label": "exact budget"},
     ]
-    if any(run.warnings for group in groups_in_paper(results) for run in group.runs):
+    if any(run.warnings for groups in rows.values() for group in groups for run in group.runs):
         entries.append({"color": "black", "marker": "x", "label": "warning"})
     for entry in entries:
         above.plot([], [], linestyle="none", markersize=8, **entry)
@@ -172,7 +178,7 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
     paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several seeds the
     first is shown.
     """
-    rows = list(_rows(results).values())[::-1]
+    rows = list(groups_in_paper(results).values())[::-1]
     if {group.config.slope for group in rows[0][:-1]} >= set(FIG_4_SLOPES):
         rows = [[g for g in row[:-1] if g.config.slope in FIG_4_SLOPES] + row[-1:] for row in rows]
     figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
@@ -184,20 +190,14 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
         for column, group in zip(axes.T, groups, strict=True):
             run = group.runs[0]
             p = torch.from_numpy(run.probabilities)
-            u = torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
-            hard = binarize(p)
-            kept = float(hard.sum())
-            achieved = f"{hard.numel() / kept:.2f}" if kept else "∞: empty"
+            achieved = f"{run.achieved_acceleration():.2f}".replace("inf", "∞: empty")
             shown = (
                 (p, f"({next(letters)}) {_title(group.runs[:1])}"),
-                (relax(p, u, run.slope), f"mean {float(p.mean()):.3f}"),
-                (hard, f"achieved R = {achieved}"),
+                (relax(p, _draw(p), run.slope), f"mean {float(p.mean()):.3f}"),
+                (binarize(p), f"achieved R = {achieved}"),
             )
             for ax, (values, title) in zip(column, shown, strict=True):
-                ax.imshow(values.numpy(), interpolation="nearest", **UNIT)
-                ax.set_title(title, fontsize=8)
-                ax.set_xticks([])
-                ax.set_yticks([])
+                show(ax, values, title, 8, frame=True, interpolation="nearest", **UNIT)
         for ax, label in zip(axes[:, 0], ("$P$", "a draw of $M$", "$P > 0.5$"), strict=True):
             ax.set_ylabel(label, fontsize=10)
     return figure
@@ -208,7 +208,8 @@ def training_figure(results: Sequence[RunResult]) -> Figure:
 
     Dashed: round 2 begins. Dot: the weights that are kept.
     """
-    runs = [run for group in groups_in_paper(results) for run in group.runs if run.config.shrinks]
+    shrunk = [g for g in group_runs(results) if g.in_paper and g.config.shrinks]
+    runs = [run for group in shrunk for run in group.runs]
     figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
     axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
     for ax in axes.flat[len(runs) :]:
@@ -241,7 +242,7 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
         The figure; None for results that keep no pictures of test slices.
     """
     rows = []
-    for *fixed, shrunk in _rows(results).values():
+    for *fixed, shrunk in groups_in_paper(results).values():
         rows.append([*(fixed if len(fixed) < 2 else (fixed[0], fixed[-1])), shrunk])
     if not all(len(group.runs[0].shown) for groups in rows for group in groups):
         return None
@@ -263,12 +264,9 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
     return figure
 
 
-def _rows(results: Sequence[RunResult]) -> dict[float, list[Group]]:
-    """The paper's groups by R, rising; of each R the fixed slopes, rising, then 4S."""
-    rows: dict[float, list[Group]] = {}
-    for group in groups_in_paper(results):
-        rows.setdefault(group.config.acceleration, []).append(group)
-    return rows
+def _draw(p: Tensor) -> Tensor:
+    """The same U for each mask of one size."""
+    return torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
 
 
 def _colour(group: Group) -> str:

@@ -30,6 +30,11 @@ class Group:
         return self.runs[0].config
 
     @property
+    def psnr(self) -> list[float]:
+        """Test PSNR of each run, in dB."""
+        return [run.psnr() for run in self.runs]
+
+    @property
     def in_paper(self) -> bool:
         """Whether the paper has this method: a fixed slope of the sigmoid, or 4S as it stands."""
         config = self.config
@@ -51,9 +56,13 @@ def group_runs(results: Sequence[RunResult]) -> list[Group]:
     return sorted(groups, key=_place)
 
 
-def groups_in_paper(results: Sequence[RunResult]) -> list[Group]:
-    """The groups that the paper's figures show: fixed slopes, and 4S."""
-    return [group for group in group_runs(results) if group.in_paper]
+def groups_in_paper(results: Sequence[RunResult]) -> dict[float, list[Group]]:
+    """The groups that the paper's figures show, by R: of each the fixed slopes, then 4S."""
+    rows: dict[float, list[Group]] = {}
+    for group in group_runs(results):
+        if group.in_paper:
+            rows.setdefault(group.config.acceleration, []).append(group)
+    return rows
 
 
 def returned_slope(runs: Sequence[RunResult]) -> str:

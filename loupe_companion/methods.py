@@ -1,4 +1,4 @@
-"""What a sweep compares: ways to choose a mask, each by what it changes in a run."""
+"""The methods that a sweep compares: each changes some fields of a run's configuration."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a run found, and the HDF5 file that collects the runs of a sweep.
+"""The result of a run, and the HDF5 file that holds the results of a sweep.
 
 Layout (format ``loupe-results`` version 2): a group for each run in ``runs``, named after its
 configuration's hash, with the attributes ``config``, ``provenance`` and ``warnings`` (JSON) and the
@@ -9,15 +9,14 @@ datasets
 - ``numbers``, all other values in one row; its attribute ``columns`` lists them (JSON: name, NumPy
   type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
-HDF5 spends its time per dataset: with three for a run, 10,000 runs are collected in seconds.
+The time of HDF5 grows with the number of datasets: three a run let 10,000 runs take seconds.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +43,16 @@ class RunResult:
         history: columns of the training history, a value an epoch.
         metrics: by mask (``threshold``, ``topk``, ``relaxed``), what
             :func:`loupe_companion.evaluation.evaluate` returned.
-        histogram: (50,) see :class:`loupe_companion.evaluation.MaskStatistics`.
-        soft_share: likewise.
-        undecided_share: likewise.
+        histogram: (50,) fractions of the entries of M (eq. 6, before thresholding) in equal bins
+            over [0, 1], over 1000 draws (paper, Fig. 2).
+        soft_share: fraction of those entries in (0.05, 0.95).
+        undecided_share: fraction of the entries of P in (0.1, 0.9).
         shown: (m,) which test slices are kept as pictures.
         truth: (m, N, N) those slices.
         reconstructions: (m, N, N) their reconstructions with the thresholded mask.
         zero_filled: (m, N, N) the same before the network.
         provenance: code version, package versions, device, date, wall time.
-        warnings: NaN, a collapsed mask: to be shown wherever a number of the run is.
+        warnings: of NaN, or a collapsed mask; shown wherever the numbers of the run are.
     """
 
     config: RunConfig
@@ -105,12 +105,8 @@ def collect_results(
 ) -> None:
     """Add the runs of other results files to one file; runs that it already has stay as they are.
 
-    Runs are copied one at a time: thousands take seconds and little memory.
-
-    Args:
-        sources: files of results.
-        path: the file to add to; made if it is missing.
-        pictures: whether the runs that are added keep theirs.
+    Runs are copied one at a time: thousands take seconds and little memory. Without ``pictures``
+    the runs that are added lose theirs.
 
     Raises:
         InputError: if a file is damaged, or the collected one cannot be written.
@@ -125,30 +121,24 @@ def collect_results(
 
 
 def _copy_runs(source: Path, runs: h5py.Group, pictures: bool) -> None:
-    with _open(source) as found:
-        for name in found:
+    with open_hdf5(source, FORMAT, VERSION) as file:
+        for name, group in file["runs"].items():
             if name in runs:
                 continue
             if pictures:
-                h5py.h5o.copy(found.id, name.encode(), runs.id, name.encode())
+                file.copy(group, runs)
             else:
-                _write_run(runs, _read_run(found[name]).without_pictures())
+                _write_run(runs, _read_run(group).without_pictures())
 
 
-def read_results(
-    path: str | os.PathLike[str], names: Container[str] | None = None
-) -> list[RunResult]:
-    """Runs of a file, in the order of their configurations' names.
-
-    Args:
-        path: the file.
-        names: of the runs to read; all without it.
+def read_results(path: str | os.PathLike[str]) -> list[RunResult]:
+    """The runs of a file, in the order of their configurations' names.
 
     Raises:
         InputError: if the file is missing, damaged, or not of this format and version.
     """
-    with _open(path) as runs:
-        return [_read_run(runs[name]) for name in runs if names is None or name in names]
+    with open_hdf5(path, FORMAT, VERSION) as file:
+        return [_read_run(group) for group in file["runs"].values()]
 
 
 def collected_names(path: str | os.PathLike[str]) -> set[str]:
@@ -159,14 +149,8 @@ def collected_names(path: str | os.PathLike[str]) -> set[str]:
     """
     if not Path(path).exists():
         return set()
-    with _open(path) as runs:
-        return set(runs)
-
-
-@contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[h5py.Group]:
     with open_hdf5(path, FORMAT, VERSION) as file:
-        yield file["runs"]
+        return set(file["runs"])
 
 
 def _write_run(runs: h5py.Group, result: RunResult) -> None:
@@ -193,7 +177,10 @@ def _put(group: h5py.Group, name: str, value: np.ndarray) -> h5py.Dataset:
 def _read_run(group: h5py.Group) -> RunResult:
     config = RunConfig.from_json(group.attrs["config"])
     found: dict[str, Any] = {"history": {}, "metrics": {}}
-    for name, value in _columns(group["numbers"]):
+    values, end = group["numbers"][()], 0
+    for name, kind, shape in json.loads(group["numbers"].attrs["columns"]):
+        begin, end = end, end + math.prod(shape)
+        value = values[begin:end].astype(kind).reshape(shape)
         match name.split("/"):
             case ["history", column]:
                 found["history"][column] = value
@@ -209,10 +196,3 @@ def _read_run(group: h5py.Group) -> RunResult:
         **dict(zip(PICTURES, group["pictures"][()].astype(np.float32), strict=True)),
         **found,
     )
-
-
-def _columns(numbers: h5py.Dataset) -> Iterator[tuple[str, np.ndarray]]:
-    values, end = numbers[()], 0
-    for name, kind, shape in json.loads(numbers.attrs["columns"]):
-        begin, end = end, end + math.prod(shape)
-        yield name, values[begin:end].astype(kind).reshape(shape)

@@ -14,16 +14,9 @@ from loupe_lib.training.trainer import Trainer
 
 
 def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
-    """Evaluate the weights that a finished run kept.
-
-    Args:
-        run: its model holds those weights.
-        test: the test images.
-        trainer: what trained it, for the record.
-    """
+    """Evaluate the weights that a finished run kept, on the test images."""
     model = run.model.eval()
     metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
-    statistics = mask_statistics(model.mask)
     # The middle slice of the first and of the last volume.
     volumes = sorted({0, len(test.names) - 1})
     shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
@@ -35,9 +28,7 @@ def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
         probabilities=model.mask.probabilities().detach().cpu().numpy(),
         history={name: np.array([row[name] for row in run.history]) for name in run.history[0]},
         metrics=metrics,
-        histogram=statistics.histogram,
-        soft_share=statistics.soft_share,
-        undecided_share=statistics.undecided_share,
+        **mask_statistics(model.mask),
         shown=shown,
         truth=target(images).numpy(),
         reconstructions=reconstruct_all(model.decoder, images, masks).numpy(),

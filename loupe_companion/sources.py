@@ -13,7 +13,7 @@ from loupe_lib.training.config import HEADS, RunConfig
 
 
 def load_profile(name: str, data: Path | str | None = None, **settings: Any) -> Profile:
-    """A profile for the images at hand: an image file decides size and number of slices.
+    """A profile for given images: an image file sets the size and the numbers of slices.
 
     Args:
         name: of the profile.
@@ -21,7 +21,7 @@ def load_profile(name: str, data: Path | str | None = None, **settings: Any) -> 
         settings: see :func:`loupe_companion.profiles.find_profile`.
 
     Raises:
-        InputError: if it is no image file, or a setting does not exist.
+        InputError: if the file is not an image file, or a setting does not exist.
     """
     if data is not None:
         images = _read(data)

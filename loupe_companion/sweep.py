@@ -4,7 +4,7 @@ import contextlib
 import math
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
@@ -46,30 +46,28 @@ WEIGHTS, RESULT = "weights.safetensors", "result.h5"
 def results_of(
     profile: Profile,
     runs: Path = Path("runs"),
-    collected: Path | None = None,
     data: Path | str | None = None,
     device: str | None = None,
-    progress: bool = True,
 ) -> list[RunResult]:
-    """The results of a profile: from its collected file, else from the store, else trained now.
+    """The results of a profile: the collected ones, else those of the store, else trained now.
+
+    Collected results are those in ``results/<profile>.h5``, and in the file of the profile that
+    this one extends.
 
     Args:
         profile: the sweep.
         runs: folder of the run store.
-        collected: file that may hold results already; ``results/<profile>.h5`` without it. The
-            collected results of the profile that this one extends count in any case.
         data: image file, if not the embedded heads.
         device: where to train what is missing; a GPU if there is one, without it.
-        progress: show progress bars while training.
 
     Returns:
         One result a configuration, in the order of ``profile.configs()``.
     """
-    kept = [*extended_results(profile), *collected_results(collected or _kept(profile.name))]
+    kept = [*extended_results(profile), *collected_results(_kept(profile.name))]
     known = {r.config: r for r in kept}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
-    known |= {r.config: r for r in run_sweep(missing, runs, data, device, progress)}
+    known |= {r.config: r for r in run_sweep(missing, runs, data, device)}
     return [known[config] for config in configs]
 
 
@@ -114,7 +112,6 @@ def collect(
     pictures: bool = True,
     data: Path | str | None = None,
     device: str | None = None,
-    progress: bool = True,
 ) -> None:
     """Add the results of runs to a file; train those that neither the file nor the store has.
 
@@ -128,7 +125,7 @@ def collect(
     missing = [config for config in configs if config.name not in held]
     if not missing:
         return
-    train_missing(missing, runs, data, device, progress)
+    train_missing(missing, runs, data, device)
     with contextlib.ExitStack() as locks:
         # The lock file stays: were it removed, one process could hold it and another a new one.
         _lock(locks, path.with_name(f".{path.name}.lock"), f"{path}, which another process writes")
@@ -197,38 +194,31 @@ def result_file(runs: Path, config: RunConfig) -> Path:
 def plan_work(
     configs: Sequence[RunConfig], where: torch.device
 ) -> tuple[list[list[RunConfig]], list[str]]:
-    """The packs of runs that are trained together, and the devices that train them."""
-    workers = _workers(where)
-    packs = list(_packs(configs, workers))
-    return packs, workers[: len(packs)]
+    """The packs of runs that are trained together, and the devices that train them.
 
-
-def _workers(where: torch.device) -> list[str]:
-    if where.type == "cpu":
-        return ["cpu"] * cores()
-    if str(where) == "cuda":
-        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return [str(where)]
-
-
-def _packs(configs: Iterable[RunConfig], workers: Sequence[str]) -> Iterator[list[RunConfig]]:
-    """Runs that one trainer trains together: on a GPU those of one shape and length.
-
-    Runs that watch the soft loss form packs of their own: it draws masks that others do not draw.
+    On a GPU runs of one shape and length form a pack. Those that watch the soft loss form packs of
+    their own: it draws masks that others do not draw.
     """
+    workers = [str(where)]
+    if where.type == "cpu":
+        workers *= cores()
+    elif str(where) == "cuda":
+        workers = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
     def shape(c: RunConfig) -> tuple[object, ...]:
         images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
         step = (c.width, c.batch, mask_kind(c), c.schedule == "released")
         return (*images, *step, c.shrink_epochs + c.settle_epochs)
 
+    packs: list[list[RunConfig]] = []
     for _, group in groupby(sorted(configs, key=shape), key=shape):
         alike = list(group)
         length = 1
-        if workers[0] != "cpu":
+        if where.type != "cpu":
             pixels = alike[0].size ** 2 * alike[0].width * alike[0].batch
             length = max(1, min(PACK_PIXELS // pixels, math.ceil(len(alike) / len(workers))))
-        yield from (alike[i : i + length] for i in range(0, len(alike), length))
+        packs += [alike[i : i + length] for i in range(0, len(alike), length)]
+    return packs, workers[: len(packs)]
 
 
 def _in_processes(
@@ -243,13 +233,7 @@ def _in_processes(
     with ProcessPoolExecutor(
         len(workers), context, initializer=_start_worker, initargs=(tqdm.get_lock(), free)
     ) as pool:
-        tasks = [pool.submit(_work, train_pack, pack) for pack in packs]
-        try:
-            for task in tasks:
-                task.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        list(pool.map(partial(_work, train_pack), packs))  # an error cancels the waiting packs
 
 
 _place: tuple[int, str] = (0, "cpu")  # of this worker process: row of its bar, and its device

@@ -1,4 +1,4 @@
-"""Results in words: the tables and sentences of the notebooks."""
+"""The tables and sentences of the notebooks."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import pandas as pd
 
 from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
 from loupe_companion.results import RunResult
+from loupe_lib.training.config import HEADS
 
 NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
 
@@ -28,16 +29,15 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def conditions(results: Sequence[RunResult]) -> str:
-    """Under a figure, in Markdown: sizes, seeds, device, date and code of the runs."""
+    """A figure's caption, in Markdown: sizes, seeds, device, date and code of the runs."""
     config = results[0].config
     seeds = sorted({r.config.seed for r in results})
     epochs = sorted({len(r.history["loss"]) for r in results})
     devices = sorted({r.provenance["device"] for r in results})
     days = sorted({r.provenance["date"][:10] for r in results})
     codes = sorted({r.provenance["code"] for r in results})
-    images = "virtual subjects from the embedded heads"
-    if config.data != "heads":
-        images = f"image file {config.data[:12]}"
+    own = f"image file {config.data[:12]}"
+    images = "virtual subjects from the embedded heads" if config.data == HEADS else own
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
         f"*{len(results)} run{'s' * (len(results) > 1)}: N = {config.size}, "
@@ -51,7 +51,7 @@ def conditions(results: Sequence[RunResult]) -> str:
 
 
 def left_out(results: Sequence[RunResult]) -> str:
-    """Under a figure: which methods it leaves out, because the paper does not have them."""
+    """Which methods the figures leave out, because the paper does not have them."""
     titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
     if not titles:
         return ""
@@ -59,40 +59,38 @@ def left_out(results: Sequence[RunResult]) -> str:
 
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Test PSNR by kind of mask, achieved R, how binary: a row for each R and method."""
-    rows = []
-    for group in group_runs(results):
-        runs = group.runs
-        zero_filled = [float(r.metrics["threshold"]["zero_filled_psnr"].mean()) for r in runs]
-        rows.append(
-            _head(group)
-            | {
-                "PSNR (dB)": mean_and_spread([r.psnr() for r in runs]),
-                "achieved R": mean_and_spread([r.achieved_acceleration() for r in runs]),
-                "exact budget": mean_and_spread([r.psnr("topk") for r in runs]),
-                "soft masks": mean_and_spread([r.psnr("relaxed") for r in runs]),
-                "zero-filled": mean_and_spread(zero_filled),
-                "M soft": f"{np.mean([r.soft_share for r in runs]):.1%}",
-                "P undecided": f"{np.mean([r.undecided_share for r in runs]):.1%}",
-            }
-        )
-    return pd.DataFrame(rows)
+    """Test PSNR by kind of mask, achieved R, soft fractions: a row for each R and method."""
+    return pd.DataFrame(
+        _head(group)
+        | {
+            "PSNR (dB)": _metric(group, "psnr"),
+            "achieved R": _metric(group, "achieved_acceleration"),
+            "exact budget": _metric(group, "psnr", mask="topk"),
+            "soft masks": _metric(group, "psnr", mask="relaxed"),
+            "zero-filled": _metric(group, "zero_filled_psnr"),
+            "M soft": f"{np.mean([r.soft_share for r in group.runs]):.1%}",
+            "P undecided": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
+        }
+        for group in group_runs(results)
+    )
 
 
 def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
-    rows = []
-    for group in group_runs(results):
-        found = [r.metrics["threshold"] for r in group.runs]
-        rows.append(
-            _head(group)
-            | {
-                "volume PSNR (dB)": mean_and_spread([f["volume_psnr"].mean() for f in found]),
-                "SSIM": mean_and_spread([f["volume_ssim"].mean() for f in found], 3),
-                "NMSE": mean_and_spread([f["volume_nmse"].mean() for f in found], 4),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        _head(group)
+        | {
+            "volume PSNR (dB)": _metric(group, "volume_psnr"),
+            "SSIM": _metric(group, "volume_ssim", digits=3),
+            "NMSE": _metric(group, "volume_nmse", digits=4),
+        }
+        for group in group_runs(results)
+    )
+
+
+def _metric(group: Group, name: str, mask: str = "threshold", digits: int = 2) -> str:
+    """A metric of a group's runs: of each the mean over its slices or volumes."""
+    return mean_and_spread([float(r.metrics[mask][name].mean()) for r in group.runs], digits)
 
 
 def _head(group: Group) -> dict[str, str]:
@@ -113,18 +111,13 @@ def warning_list(results: Sequence[RunResult]) -> str:
 
 def comparison(results: Sequence[RunResult]) -> str:
     """4S against the best fixed slope at each R, and what finding that slope cost, in Markdown."""
-    groups = groups_in_paper(results)
-    accelerations = sorted({group.config.acceleration for group in groups})
-    return "\n".join(
-        _compare(acceleration, [g for g in groups if g.config.acceleration == acceleration])
-        for acceleration in accelerations
-    )
+    return "\n".join(map(_compare, groups_in_paper(results).values()))
 
 
-def _compare(acceleration: float, groups: Sequence[Group]) -> str:
+def _compare(groups: Sequence[Group]) -> str:
     *fixed, shrunk = groups
     text = (
-        f"- **R = {acceleration:g}**: 4S reached {_psnr(shrunk)} dB "
+        f"- **R = {shrunk.config.acceleration:g}**: 4S reached {mean_and_spread(shrunk.psnr)} dB "
         f"and returned s = {returned_slope(shrunk.runs)}."
     )
     if not fixed:
@@ -137,7 +130,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
         for b in best.runs
         if a.config.seed == b.config.seed
     ]
-    difference = float(np.mean(differences))
+    difference = np.mean(differences)
     spread = "one seed: no statement about which is better"
     if len(differences) > 1:
         spread = (
@@ -147,7 +140,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
     beaten = sum(_rank(shrunk) > _rank(group) for group in fixed)
     text += (
         f" The best of {len(fixed)} fixed slopes, s = {best.config.slope:g}, reached "
-        f"{_psnr(best)} dB; the worst {_mean(worst):.2f} dB. "
+        f"{mean_and_spread(best.psnr)} dB; the worst {np.mean(worst.psnr):.2f} dB. "
         f"4S is {abs(difference):.2f} dB {'above' if difference > 0 else 'below'} the best "
         f"({spread}), and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "
         f"{sum(len(group.runs) for group in fixed)} trainings, 4S {len(shrunk.runs)}."
@@ -156,15 +149,7 @@ def _compare(acceleration: float, groups: Sequence[Group]) -> str:
     return text + f" Runs with a warning: {failed}; see the table." * (failed > 0)
 
 
-def _psnr(group: Group) -> str:
-    return mean_and_spread([run.psnr() for run in group.runs])
-
-
-def _mean(group: Group) -> float:
-    return float(np.mean([run.psnr() for run in group.runs]))
-
-
 def _rank(group: Group) -> float:
-    """The mean, and less than any if it is NaN."""
-    mean = _mean(group)
+    """The mean PSNR, and less than any if it is NaN."""
+    mean = float(np.mean(group.psnr))
     return -math.inf if math.isnan(mean) else mean

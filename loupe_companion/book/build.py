@@ -9,15 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from loupe_companion.book import pages
-from loupe_companion.book.notebooks import NotebookError, execute, for_readers, page
+from loupe_companion.book.notebooks import BuildError, execute, for_readers, page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
@@ -30,20 +28,12 @@ REFERENCE = RESULTS / "reference.h5"
 # The figures drawn from results alone are shown twice: from the kept reference results, and from
 # the runs of this machine. Other figures need images or weights, which are not kept.
 FROM_RESULTS = ("fig2", "fig3", "fig4")
-# These notebooks show kept results, whatever the profile; here are the files that they read.
-FROM_KEPT = {
-    "beyond": ["beyond.json"],
-    "claims": ["reference.h5", "claims.h5", "claims-small.h5", "beyond.json"],
-    "fastmri": ["fastmri_magnitude.h5", "fastmri_complex.h5"],
-}
-ROOMS = ("baselines", "data", "training")  # of loupe_lib, for the reference
+# These notebooks show kept results, whatever the profile.
+FROM_KEPT = ("beyond", "claims", "fastmri")
+SUBPACKAGES = ("baselines", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
-
-
-class BuildError(Exception):
-    """Why the book was not built, for the person who asked for it."""
 
 
 def build(
@@ -52,67 +42,59 @@ def build(
     output: Path = ROOT / "book" / "_build",
     cwd: Path = ROOT,
 ) -> Path:
-    """Build the book.
+    """Build the book, and return the path of its first page.
 
     Args:
         profile: the sweep that is trained on this machine.
         data: an image file to train on in place of the embedded heads.
-        output: folder for everything that is made, such as ``html/index.html``.
+        output: folder for everything that is made.
         cwd: the folder whose ``runs`` keeps what is trained.
-
-    Returns:
-        The path of the first page.
 
     Raises:
         InputError: if images or kept results cannot be read.
-        NotebookError: if a notebook fails.
-        BuildError: if the kept results are incomplete, or Sphinx reports an error or a warning.
+        BuildError: if the kept results are incomplete, a notebook fails, or Sphinx reports an error
+            or a warning.
     """
     data = data and data.resolve()
     kept = kept_results()
     # Here rather than in a notebook, so that the progress is seen.
     trained = run_sweep(load_profile(profile, data).configs(), cwd / "runs", data)
 
-    stage = output / "stage"
-    shutil.rmtree(stage, ignore_errors=True)
+    stage = _empty(output / "stage")
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("_build", ".*"))
     (stage / "notebooks").mkdir()
     # Notebooks that show this machine's runs must not find the kept results.
-    own_folder = output / "own"
-    shutil.rmtree(own_folder, ignore_errors=True)
-    own_folder.mkdir()
+    own_folder = _empty(output / "own")
     (own_folder / "runs").symlink_to((cwd / "runs").resolve())
 
+    inputs = [ROOT / "requirements.lock", ROOT / "loupe_lib" / "data" / "assets" / "heads.h5"]
+    inputs += [data] if data else []
+    inputs += [*(ROOT / "loupe_lib").rglob("*.py"), *(ROOT / "loupe_companion").rglob("*.py")]
+    inputs += [*RESULTS.glob("*.h5"), *RESULTS.glob("*.json")]
     executed: dict[str, NotebookNode] = {}
-    sources = source_files()
 
-    def run(
-        source: Path, label: str, parameters: dict[str, Any], folder: Path, inputs: Sequence[Path]
-    ) -> NotebookNode:
+    def run(source: Path, label: str, folder: Path, parameters: dict[str, str]) -> NotebookNode:
         target = output / "executed" / f"{source.stem}.{label}.ipynb"
         print(f"notebook {source.stem}, {label}", flush=True)
-        notebook = execute(source, target, parameters, [*sources, *inputs], folder)
+        notebook = execute(source, target, parameters, inputs, folder)
         executed[f"{source.stem}, {label}"] = notebook
         return notebook
 
     for source in sorted(NOTEBOOKS.glob("*.ipynb")):
         if source.stem in FROM_KEPT:
-            files = [RESULTS / name for name in FROM_KEPT[source.stem]]
-            shown = for_readers(run(source, "kept", {}, ROOT, files))
+            shown = for_readers(run(source, "kept", ROOT, {}))
         else:
             parameters = {"profile": profile} | ({"data": str(data)} if data else {})
-            own = run(source, f"own {profile}", parameters, own_folder, [data] if data else [])
+            own = run(source, f"own {profile}", own_folder, parameters)
             shown = for_readers(own)
             if source.stem in FROM_RESULTS:
-                parameters = {"profile": "reference"}
-                reference = run(source, "kept reference", parameters, ROOT, [REFERENCE])
+                reference = run(source, "kept reference", ROOT, {"profile": "reference"})
                 shown = page(source.stem, profile, own, reference)
         nbformat.write(shown, stage / "notebooks" / source.name)
 
     trainings = {f"own {profile}": trained, "kept reference": kept}
-    rooms = {f"_{room}": pages.reference(f"loupe_lib.{room}") for room in ROOMS}
     for name, text in {
-        **rooms,
+        **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
         "_robustness": pages.robustness(RESULTS / "robustness.json"),
@@ -123,11 +105,7 @@ def build(
 
 
 def kept_results() -> list[RunResult]:
-    """The results of the reference profile that come with the repository.
-
-    Raises:
-        BuildError: if some are missing. A notebook would train them, for hours.
-    """
+    """The kept results of the reference profile; a notebook would train missing ones, for hours."""
     kept = {result.config: result for result in read_results(REFERENCE)}
     wanted = BOOK_PROFILES["reference"].configs()
     missing = sum(config not in kept for config in wanted)
@@ -140,19 +118,9 @@ def kept_results() -> list[RunResult]:
     return [kept[config] for config in wanted]
 
 
-def source_files() -> list[Path]:
-    """The files that the outputs of every notebook depend on."""
-    packages = (ROOT / "loupe_lib", ROOT / "loupe_companion")
-    files = [path for package in packages for path in package.rglob("*") if path.is_file()]
-    return [*(path for path in files if path.suffix != ".pyc"), ROOT / "requirements.lock"]
-
-
 def render(stage: Path, output: Path) -> Path:
     """Turn the staging folder into ``html`` in ``output``; the old book stays if that fails."""
-    sphinx = output / "sphinx"
-    # Sphinx does not repeat warnings about pages that it has read before: start from nothing.
-    shutil.rmtree(sphinx, ignore_errors=True)
-    sphinx.mkdir(parents=True)
+    sphinx = _empty(output / "sphinx")  # Sphinx repeats no warnings about pages that it has read
     stage = stage.resolve()
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command: list[str | Path] = [jupyter_book, "build", stage, "--config", ROOT / "_config.yml"]
@@ -162,12 +130,19 @@ def render(stage: Path, output: Path) -> Path:
     if done.returncode:
         faults = COLOURS.sub("", done.stderr).strip()
         raise BuildError(f"the book has faults:\n{faults[-4000:]}")
-    for path in (sphinx / "_build" / "html").rglob("*.html"):
+    built = sphinx / "_build" / "html"
+    for path in built.rglob("*.html"):
         path.write_text(FONT_PRELOAD.sub("", path.read_text("utf-8")), "utf-8")
-    html = output / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    (sphinx / "_build" / "html").rename(html)
+    html = _empty(output / "html")
+    built.replace(html)
     return html / "index.html"
+
+
+def _empty(folder: Path) -> Path:
+    """Make a folder, empty if it was there before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def main() -> None:
@@ -177,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         print(build(arguments.profile, arguments.data))
-    except (InputError, NotebookError, BuildError) as error:
+    except (InputError, BuildError) as error:
         sys.exit(f"no book: {error}")
 
 

@@ -26,8 +26,8 @@ OWN_RUN = """\
 The same cells show the `{profile}` profile, trained on the machine that built this book."""
 
 
-class NotebookError(Exception):
-    """Why a notebook cannot be executed, in one line."""
+class BuildError(Exception):
+    """Why the book was not built, in words for the user."""
 
 
 def execute(
@@ -36,20 +36,17 @@ def execute(
     """Execute a notebook, unless this was done before with the same parameters and inputs.
 
     Args:
-        source: the notebook, with a cell tagged ``parameters``.
-        target: where the executed notebook is kept, with a fingerprint of all that it depends on.
-        parameters: values that replace those of the ``parameters`` cell.
+        source: the notebook.
+        target: where the executed notebook is kept.
+        parameters: values that replace those of its cell tagged ``parameters``.
         inputs: files that the outputs depend on, apart from the notebook.
         cwd: the folder in which the cells run.
 
-    Returns:
-        The executed notebook.
-
     Raises:
-        NotebookError: if a parameter does not exist or a cell fails; names notebook and reason.
+        BuildError: if a parameter does not exist or a cell fails; names notebook and reason.
     """
     digest = hashlib.sha256(sys.version.encode() + json.dumps(parameters, sort_keys=True).encode())
-    for path in (source, *sorted(filter(Path.exists, inputs))):
+    for path in (source, *sorted(inputs)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     fingerprint = digest.hexdigest()
     if target.exists():
@@ -60,9 +57,7 @@ def execute(
     known = papermill.inspect_notebook(str(source))
     for name in parameters:
         if name not in known:  # papermill itself only warns
-            raise NotebookError(
-                f"{source.name} has no parameter {name!r}; it has {', '.join(known)}"
-            )
+            raise BuildError(f"{source.name} has no parameter {name!r}; it has {', '.join(known)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     trial = target.with_suffix(".failed.ipynb")
     try:
@@ -77,7 +72,7 @@ def execute(
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
-        raise NotebookError(
+        raise BuildError(
             f"{source.name} failed in cell {error.cell_index + 1}: "
             f"{error.ename}: {error.evalue} (kept as {trial})"
         ) from None
@@ -88,18 +83,13 @@ def execute(
 
 
 def page(name: str, profile: str, own: NotebookNode, reference: NotebookNode) -> NotebookNode:
-    """The page of a figure: the reference execution whole, then the outputs of the own runs.
-
-    Args:
-        name: of the notebook, for links.
-        profile: of the own runs.
-        own: the notebook executed with ``profile``.
-        reference: the notebook executed with the kept results.
-    """
+    """The page of a figure: the reference execution whole, then the outputs of the own runs."""
     shown = for_readers(reference)
-    note = nbformat.v4.new_markdown_cell(TWO_RUNS.format(profile=profile, name=name))
+    note, heading = (
+        nbformat.v4.new_markdown_cell(text.format(profile=profile, name=name))
+        for text in (TWO_RUNS, OWN_RUN)
+    )
     shown.cells.insert(1, note)  # after the title
-    heading = nbformat.v4.new_markdown_cell(OWN_RUN.format(profile=profile, name=name))
     shown.cells.append(heading)
     for cell in for_readers(own).cells:
         if cell.cell_type == "code" and cell.outputs:
@@ -113,11 +103,10 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
     """A copy without the install cell and without the metadata of the execution."""
     shown = copy.deepcopy(notebook)
     shown.cells = [c for c in shown.cells if "install" not in c.metadata.get("tags", [])]
+    for part in (shown, *shown.cells):
+        for key in ("papermill", "execution", "fingerprint"):
+            part.metadata.pop(key, None)
     for cell in shown.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# Replaced in this execution", 1)
-    shown.metadata.pop("papermill", None)
-    shown.metadata.pop("fingerprint", None)
     return shown

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from nbformat import NotebookNode
 
-from loupe_companion.bench import table
+from loupe_companion import bench
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.provenance import code_version
 from loupe_companion.results import RunResult
@@ -54,22 +54,15 @@ did itself.
 def versions_page(
     executed: Mapping[str, NotebookNode], trainings: Mapping[str, Sequence[RunResult]]
 ) -> str:
-    """The page of versions, device and run times.
-
-    Args:
-        executed: notebooks as papermill left them, by the name of their execution.
-        trainings: the results that they show, by a name of their own.
-    """
+    """Versions, device, and run times of executed notebooks and of the trainings that they show."""
     device = {
         "machine": f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores",
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
     versions = {"Python": platform.python_version(), "loupe_lib": code_version()}
     versions |= {name: version(name) for name in PACKAGES}
-    times = []
-    for name, notebook in executed.items():
-        run = notebook.metadata.papermill
-        times.append((name, f"{run.duration:.1f} s", str(run.end_time)[:10]))
+    runs = {name: notebook.metadata.papermill for name, notebook in executed.items()}
+    times = [(name, f"{run.duration:.1f} s", str(run.end_time)[:10]) for name, run in runs.items()]
     return VERSIONS_PAGE.format(
         device=_table(["part", "name"], device.items()),
         versions=_table(["package", "version"], versions.items()),
@@ -80,10 +73,10 @@ def versions_page(
     )
 
 
-def reference(room: str) -> str:
+def reference(package: str) -> str:
     """The functions and classes of every module of a package, such as ``loupe_lib.data``."""
-    package = importlib.import_module(room)
-    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{room}.")]
+    path = importlib.import_module(package).__path__
+    names = [module.name for module in pkgutil.walk_packages(path, f"{package}.")]
     blocks = [f".. automodule:: {name}\n   :members:" for name in names]
     return "\n".join(["```{eval-rst}", *blocks, "```"])
 
@@ -108,19 +101,15 @@ def profiles_table() -> str:
     return markdown(pd.DataFrame(rows))
 
 
-def speed(bench: Path) -> str:
+def speed(file: Path) -> str:
     """The measurements of ``loupe4s bench``."""
-    if not bench.exists():
-        return f"There are no kept measurements (`results/{bench.name}`)."
-    measured = json.loads(bench.read_text("utf-8"))
+    measured = json.loads(file.read_text("utf-8"))
     when = f"Measured on {measured['date'][:10]}, code {measured['code']}:"
-    return f"{when}\n\n```text\n{table(measured)}\n```"
+    return f"{when}\n\n```text\n{bench.table(measured)}\n```"
 
 
 def robustness(record: Path) -> str:
     """What the tests of ``tests/robustness`` counted, a table for each session of tests."""
-    if not record.exists():
-        return f"There is no kept record (`results/{record.name}`)."
     return "\n\n".join(map(_counted, json.loads(record.read_text("utf-8"))))
 
 
@@ -130,10 +119,11 @@ def _counted(session: Mapping[str, Any]) -> str:
     for test in session["tests"]:
         counts = "; ".join(f"{kind}: {count:,}" for kind, count in test["counts"].items())
         rows.append((test["name"], counts, test["seconds"]))
+    table = _table(["test", "tries and their outcomes", "seconds"], rows)
     return (
         f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
-        f"h5py {where['packages']['h5py']}, {where['device']}; no test failed.\n\n"
-    ) + _table(["test", "tries and their outcomes", "seconds"], rows)
+        f"h5py {where['packages']['h5py']}, {where['device']}; no test failed.\n\n{table}"
+    )
 
 
 def _table(columns: list[str], rows: Any) -> str:

@@ -35,12 +35,7 @@ def repository_url() -> str:
 
 
 def stamp(notebook: nbformat.NotebookNode, url: str) -> None:
-    """Give a notebook its install cell, and remove outputs and metadata of an execution.
-
-    Args:
-        notebook: changed in place; its first code cell is tagged ``install``.
-        url: address of the repository, from which pip installs.
-    """
+    """Write a notebook's install cell, its first code; remove outputs and metadata of a run."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "install" in code[0].metadata["tags"], "the first code cell must be tagged 'install'"
     code[0].source = INSTALL.format(url=url)

@@ -16,7 +16,8 @@ from tests.conftest import ROOT
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
 
-from loupe_companion.book.build import FROM_KEPT, BuildError, render  # noqa: E402
+from loupe_companion.book.build import FROM_KEPT, render  # noqa: E402
+from loupe_companion.book.notebooks import BuildError  # noqa: E402
 from loupe_companion.book.preamble import NOTEBOOKS, repository_url  # noqa: E402
 
 pytestmark = pytest.mark.slow

@@ -121,18 +121,18 @@ def test_the_histogram_is_that_of_eq_6(slope, device):
 
     edges = np.linspace(0, 1, 51)[1:-1]
     expected = np.diff(np.concatenate([[0], fraction_below(edges), [1]]))
-    assert found.histogram.sum() == pytest.approx(1)
-    np.testing.assert_allclose(found.histogram, expected, atol=2e-3, rtol=0.05)
+    assert found["histogram"].sum() == pytest.approx(1)
+    np.testing.assert_allclose(found["histogram"], expected, atol=2e-3, rtol=0.05)
     soft = np.diff(fraction_below(np.array([0.05, 0.95]))).item()
-    assert found.soft_share == pytest.approx(soft, rel=0.05)
-    assert found.undecided_share == pytest.approx(((p > 0.1) & (p < 0.9)).mean())
+    assert found["soft_share"] == pytest.approx(soft, rel=0.05)
+    assert found["undecided_share"] == pytest.approx(((p > 0.1) & (p < 0.9)).mean())
 
 
 def test_statistics_do_not_depend_on_other_draws():
     mask = build_model(smoke()).mask
     first = mask_statistics(mask)
     torch.rand(3)
-    assert np.array_equal(first.histogram, mask_statistics(mask).histogram)
+    assert np.array_equal(first["histogram"], mask_statistics(mask)["histogram"])
 
 
 def test_a_mask_that_is_no_number_is_counted_without_a_warning():
@@ -140,4 +140,4 @@ def test_a_mask_that_is_no_number_is_counted_without_a_warning():
     with torch.no_grad():
         mask.gamma.fill_(torch.nan)
     found = mask_statistics(mask)
-    assert found.histogram.sum() == found.soft_share == found.undecided_share == 0
+    assert found["histogram"].sum() == found["soft_share"] == found["undecided_share"] == 0

@@ -34,7 +34,7 @@ def test_fig_1_shows_every_step_of_the_encoder(trained, images):
     mask = read_weights(trained.weights(0))[0].mask
     mask.slope.fill_(30)
     x = images.test.images[7]
-    figure = figures.encoder_figure(mask, x, seed=3)
+    figure = figures.encoder_figure(mask, x)
     draw(figure)
     shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.images]
     gamma, s, p, u, m, image, spectrum, y, zero_filled = shown

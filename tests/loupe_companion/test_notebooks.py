@@ -15,7 +15,7 @@ nbformat = pytest.importorskip("nbformat", reason="the book's tools are not inst
 pytest.importorskip("papermill", reason="the book's tools are not installed")
 
 from loupe_companion.book.build import FROM_KEPT  # noqa: E402
-from loupe_companion.book.notebooks import NotebookError, execute, page  # noqa: E402
+from loupe_companion.book.notebooks import BuildError, execute, page  # noqa: E402
 from loupe_companion.book.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
 
 SOURCES = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
@@ -34,7 +34,7 @@ def test_notebook_in_git_is_clean_and_knows_the_repository(source: Path) -> None
 @each_notebook
 def test_unknown_parameter_is_refused(tmp_path: Path, source: Path) -> None:
     target = tmp_path / "executed.ipynb"
-    with pytest.raises(NotebookError, match=rf"^{source.name} has no parameter 'slop'; it has "):
+    with pytest.raises(BuildError, match=rf"^{source.name} has no parameter 'slop'; it has "):
         execute(source, target, {"slop": 3}, [], tmp_path)
     assert not target.exists()
 
@@ -51,7 +51,7 @@ def write_notebook(path: Path, code: str) -> Path:
 
 def test_failing_cell_fails_the_notebook(tmp_path: Path) -> None:
     source = write_notebook(tmp_path / "broken.ipynb", "n / 0")
-    with pytest.raises(NotebookError, match=r"^broken\.ipynb failed in cell \d: ZeroDivisionError"):
+    with pytest.raises(BuildError, match=r"^broken\.ipynb failed in cell \d: ZeroDivisionError"):
         execute(source, tmp_path / "executed.ipynb", {"n": 2}, [], tmp_path)
     assert not (tmp_path / "executed.ipynb").exists()
 

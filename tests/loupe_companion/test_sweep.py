@@ -261,20 +261,19 @@ def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):
 
 def test_results_are_taken_from_the_collected_file(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_results(trained.results[::-1], Path("all.h5"))
-    write_results(trained.results, Path("results/smoke.h5"))
-    for collected in (Path("all.h5"), None):  # without a name that of the profile
-        found = results_of(trained.profile, collected=collected, progress=False)
-        assert [result.config for result in found] == trained.profile.configs()
-        for left, right in zip(found, trained.results, strict=True):
-            assert_same(left, right)
+    write_results(trained.results[::-1], Path("results/smoke.h5"))
+    found = results_of(trained.profile)
+    assert [result.config for result in found] == trained.profile.configs()
+    for left, right in zip(found, trained.results, strict=True):
+        assert_same(left, right)
     assert not Path("runs").exists()
 
 
-def test_what_the_collected_file_lacks_comes_from_the_store(trained, tmp_path):
-    write_results(trained.results[:5], tmp_path / "some.h5")
+def test_what_the_collected_file_lacks_comes_from_the_store(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_results(trained.results[:5], Path("results/smoke.h5"))
     before = files_in(trained.runs)
-    found = results_of(trained.profile, trained.runs, tmp_path / "some.h5", progress=False)
+    found = results_of(trained.profile, trained.runs)
     assert [result.config for result in found] == trained.profile.configs()
     assert files_in(trained.runs) == before
 

@@ -22,7 +22,3 @@ def test_every_count_of_the_kept_record_is_on_the_page():
             assert test["name"] in page and test["counts"]
             for kind, count in test["counts"].items():
                 assert f"{kind}: {count:,}" in page
-
-
-def test_without_a_record_the_page_says_so(tmp_path):
-    assert "no kept record" in robustness(tmp_path / "robustness.json")
