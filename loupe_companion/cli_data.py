@@ -77,7 +77,7 @@ def fastmri(
     seed: Seed = 0,
     keep_complex: Annotated[
         bool,
-        typer.Option("--complex", help="Keep measured, complex images; single-coil data alone."),
+        typer.Option("--complex", help="Keep measured, complex images; only for single-coil data."),
     ] = False,
     list_to: ListTo = None,
     from_list: FromList = None,
@@ -92,7 +92,7 @@ def fastmri(
     cropped at the centre to SIZE, or gets zeros around it, and is divided by the maximum of its
     volume.
 
-    What the paper leaves open: it has 2269 proton density images, 1895 / 188 / 186, in volumes of
+    The paper has 2269 proton density images, 1895 / 188 / 186, in volumes of
     about 40 slices, and names neither the volumes nor a seed. Chosen here: CORPD_FBK, without fat
     suppression; whole patients, none in two splits, in the order of the SHA-256 of seed and
     patient. A split misses its number of slices by part of a patient; the report says by how much.

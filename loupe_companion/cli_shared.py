@@ -36,5 +36,5 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; repeat the command to continue", file=sys.stderr)
         raise typer.Exit(130) from None

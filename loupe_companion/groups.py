@@ -1,4 +1,4 @@
-"""Results by method: runs that differ by their seed alone belong together."""
+"""Results by method: runs that differ only by their seed belong together."""
 
 import dataclasses
 import statistics

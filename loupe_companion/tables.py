@@ -14,7 +14,7 @@ NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A table of text cells in Markdown; columns of numbers alone are set flush right."""
+    """A table of text cells in Markdown; columns of only numbers are set flush right."""
     numbers = [frame[name].astype(str).str.fullmatch(NUMBERS).all() for name in frame]
     align = ["right" if only else "left" for only in numbers]
     return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
@@ -44,8 +44,8 @@ def conditions(results: Sequence[RunResult]) -> str:
         f"U-Net width {config.width}, "
         f"{config.train} / {config.validation} / {config.test} slices of {images}; "
         f"{span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {span(days)}, "
-        f"in {seconds / 60:.1f} minutes of training added up; code {', '.join(codes)}."
+        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {span(days)}. "
+        f"Total training time of all runs: {seconds / 60:.1f} minutes; code {', '.join(codes)}."
         f"{' After ±: the standard deviation over seeds.' * (len(seeds) > 1)}*"
     )
 

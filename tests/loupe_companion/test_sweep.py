@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(name, status, trained, tmp_pat
     assert stopped.returncode == status, stopped.stderr
     assert "Traceback" not in stopped.stderr
     if name == "SIGINT":
-        assert "stopped; the same command goes on from here" in stopped.stderr
+        assert "stopped; repeat the command to continue" in stopped.stderr
     config = smoke(seed=1)
     folder = result_file(tmp_path, config).parent
     left = {path.name for path in folder.iterdir()} - {"lock", "checkpoint.previous.safetensors"}

@@ -84,7 +84,7 @@ def test_stopped_or_killed_it_goes_on(how, root, undisturbed, tmp_path):
         said = stop_after(process, out, random.randint(2, 12), send)
     assert not out.exists()
     if how != "SIGKILL":
-        assert said == "stopped; the same command goes on from here\n"
+        assert said == "stopped; repeat the command to continue\n"
         assert process.returncode == 130
     done = {p.name: p.stat().st_ino for p in parts_folder(out).glob("*.h5")}
     damaged = parts_folder(out) / min(done)
