@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from loupe_companion.claims.run_table import RunTable, paired
+from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import Claim, Findings, compare
 
 MANY, FEW = 0.10, 0.01  # fractions of the entries of M
@@ -37,9 +37,9 @@ def judge(table: RunTable) -> Findings:
         low, high = min(grid), max(grid)
         soft = {s: [100 * run.soft_share for run in grid[s].values()] for s in (low, high)}
         undecided = {
-            s: np.mean([100 * run.undecided_share for run in grid[s].values()]) for s in (low, high)
+            s: [100 * run.undecided_share for run in grid[s].values()] for s in (low, high)
         }
-        difference = paired(grid[low], grid[high], lambda run: 100 * run.undecided_share)
+        difference = np.subtract(undecided[low], undecided[high]).tolist()  # the same seeds
         lowest, highest = f"s = {low:g}", f"s = {high:g}"
         part = "(1a) M soft at the lowest s (%)"
         yield compare(part, r, soft[low], low=100 * MANY, detail=lowest)
@@ -50,5 +50,5 @@ def judge(table: RunTable) -> Findings:
         yield (
             f"At R = {r:g}, {np.mean(soft[low]):.1f} % of the entries of M are soft at {lowest} "
             f"and {np.mean(soft[high]):.2f} % at {highest}; of the probabilities "
-            f"{undecided[low]:.1f} % and {undecided[high]:.1f} % are undecided."
+            f"{np.mean(undecided[low]):.1f} % and {np.mean(undecided[high]):.1f} % are undecided."
         )

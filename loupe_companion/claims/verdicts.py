@@ -71,13 +71,10 @@ def judge_claim(claim: Claim, test: Callable[[RunTable], Findings], table: RunTa
 
 
 def judge_beyond(path: Path) -> Verdict:
-    """Put claim 9 to its test.
-
-    Args:
-        path: results of ``python -m loupe_companion beyond``; the file may be missing.
+    """Put claim 9 to its test, on the results file of ``python -m loupe_companion beyond``.
 
     Raises:
-        InputError: if it is not a valid results file.
+        InputError: if the file is there but not valid.
     """
 
     def test() -> Findings:
