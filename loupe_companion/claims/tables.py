@@ -37,12 +37,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 
 def statement(claim: Claim) -> str:
     """What the paper says, and the test, as they stood before any number."""
-    when = (
-        "written when some results of these runs were known"
-        if claim.known
-        else "written before any of its numbers was known"
-    )
-    return f"**The paper says:** {claim.says}\n\n**Test**, {when}:\n\n{claim.test}"
+    known = "when some results of these runs were known"
+    when = known if claim.known else "before any of its numbers was known"
+    return f"**The paper says:** {claim.says}\n\n**Test**, written {when}:\n\n{claim.test}"
 
 
 def outcome(verdict: Verdict) -> str:
