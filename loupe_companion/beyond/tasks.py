@@ -79,7 +79,7 @@ def draw_textures(seed: int) -> Splits:
         for image in images:
             windows = image[top:bottom].unfold(0, SIDE, 1).unfold(1, SIDE, 1)  # by row and column
             places = [torch.randint(n, (count,), generator=generator) for n in windows.shape[:2]]
-            patches.append(windows[places])
+            patches.append(windows[tuple(places)])
         x = torch.cat(patches)
         x = x - x.mean((1, 2), keepdim=True)
         x = x / x.std((1, 2), keepdim=True).clamp(min=1e-3)  # a flat patch stays flat

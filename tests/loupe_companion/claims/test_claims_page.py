@@ -14,22 +14,15 @@ from matplotlib.figure import Figure
 
 from loupe_companion.claims import against_best, figures
 from loupe_companion.claims.statistics import NOT_RUN, number
-from loupe_companion.claims.tables import baseline_table, cost_table, outcome, verdict_table
+from loupe_companion.claims.tables import baseline_table, outcome, verdict_table
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
 from loupe_companion.results import write_results
 from loupe_lib.errors import InputError
 from tests.conftest import ROOT
-from tests.loupe_companion.claims.world import SLOPES
+from tests.loupe_companion.claims.conftest import SLOPES, rows
 
 SPACE = "\N{NO-BREAK SPACE}"
 PAGE = json.loads((ROOT / "notebooks" / "claims.ipynb").read_text("utf-8"))["cells"]
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    """A Markdown table as a list of rows."""
-    lines = [line for line in table.splitlines() if line.startswith("|")]
-    head, _, *body = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
-    return [dict(zip(head, row, strict=True)) for row in body]
 
 
 def save(figure: Figure | None) -> Figure:
@@ -144,11 +137,6 @@ def test_the_table_of_baselines_says_which_is_better_and_what_was_not_run(world)
     )
 
 
-def test_without_runs_the_table_of_costs_says_what_is_missing(world):
-    assert len(rows(cost_table(world.table()))) == 4
-    assert cost_table(world.drop("4S").table()).startswith("**Not run:** 4S at R = 4")
-
-
 def test_every_comparison_is_drawn_with_its_seeds_interval_and_region(world):
     world.put("4S", psnr=(28.0, 30.0, 35.5))
     found = world.verdict(3)
@@ -239,7 +227,7 @@ def test_the_page_shows_every_claim(world, tmp_path: Path, monkeypatch):
 
 def test_the_page_states_each_test_before_its_numbers():
     sources = ["".join(cell["source"]) for cell in PAGE]
-    for claim in (*(claim for claim, _ in TESTS), judge_beyond(ROOT / "none.json").claim):
+    for claim in (*TESTS, judge_beyond(ROOT / "none.json").claim):
         heading = sources.index(f"## Claim {claim.number}: {claim.title}")
         after = sources[heading + 1 : heading + 4]
         assert "statement(" in after[0] and f"[{claim.number}].claim" in after[0]

@@ -12,10 +12,8 @@ from loupe_companion.claims.statistics import (
     IN_PART,
     OUTCOMES,
     REFUTED,
-    RULES,
     SHOWN,
     UNDECIDED,
-    VERDICTS,
     NotTestable,
     compare,
     number,
@@ -98,11 +96,6 @@ def test_the_verdict_follows_the_rules(outcomes):
         HOLDS if shown == 3 else IN_PART if shown else DOES_NOT_HOLD if refuted else UNDECIDED
     )
     assert overall(outcomes) == expected
-
-
-def test_the_rules_name_every_verdict_and_outcome():
-    for word in (*VERDICTS, *(outcome.capitalize() for outcome in OUTCOMES)):
-        assert f"*{word}*" in RULES
 
 
 @pytest.mark.parametrize(
