@@ -116,12 +116,12 @@ def common(*methods: Seeds) -> list[int]:
 
 
 def paired(first: Seeds, second: Seeds, measure: Measure) -> list[float]:
-    """A number of the first runs minus that of the second, seed by seed."""
+    """A measure of the first runs minus that of the second, seed by seed."""
     return [measure(first[seed]) - measure(second[seed]) for seed in common(first, second)]
 
 
 def best(methods: dict[float, Seeds], measure: Measure) -> float:
-    """The key of the runs with the highest mean of a number; NaN is lower than any number."""
+    """The key of the runs with the highest mean of a measure; NaN counts as the lowest."""
 
     def mean(key: float) -> float:
         found = float(np.mean([measure(run) for run in methods[key].values()]))

@@ -103,7 +103,7 @@ class Verdict:
     """The result of a claim's test."""
 
     claim: Claim
-    verdict: str  # one of those above
+    verdict: str  # HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED, NOT_TESTABLE or NOT_RUN
     sentences: tuple[str, ...]  # what was found, in words
     findings: tuple[Finding, ...] = ()  # none if the test was not run
 

@@ -61,7 +61,7 @@ def test_no_two_splits_of_textures_share_a_pixel():
             windows = np.lib.stride_tricks.sliding_window_view(band, (SIDE, SIDE))
             windows = windows.reshape(-1, SIDE * SIDE)
             patch = split.x[split.y == label][7].flatten().numpy()
-            # A patch is a window less its mean over its deviation: their correlation is 1.
+            # A patch is a standardized window, so the correlation of the two is 1.
             scores = windows @ patch / (windows.std(axis=1, ddof=1).clip(1e-3) * SIDE * SIDE)
             assert scores.max() == pytest.approx(255 / 256, abs=1e-4)
 

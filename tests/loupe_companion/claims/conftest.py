@@ -21,9 +21,9 @@ SLOPES = (20, 200, 2000)
 
 
 class World:
-    """A result for every method of the claims at R = 4 and 8, three seeds, all equal at first.
+    """A result for every method of the claims at R = 4 and 8, for each seed.
 
-    Made from one real run: a test changes what it is about, by method, R and seed.
+    All are copies of one real run; a test changes some of them, by method, R and seed.
     """
 
     def __init__(self, template: RunResult, seeds: tuple[int, ...] = (0, 1, 2)) -> None:

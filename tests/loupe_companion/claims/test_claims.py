@@ -318,7 +318,7 @@ def test_nan_leaves_the_claim_untested(world):
 
 
 def test_runs_with_a_warning_count_and_both_verdicts_are_given(world, template):
-    """A collapse at the highest slope bears claim 2 out; without it too few seeds are left."""
+    """A collapse at the highest slope supports claim 2; without it too few seeds are left."""
     world.put("s=20", psnr=30.0).put("s=200", psnr=33.0).put("s=2000", psnr=(10.0, 29.0, 29.0))
     world.put("s=2000", r=4, warnings=lambda key: ("collapsed mask",) * (key[2] == 0))
     found = world.verdict(2)
