@@ -98,11 +98,8 @@ def returned_slopes_figure(table: RunTable) -> Figure | None:
     ax = figure.subplots()
     for seed in sorted(set.union(*map(set, runs.values()))):
         points = [(i, found[seed].slope) for i, found in enumerate(runs.values()) if seed in found]
-        style: dict[str, Any] = {"color": YELLOW, "markeredgecolor": "black"}
-        ax.plot(*zip(*points, strict=True), "o-", label=f"seed {seed}", **style)
-    for i, r in enumerate(runs):
-        if r in PAPER:
-            ax.plot(i, PAPER[r], "x", color="black", markersize=9)
+        ax.plot(*zip(*points, strict=True), "o-", color=YELLOW, markeredgecolor="black")
+    ax.plot([PAPER.get(r, np.nan) for r in runs], "x", color="black", markersize=9)
     ax.set(yscale="log", ylabel="returned slope $s$", xlim=(-0.5, len(runs) - 0.5))
     ax.set_xticks(range(len(runs)), [f"R = {r:g}" for r in runs])
     ax.grid(alpha=0.3)

@@ -169,10 +169,8 @@ def test_figures_of_claims_5_7_and_8_show_every_run(world):
     world.put("4S", slope=(100.0, 200.0, 300.0))
     world.put("4S m=2", psnr=(1.0, 2.0, 6.0)).put("trained-slope", path=[9.0, 5.0, 1.0])
     ax = save(figures.returned_slopes_figure(world.table())).axes[0]
-    lines = [tuple(line.get_ydata()) for line in ax.lines if len(line.get_ydata()) == 2]
-    assert lines == [(100, 100), (200, 200), (300, 300)]
-    crosses = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "x"]
-    assert crosses == [18800, 1675]
+    drawn = [(line.get_marker(), *line.get_ydata()) for line in ax.lines]
+    assert drawn == [("o", 100, 100), ("o", 200, 200), ("o", 300, 300), ("x", 18800, 1675)]
     panels = save(figures.settings_figure(world.table())).axes
     assert [ax.get_xlabel() for ax in panels] == ["p", "m", "initial s"]
     means = panels[1].lines[0]
