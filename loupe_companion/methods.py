@@ -16,20 +16,14 @@ Family = Literal[
 
 @dataclass(frozen=True)
 class Method:
-    """One way to choose a mask, trained at every acceleration with every seed of a sweep.
+    """One way to choose a mask, trained at every acceleration with every seed of a sweep."""
 
-    Attributes:
-        name: for people, and for ``sweep --methods``.
-        family: what kind of method it is.
-        changes: fields of :class:`~loupe_lib.training.config.RunConfig` that differ from those of
-            the sweep's 4S runs.
-        shrinks: whether something raises the slope in a first round. If nothing does, all epochs
-            are one round, so that every method is trained as long.
-    """
-
-    name: str
+    name: str  # for people, and for ``sweep --methods``
     family: Family
+    # The fields of RunConfig that differ from those of the sweep's 4S runs.
     changes: dict[str, Any] = field(default_factory=dict)
+    # Whether something raises the slope in a first round. If nothing does, all epochs are one
+    # round, so that every method is trained as long.
     shrinks: bool = True
 
     @property

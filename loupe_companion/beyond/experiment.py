@@ -1,7 +1,6 @@
 """Fixed slopes against 4S in the layers of :mod:`loupe_companion.beyond`, over several seeds."""
 
 import copy
-import itertools
 import math
 import multiprocessing
 import os
@@ -9,6 +8,7 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,33 +46,19 @@ SMOKE = Plan((1.0, 4096.0), (0, 1), 3, 1)
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training and its result.
+    """One training and its result."""
 
-    Attributes:
-        task: its name in ``tasks.TASKS``.
-        slope: at the start, and to the end if it is fixed.
-        shrinks: whether 4S raised it.
-        seed: of the split, the initial weights, the order of images and the draws of U.
-        kept_epoch: the epoch with the lowest validation loss of the binary layer, from 1.
-        kept_slope: the slope of that epoch, whose weights are kept.
-        validation_loss: cross-entropy of the kept weights with the binary layer.
-        accuracy: fraction of test images in the right class, with the binary layer.
-        relaxed_accuracy: the same with the relaxed layer, as in training.
-        layer: the entries of the binary layer.
-        seconds: duration of the training.
-    """
-
-    task: str
-    slope: NotNegative
-    shrinks: bool
-    seed: Count
-    kept_epoch: Count
-    kept_slope: NotNegative
-    validation_loss: NotNegative
-    accuracy: NotNegative
-    relaxed_accuracy: NotNegative
-    layer: tuple[Literal[-1, 0, 1], ...]
-    seconds: NotNegative
+    task: str  # its name in TASKS
+    slope: NotNegative  # at the start, and to the end if it is fixed
+    shrinks: bool  # whether 4S raised the slope
+    seed: Count  # of the split, the initial weights, the order of images and the draws of U
+    kept_epoch: Count  # with the lowest validation loss of the binary layer, from 1
+    kept_slope: NotNegative  # of that epoch, whose weights are kept
+    validation_loss: NotNegative  # cross-entropy of the kept weights with the binary layer
+    accuracy: NotNegative  # fraction of test images in the right class, with the binary layer
+    relaxed_accuracy: NotNegative  # the same with the relaxed layer, as in training
+    layer: tuple[Literal[-1, 0, 1], ...]  # the entries of the binary layer
+    seconds: NotNegative  # duration of the training
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -161,13 +147,10 @@ def _accuracy(model: nn.Module, test: Examples) -> float:
 
 
 def run_experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
-    """Train everything, several processes side by side, and write the results file.
+    """Train everything, several processes side by side, and write the results as a JSON file.
 
     Date and seconds aside, equal machines give equal results: every training has one thread.
-
-    Args:
-        out: JSON file.
-        smoke: a few epochs of a few runs, to check that everything is installed.
+    With ``smoke``, a few epochs of a few runs show that everything is installed.
 
     Raises:
         InputError: without scikit-learn, or if the file cannot be written.
@@ -178,16 +161,14 @@ def run_experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
         origin = get_provenance(torch.device("cpu"))
         origin["packages"]["scikit-learn"] = metadata.version("scikit-learn")
         record = Record(**origin, plan=plan, runs=_train(plan))
-        beside.write_bytes(to_json(record))
+        text = msgspec.json.encode(record).replace(b'{"task"', b'\n{"task"')  # a line a training
+        beside.write_bytes(text + b"\n")
     return record
 
 
 def _train(plan: Plan) -> tuple[Training, ...]:
     cases = [*((slope, False) for slope in plan.slopes), (plan.slopes[0], True)]
-    jobs = [
-        (task, *case, seed, plan)
-        for task, case, seed in itertools.product(TASKS, cases, plan.seeds)
-    ]
+    jobs = [(t, *case, seed, plan) for t, case, seed in product(TASKS, cases, plan.seeds)]
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     with ProcessPoolExecutor(cores(), context, _start_worker) as pool:
         found = pool.map(run, *zip(*jobs, strict=True))
@@ -197,11 +178,6 @@ def _train(plan: Plan) -> tuple[Training, ...]:
 def _start_worker() -> None:
     exit_with_parent()
     torch.set_num_threads(1)
-
-
-def to_json(record: Record) -> bytes:
-    """A results file, with a line for each training."""
-    return msgspec.json.encode(record).replace(b'{"task"', b'\n{"task"') + b"\n"
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:

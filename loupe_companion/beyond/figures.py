@@ -22,18 +22,17 @@ def accuracy_figure(record: Record) -> Figure:
     for ax, (task, what) in zip(figure.subplots(1, len(TASKS)), TASKS.items(), strict=True):
         for slope in (*record.plan.slopes, None):
             _draw_accuracy(ax, record.of(task, slope), BLUE if slope else YELLOW)
-        ax.set_xscale("log")
-        ax.set_xlabel("slope $s$")
+        ax.set(xscale="log", xlabel="slope $s$")
         ax.set_title(what.title.replace(": ", "\n"), fontsize=9)
         ax.grid(alpha=0.3)
     figure.axes[0].set_ylabel("test accuracy (%)")
-    plain: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 8}
-    handles = [
-        *figure.axes[0].plot([], [], color=BLUE, label="fixed $s$", **plain),
-        *figure.axes[0].plot([], [], color=YELLOW, label="4S", **plain),
-        *figure.axes[0].plot([], [], color=GREY, mfc="none", label="relaxed layer", **plain),
-    ]
-    figure.legend(handles=handles, ncols=3, fontsize=9, loc="outside upper center")
+    for label, colour, face in (
+        ("fixed $s$", BLUE, BLUE),
+        ("4S", YELLOW, YELLOW),
+        ("relaxed layer", GREY, "none"),
+    ):
+        figure.axes[0].plot([], [], "o", color=colour, mfc=face, markersize=8, label=label)
+    figure.legend(ncols=3, fontsize=9, loc="outside upper center")
     return figure
 
 
@@ -86,12 +85,7 @@ def _shown(record: Record, task: str) -> dict[str, list[Training]]:
 
 
 def digits_figure(x: Tensor, mask: Tensor) -> Figure:
-    """Digits, and below each the pixels that the mask keeps.
-
-    Args:
-        x: (n, 64) digits in [0, 1].
-        mask: (64,) of zeros and ones.
-    """
+    """(n, 64) digits in [0, 1], and below each the pixels that a (64,) mask keeps."""
     figure = Figure(figsize=(WIDTH, 1.9), layout="constrained")
     axes = figure.subplots(2, len(x), squeeze=False)
     kept: Any = np.ma.masked_array(x.numpy(), (mask == 0).expand_as(x).numpy())

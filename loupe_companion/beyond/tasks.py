@@ -1,7 +1,6 @@
 """The tasks of the two layers: images that come with Python packages, and small classifiers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -38,21 +37,13 @@ class Splits(NamedTuple):
     test: Examples
 
 
-@dataclass(frozen=True)
-class Task:
-    """A classification task for a binary layer.
-
-    Attributes:
-        title: a few words.
-        layer_shape: the shape in which the layer's ``binary()`` is shown.
-        draw: seed -> images; each seed has its own split.
-        build: slope -> classifier whose first module is the binary layer.
-    """
+class Task(NamedTuple):
+    """A classification task for a binary layer."""
 
     title: str
-    layer_shape: tuple[int, ...]
-    draw: Callable[[int], Splits]
-    build: Callable[[float], nn.Sequential]
+    layer_shape: tuple[int, ...]  # in which the layer's binary() is shown
+    draw: Callable[[int], Splits]  # seed -> images; each seed has its own split
+    build: Callable[[float], nn.Sequential]  # slope -> classifier; the binary layer comes first
 
 
 def draw_digits(seed: int) -> Splits:
@@ -87,10 +78,8 @@ def draw_textures(seed: int) -> Splits:
         patches = []
         for image in images:
             windows = image[top:bottom].unfold(0, SIDE, 1).unfold(1, SIDE, 1)  # by row and column
-            rows, columns = (
-                torch.randint(many, (count,), generator=generator) for many in windows.shape[:2]
-            )
-            patches.append(windows[rows, columns])
+            places = [torch.randint(n, (count,), generator=generator) for n in windows.shape[:2]]
+            patches.append(windows[tuple(places)])
         x = torch.cat(patches)
         x = x - x.mean((1, 2), keepdim=True)
         x = x / x.std((1, 2), keepdim=True).clamp(min=1e-3)  # a flat patch stays flat

@@ -1,5 +1,7 @@
 """Claim 4: 4S masks are nearly binary and adapted to the signal (Fig. 4)."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from scipy import stats
@@ -44,10 +46,7 @@ def judge(table: RunTable) -> Findings:
     power = mean_power(table.images.test.images).numpy()
     power[tuple(side // 2 for side in power.shape)] = 0  # DC
     spectrum = mean_power(table.images.train.images).numpy()
-
-    def correlation(run: RunResult) -> float:
-        return spectrum_correlation(run, spectrum)
-
+    correlation = partial(spectrum_correlation, power=spectrum)
     for r, (shrunk, grid) in found.items():
         highest, runs = max(grid), shrunk.values()
         distance = [100 * distance_from_binary(run) for run in runs]
@@ -61,9 +60,8 @@ def judge(table: RunTable) -> Findings:
         yield compare(part, r, gain, low=0)
         part = "(3) rank correlation with the spectrum, minus the highest s"
         yield compare(part, r, shape, low=0)
-        own, theirs = (
-            np.mean([*map(correlation, some)]) for some in (runs, grid[highest].values())
-        )
+        own = np.mean([*map(correlation, runs)])
+        theirs = np.mean([*map(correlation, grid[highest].values())])
         yield (
             f"At R = {r:g}, the distance of the probabilities from binary is "
             f"{np.mean(distance):.1f} % of the budget. The masks hold {captured.mean():.1f} % of "

@@ -48,33 +48,31 @@ and trainings, not other writers or materials.""",
 def judge(record: Record) -> Findings:
     """Put claim 9 to its test.
 
-    Args:
-        record: what ``python -m loupe_companion beyond`` measured.
-
     Raises:
-        NotRun: if there are fewer than ``MIN_SEEDS`` seeds of any run.
+        NotRun: if any training has fewer than ``MIN_SEEDS`` seeds.
     """
     slopes = record.plan.slopes
-    cases = [(task, slope) for task in TASKS for slope in slopes]
-    gains = {case: _gains(record, *case) for case in cases}
-    number = 0
-    for task in TASKS:
-        for name, slope, low in (
+    gains = {(task, slope): _gains(record, task, slope) for task in TASKS for slope in slopes}
+    cases = [
+        (task, *case)
+        for task in TASKS
+        for case in (
             ("best fixed slope by validation", record.best_slope(task), -MARGIN),
             ("lowest fixed slope", slopes[0], 0.0),
             ("highest fixed slope", slopes[-1], 0.0),
-        ):
-            number += 1
-            part = f"({number}) {task}: accuracy of 4S minus {name} (percentage points)"
-            found = compare(part, None, gains[task, slope], low=low, detail=f"s = {slope:g}")
-            yield found
-            side = "above" if found.mean > 0 else "below"
-            lowest, highest = found.interval
-            yield (
-                f"For the {task}, 4S is {abs(found.mean):.1f} percentage points {side} "
-                f"s = {slope:g}, the {name} of {len(slopes)} "
-                f"({CONFIDENCE:.0%} interval {lowest:.1f} to {highest:.1f}: {found.outcome})."
-            )
+        )
+    ]
+    for number, (task, name, slope, low) in enumerate(cases, start=1):
+        part = f"({number}) {task}: accuracy of 4S minus {name} (percentage points)"
+        found = compare(part, None, gains[task, slope], low=low, detail=f"s = {slope:g}")
+        yield found
+        side = "above" if found.mean > 0 else "below"
+        lowest, highest = found.interval
+        yield (
+            f"For the {task}, 4S is {abs(found.mean):.1f} percentage points {side} "
+            f"s = {slope:g}, the {name} of {len(slopes)} "
+            f"({CONFIDENCE:.0%} interval {lowest:.1f} to {highest:.1f}: {found.outcome})."
+        )
 
 
 def _gains(record: Record, task: str, slope: float) -> list[float]:
@@ -83,6 +81,5 @@ def _gains(record: Record, task: str, slope: float) -> list[float]:
     fixed = {run.seed: run.accuracy for run in record.of(task, slope)}
     seeds = sorted(shrunk.keys() & fixed)
     if len(seeds) < MIN_SEEDS:
-        found = f"{len(seeds)} of at least {MIN_SEEDS} seeds"
-        raise NotRun(f"{task}, s = {slope:g} and 4S: {found}")
+        raise NotRun(f"{task}, s = {slope:g} and 4S: {len(seeds)} of at least {MIN_SEEDS} seeds")
     return [100 * (shrunk[seed] - fixed[seed]) for seed in seeds]

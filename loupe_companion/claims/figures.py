@@ -26,14 +26,13 @@ def findings_figure(verdict: Verdict) -> Figure | None:
     """
     parts: dict[str, list[Finding]] = {}
     for finding in verdict.findings:
-        if len(finding.values) > 1:
-            parts.setdefault(finding.part, []).append(finding)
+        parts.setdefault(finding.part, []).append(finding)
     if not parts:
         return None
     height = 0.75 + 0.3 * max(map(len, parts.values()))
     figure = Figure(figsize=(WIDTH, height * len(parts)), layout="constrained")
-    for ax, part in zip(figure.subplots(len(parts), 1, squeeze=False).flat, parts, strict=True):
-        shown = parts[part]
+    axes = figure.subplots(len(parts), 1, squeeze=False)
+    for ax, (part, shown) in zip(axes.flat, parts.items(), strict=True):
         rows = [", ".join(filter(None, (f.place, f.detail))) for f in shown]
         _draw_intervals(ax, shown, rows, part)
         low, high = ax.get_xlim()
@@ -66,7 +65,8 @@ def soft_fractions_figure(table: RunTable) -> Figure | None:
         grids = {r: table.grid(r) for r in table.accelerations}
     except NotRun:
         return None
-    figure, (left, right) = _two_panels()
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     slopes = list(next(iter(grids.values())))
     fine = np.geomspace(slopes[0], slopes[-1], 100)
     bounds = np.clip(SOFT / fine, 0, 1), np.clip(2 * SOFT / fine, 0, 1)
@@ -77,14 +77,12 @@ def soft_fractions_figure(table: RunTable) -> Figure | None:
         for ax, name in ((left, "soft_share"), (right, "undecided_share")):
             points = [(s, getattr(run, name)) for s in grid for run in grid[s].values()]
             ax.plot(*zip(*points, strict=True), label=f"R = {r:g}", **style)
-    left.set_yscale("log")
-    left.set_ylabel("fraction")
+    left.set(yscale="log", ylabel="fraction")
     left.set_title("entries of $M$ in (0.05, 0.95)", fontsize=10)
     right.set_title("entries of $P$ in (0.1, 0.9)", fontsize=10)
     right.set_ylim(bottom=0)
     for ax in (left, right):
-        ax.set_xscale("log")
-        ax.set_xlabel("slope $s$")
+        ax.set(xscale="log", xlabel="slope $s$")
         ax.grid(alpha=0.3)
         ax.legend(fontsize=9)
     return figure
@@ -100,15 +98,10 @@ def returned_slopes_figure(table: RunTable) -> Figure | None:
     ax = figure.subplots()
     for seed in sorted(set.union(*map(set, runs.values()))):
         points = [(i, found[seed].slope) for i, found in enumerate(runs.values()) if seed in found]
-        style: dict[str, Any] = {"color": YELLOW, "markeredgecolor": "black"}
-        ax.plot(*zip(*points, strict=True), "o-", label=f"seed {seed}", **style)
-    for i, r in enumerate(runs):
-        if r in PAPER:
-            ax.plot(i, PAPER[r], "x", color="black", markersize=9)
-    ax.set_yscale("log")
-    ax.set_ylabel("returned slope $s$")
+        ax.plot(*zip(*points, strict=True), "o-", color=YELLOW, markeredgecolor="black")
+    ax.plot([PAPER.get(r, np.nan) for r in runs], "x", color="black", markersize=9)
+    ax.set(yscale="log", ylabel="returned slope $s$", xlim=(-0.5, len(runs) - 0.5))
     ax.set_xticks(range(len(runs)), [f"R = {r:g}" for r in runs])
-    ax.set_xlim(-0.5, len(runs) - 0.5)
     ax.grid(alpha=0.3)
     return figure
 
@@ -129,10 +122,9 @@ def settings_figure(table: RunTable) -> Figure | None:
             ax.plot(list(psnr), means, label=f"R = {r:g}", markeredgecolor="black", **style)
             points = [(value, one) for value in psnr for one in psnr[value]]
             ax.plot(*zip(*points, strict=True), markersize=3.5, alpha=0.6, linestyle="", **style)
-        ax.set_xscale("log")
+        ax.set(xscale="log", xlabel=name)
         ax.set_xticks(list(psnr), [f"{value:g}" for value in psnr])
         ax.minorticks_off()
-        ax.set_xlabel(name)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("test PSNR (dB)")
     axes[-1].legend(fontsize=9)
@@ -145,29 +137,21 @@ def trained_slope_figure(table: RunTable) -> Figure | None:
         runs = {r: table.runs(r, "trained-slope") for r in table.accelerations}
     except NotRun:
         return None
-    figure, (left, right) = _two_panels()
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for r, found in runs.items():
         dash = "-" if r == min(runs) else "--"
         for run in found.values():
             slopes = run.history["slope"]
-            left.plot(1 + np.arange(len(slopes)), slopes, dash, color=BLUE)
+            left.plot(range(1, len(slopes) + 1), slopes, dash, color=BLUE)
         histogram = np.mean([run.histogram for run in found.values()], axis=0)
         edges = np.linspace(0, 1, len(histogram) + 1)
         right.stairs(histogram, edges, color=BLUE, linestyle=dash, label=f"R = {r:g}")
-    left.set_yscale("log")
-    left.set_xlabel("epoch")
-    left.set_ylabel("trained slope $s$")
+    left.set(yscale="log", xlabel="epoch", ylabel="trained slope $s$")
     left.grid(alpha=0.3)
-    right.set_yscale("log")
-    right.set_xlabel("entry of $M$ before thresholding")
-    right.set_ylabel("fraction of entries")
+    right.set(yscale="log", xlabel="entry of $M$ before thresholding", ylabel="fraction of entries")
     right.legend(fontsize=9)
     return figure
-
-
-def _two_panels() -> tuple[Figure, Sequence[Axes]]:
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    return figure, figure.subplots(1, 2)
 
 
 def _draw_intervals(ax: Axes, findings: Sequence[Finding], rows: Sequence[str], title: str) -> None:

@@ -1,7 +1,8 @@
 """The runs that the claims are tested on: which a test needs, and which of them exist."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from loupe_companion.results import RunResult
 from loupe_lib.data.images import Images
 
 Seeds = dict[int, RunResult]  # the runs of one method at one R, by seed
+Measure = Callable[[RunResult], float]
 
 
 class RunTable:
@@ -28,8 +30,13 @@ class RunTable:
     ) -> None:
         self.profile = profile
         self.images = images
-        self._results = {result.config: result for result in results}
-        self._seeds = sorted({config.seed for config in self._results})
+        made = {result.config: result for result in results}
+        seeds = sorted({config.seed for config in made})
+        self._runs: dict[tuple[float, str], Seeds] = {}  # those that exist, by R and method
+        for r, method in itertools.product(self.accelerations, profile.methods):
+            wanted = {seed: profile.config(method, r, seed) for seed in seeds}
+            found = {seed: made[config] for seed, config in wanted.items() if config in made}
+            self._runs[r, method.name] = found
 
     @property
     def accelerations(self) -> list[float]:
@@ -40,19 +47,13 @@ class RunTable:
         """The profile's methods of some families: those of point masks, or those of lines."""
         return [m for m in self.profile.methods if m.family in families and m.lines == lines]
 
-    def found(self, acceleration: float, method: Method) -> Seeds:
-        """The existing runs of a method at one R."""
-        wanted = {seed: self.profile.config(method, acceleration, seed) for seed in self._seeds}
-        return {s: self._results[c] for s, c in wanted.items() if c in self._results}
-
     def runs(self, acceleration: float, name: str) -> Seeds:
         """The runs of the method of that name at one R.
 
         Raises:
             NotRun: if the profile has no such method, or fewer than ``MIN_SEEDS`` runs exist.
         """
-        methods = [method for method in self.profile.methods if method.name == name]
-        found = self.found(acceleration, methods[0]) if methods else {}
+        found = self._runs.get((acceleration, name), {})
         if len(found) < MIN_SEEDS:
             raise NotRun(f"{name} at R = {acceleration:g} has {len(found)} of {MIN_SEEDS} seeds")
         return found
@@ -75,7 +76,7 @@ class RunTable:
         missing = ",".join(
             method.name
             for method in methods
-            if any(len(self.found(r, method)) < MIN_SEEDS for r in self.accelerations)
+            if any(len(self._runs[r, method.name]) < MIN_SEEDS for r in self.accelerations)
         )
         name = self.profile.name
         if not missing:
@@ -92,17 +93,17 @@ class RunTable:
             run
             for r in self.accelerations
             for method in methods
-            for run in self.found(r, method).values()
+            for run in self._runs[r, method.name].values()
             if run.warnings
         ]
 
     def without_warnings(self) -> "RunTable":
         """The same without the runs that have a warning."""
-        kept = (result for result in self._results.values() if not result.warnings)
+        kept = (run for runs in self._runs.values() for run in runs.values() if not run.warnings)
         return RunTable(kept, self.profile, self.images)
 
 
-def common(*methods: Mapping[int, RunResult]) -> list[int]:
+def common(*methods: Seeds) -> list[int]:
     """The seeds that several methods share.
 
     Raises:
@@ -114,17 +115,13 @@ def common(*methods: Mapping[int, RunResult]) -> list[int]:
     return seeds
 
 
-def paired(
-    first: Mapping[int, RunResult],
-    second: Mapping[int, RunResult],
-    measure: Callable[[RunResult], float],
-) -> list[float]:
-    """A number of the first runs minus that of the second, seed by seed."""
+def paired(first: Seeds, second: Seeds, measure: Measure) -> list[float]:
+    """A measure of the first runs minus that of the second, seed by seed."""
     return [measure(first[seed]) - measure(second[seed]) for seed in common(first, second)]
 
 
-def best(methods: Mapping[float, Seeds], measure: Callable[[RunResult], float]) -> float:
-    """The key of the runs with the highest mean of a number; NaN is lower than any number."""
+def best(methods: dict[float, Seeds], measure: Measure) -> float:
+    """The key of the runs with the highest mean of a measure; NaN counts as the lowest."""
 
     def mean(key: float) -> float:
         found = float(np.mean([measure(run) for run in methods[key].values()]))

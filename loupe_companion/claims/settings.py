@@ -71,11 +71,7 @@ def judge(table: RunTable) -> Findings:
 
 
 def runs_by_value(table: RunTable, acceleration: float, name: str) -> dict[float, Seeds]:
-    """The runs of 4S at one R by the value of one of ``SETTINGS``, rising.
-
-    Raises:
-        NotRun: if a value has too few seeds, or there is one value alone.
-    """
+    """The runs of 4S at one R by the value of one of ``SETTINGS``, rising."""
     field = SETTINGS[name]
     varied = [m.name for m in table.methods("setting of 4S") if field in m.changes]
     if not varied:
@@ -86,14 +82,10 @@ def runs_by_value(table: RunTable, acceleration: float, name: str) -> dict[float
 
 
 def spread(values: np.ndarray) -> tuple[float, float]:
-    """The spread over settings relative to that over seeds.
+    """Standard deviation of settings' means over that within settings; p value of the F test.
 
-    Args:
-        values: (settings, seeds), at least two of each.
-
-    Returns:
-        The standard deviation of the settings' means over that within settings (root mean
-        square); and the p value of the F test of the additive two-way table.
+    Values are (settings, seeds), at least two of each; the test is that of the additive two-way
+    table.
     """
     k, n = values.shape
     means = values.mean(axis=1, keepdims=True)

@@ -17,7 +17,6 @@ IN_PART = "holds in part"
 DOES_NOT_HOLD = "does not hold here"
 NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run"
-VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED, NOT_TESTABLE, NOT_RUN)
 
 MIN_SEEDS = 3  # fewer say next to nothing about the spread over seeds
 CONFIDENCE = 0.95
@@ -51,50 +50,29 @@ class NotTestable(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper and its test.
-
-    Attributes:
-        number: of the claim.
-        title: a few words.
-        says: what the paper says, in our words.
-        test: what is measured, and which values support the claim; Markdown, fixed beforehand.
-        short: the same in half a line, for the table of all claims.
-        known: whether its author had seen results of the runs before writing the test.
-        families: the kinds of methods that the test needs, of point masks.
-    """
+    """A claim of the paper and its test."""
 
     number: int
     title: str
-    says: str
-    test: str
-    short: str
-    known: bool
-    families: tuple[Family, ...] = ()
+    says: str  # what the paper says, in our words
+    test: str  # what is measured, and which values support the claim; fixed beforehand
+    short: str  # the same in half a line, for the table of all claims
+    known: bool  # whether results of the runs had been seen before the test was written
+    families: tuple[Family, ...] = ()  # the methods that the test needs, of point masks
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of a test.
+    """One comparison of a test."""
 
-    Attributes:
-        part: what the number is, with its unit; the same at every R.
-        acceleration: R; None where two are compared, and beyond MRI.
-        values: one a seed; or a single one made of all seeds, which has no interval.
-        seeds: how many.
-        outcome: one of ``OUTCOMES``.
-        region: (low, high): the values in between support the claim.
-        decides: whether it counts for the verdict.
-        detail: further facts, such as which slope was the best.
-    """
-
-    part: str
-    acceleration: float | None
-    values: tuple[float, ...]
+    part: str  # what the number is, with its unit; the same at every R
+    acceleration: float | None  # R; None where two are compared, and beyond MRI
+    values: tuple[float, ...]  # one a seed; or one made of all seeds, which has no interval
     seeds: int
-    outcome: str
-    region: tuple[float, float]
-    decides: bool = True
-    detail: str = ""
+    outcome: str  # one of OUTCOMES
+    region: tuple[float, float]  # the values between these two support the claim
+    decides: bool = True  # whether it counts for the verdict
+    detail: str = ""  # further facts, such as which slope was the best
 
     @property
     def place(self) -> str:
@@ -122,19 +100,12 @@ Findings = Iterator[Finding | str]  # what a test yields: comparisons, and sente
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a claim's test.
-
-    Attributes:
-        claim: the claim.
-        verdict: one of ``VERDICTS``.
-        sentences: what was found, in words.
-        findings: the comparisons behind it; none if the test was not run.
-    """
+    """The result of a claim's test."""
 
     claim: Claim
-    verdict: str
-    sentences: tuple[str, ...]
-    findings: tuple[Finding, ...] = ()
+    verdict: str  # HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED, NOT_TESTABLE or NOT_RUN
+    sentences: tuple[str, ...]  # what was found, in words
+    findings: tuple[Finding, ...] = ()  # none if the test was not run
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -151,8 +122,7 @@ def _half_width(n: int | np.ndarray, deviation: float) -> np.ndarray:
 def seeds_to_decide(finding: Finding) -> float:
     """How many seeds would decide a comparison, if mean and deviation stayed the same.
 
-    Returns:
-        The number of seeds; infinite if 1000 are not enough or there is nothing to decide.
+    Infinite if 1000 are not enough, or if there is nothing to decide.
     """
     distance = min(abs(finding.mean - bound) for bound in finding.region)
     n = np.arange(finding.seeds, 1001)
@@ -169,16 +139,7 @@ def compare(
     decides: bool = True,
     detail: str = "",
 ) -> Finding:
-    """Compare the mean over seeds with the values that support a claim.
-
-    Args:
-        part: what the number is, with its unit.
-        acceleration: R, or None.
-        values: one a seed.
-        low: lower bound of the values that support the claim, itself excluded.
-        high: upper bound, itself excluded.
-        decides: whether the outcome counts for the verdict.
-        detail: further facts.
+    """Compare the mean over seeds with the values that support a claim, low < value < high.
 
     Raises:
         NotTestable: if a value is not finite.
@@ -190,9 +151,8 @@ def compare(
         outcome = SHOWN
     elif highest <= low or high <= lowest:
         outcome = REFUTED
-    return Finding(
-        part, acceleration, tuple(values), len(values), outcome, (low, high), decides, detail
-    )
+    region, seeds = (low, high), len(values)
+    return Finding(part, acceleration, tuple(values), seeds, outcome, region, decides, detail)
 
 
 def check_finite(part: str, values: Sequence[float]) -> None:

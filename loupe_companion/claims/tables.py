@@ -7,17 +7,10 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from loupe_companion.claims.baselines import Baseline, baselines, compared_methods
+from loupe_companion.claims.baselines import COMPARED, baselines
 from loupe_companion.claims.run_table import RunTable
-from loupe_companion.claims.statistics import (
-    CONFIDENCE,
-    Claim,
-    Finding,
-    NotRun,
-    Verdict,
-    number,
-)
-from loupe_companion.claims.tuning_cost import tuning_costs
+from loupe_companion.claims.statistics import CONFIDENCE, Claim, Finding, Verdict, number
+from loupe_companion.methods import Family
 from loupe_companion.tables import markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -44,12 +37,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 
 def statement(claim: Claim) -> str:
     """What the paper says, and the test, as they stood before any number."""
-    when = (
-        "written when some results of these runs were known"
-        if claim.known
-        else "written before any of its numbers was known"
-    )
-    return f"**The paper says:** {claim.says}\n\n**Test**, {when}:\n\n{claim.test}"
+    known = "when some results of these runs were known"
+    when = known if claim.known else "before any of its numbers was known"
+    return f"**The paper says:** {claim.says}\n\n**Test**, written {when}:\n\n{claim.test}"
 
 
 def outcome(verdict: Verdict) -> str:
@@ -74,50 +64,39 @@ def baseline_table(table: RunTable) -> str:
     """A row for each way to choose a mask, at each R, and below it what was not run."""
     found, missing = baselines(table)
     rows = []
-    for _, group in groupby(found, key=lambda b: (b.finding.acceleration, b.lines)):
-        alike = list(group)
-        rows += [_own_row(alike[0]), *map(_baseline_row, alike)]
+    for (place, lines), group in groupby(found, lambda b: (b.finding.acceleration, b.lines)):
+        compared = list(group)
+        both = {"R": f"{place:g}", "samples": "lines" if lines else "points"}
+        own = compared[0].own
+        rows.append(
+            both | {"mask": "**4S**", "PSNR (dB)": mean_and_spread(own), "seeds": str(len(own))}
+        )
+        for other in compared:
+            warned = f" ({other.warned} with a warning)" * (other.warned > 0)
+            rows.append(
+                both
+                | {
+                    "mask": f"{other.name}{warned}",
+                    "PSNR (dB)": mean_and_spread(other.psnr),
+                    "seeds": str(other.finding.seeds),
+                    "4S minus this mask (dB)": number(other.finding.mean),
+                    INTERVAL: _interval(other.finding),
+                    "outcome": _better(other.finding),
+                }
+            )
     text = markdown(pd.DataFrame(rows).fillna("")) + "\n\n" if rows else ""
     if missing:
-        how = table.how(compared_methods(table))
+        families: tuple[Family, ...] = ("4S", "fixed slope", *COMPARED)
+        how = table.how([*table.methods(*families), *table.methods(*families, lines=True)])
         text += f"**Not compared:** {', '.join(missing)}. {how}"
     return text
 
 
-def _own_row(baseline: Baseline) -> dict[str, str]:
-    """The row of the 4S that a baseline is compared with."""
-    return {
-        "R": f"{baseline.finding.acceleration:g}",
-        "samples": "lines" if baseline.lines else "points",
-        "mask": "**4S**",
-        "PSNR (dB)": mean_and_spread(baseline.own),
-        "seeds": str(len(baseline.own)),
-    }
-
-
-def _baseline_row(baseline: Baseline) -> dict[str, str]:
-    finding = baseline.finding
+def _better(finding: Finding) -> str:
     low, high = finding.interval
-    warned = f" ({baseline.warned} with a warning)" * (baseline.warned > 0)
-    better = (
-        "4S is better" if low > 0 else "this mask is better" if high < 0 else "no difference shown"
-    )
-    return _own_row(baseline) | {
-        "mask": f"{baseline.name}{warned}",
-        "PSNR (dB)": mean_and_spread(baseline.psnr),
-        "seeds": str(finding.seeds),
-        "4S minus this mask (dB)": number(finding.mean),
-        INTERVAL: _interval(finding),
-        "outcome": better,
-    }
-
-
-def cost_table(table: RunTable) -> str:
-    """What a search over fixed slopes and one run of 4S cost, and what they reach."""
-    try:
-        return markdown(tuning_costs(table))
-    except NotRun as error:
-        return f"**Not run:** {error}."
+    if low > 0:
+        return "4S is better"
+    return "this mask is better" if high < 0 else "no difference shown"
 
 
 def _label(finding: Finding) -> str:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from loupe_companion.claims.run_table import RunTable, common, validation_quality
-from loupe_companion.tables import mean_and_spread
+from loupe_companion.claims.statistics import NotRun
+from loupe_companion.tables import markdown, mean_and_spread
 
 TEST = """\
 4S is meant to save tuning, so the cost of tuning is measured. For one seed: the number of
@@ -13,18 +14,20 @@ the lowest validation loss; beside it one run of 4S. Seconds are the time of a p
 were trained together, divided among them, on the device that trained it."""
 
 
-def tuning_costs(table: RunTable) -> pd.DataFrame:
-    """The search over the grid, then 4S, at each R.
-
-    Raises:
-        NotRun: if runs are missing.
-    """
+def cost_table(table: RunTable) -> str:
+    """The search over the grid, then 4S, at each R, in Markdown; or what was not run."""
     rows = []
     for r in table.accelerations:
-        grid, shrunk = table.grid(r), table.runs(r, "4S")
-        seeds = common(shrunk, *grid.values())
-        for slope, methods in ((f"best of {len(grid)} fixed slopes", grid), ("4S", {0.0: shrunk})):
-            searches = [[runs[seed] for runs in methods.values()] for seed in seeds]
+        try:
+            grid, shrunk = table.grid(r), table.runs(r, "4S")
+            seeds = common(shrunk, *grid.values())
+        except NotRun as error:
+            return f"**Not run:** {error}."
+        for slope, methods in (
+            (f"best of {len(grid)} fixed slopes", [*grid.values()]),
+            ("4S", [shrunk]),
+        ):
+            searches = [[runs[seed] for runs in methods] for seed in seeds]
             seconds = [sum(run.history["seconds"].sum() for run in runs) for runs in searches]
             kept = [max(runs, key=validation_quality) for runs in searches]
             rows.append(
@@ -37,4 +40,4 @@ def tuning_costs(table: RunTable) -> pd.DataFrame:
                     "PSNR (dB)": mean_and_spread([run.psnr() for run in kept]),
                 }
             )
-    return pd.DataFrame(rows)
+    return markdown(pd.DataFrame(rows))

@@ -34,36 +34,35 @@ from loupe_companion.claims.statistics import (
     seeds_to_decide,
 )
 
-_MODULES = (
-    soft_masks,
-    interior_maximum,
-    against_best,
-    adapted_masks,
-    returned_slope,
-    thresholding,
-    settings,
-    trained_slope,
-)
-TESTS: list[tuple[Claim, Callable[[RunTable], Findings]]] = [(m.CLAIM, m.judge) for m in _MODULES]
+TESTS: dict[Claim, Callable[[RunTable], Findings]] = {
+    soft_masks.CLAIM: soft_masks.judge,
+    interior_maximum.CLAIM: interior_maximum.judge,
+    against_best.CLAIM: against_best.judge,
+    adapted_masks.CLAIM: adapted_masks.judge,
+    returned_slope.CLAIM: returned_slope.judge,
+    thresholding.CLAIM: thresholding.judge,
+    settings.CLAIM: settings.judge,
+    trained_slope.CLAIM: trained_slope.judge,
+}
 
 
 def judge(table: RunTable) -> list[Verdict]:
     """Put claims 1 to 8 to their tests; where runs are missing the verdict is ``not run``."""
-    return [judge_claim(claim, test, table) for claim, test in TESTS]
+    return [judge_claim(claim, table) for claim in TESTS]
 
 
-def judge_claim(claim: Claim, test: Callable[[RunTable], Findings], table: RunTable) -> Verdict:
+def judge_claim(claim: Claim, table: RunTable) -> Verdict:
     """Put a claim to its test: all runs first, then once more without those with a warning."""
+    test = TESTS[claim]
     methods = table.methods(*claim.families)
     how = table.how(methods)
-    verdict = _judge(claim, lambda: test(table), how)
+    verdict = _judge(claim, test(table), how)
     warned = table.warned(methods)
     if not warned or verdict.verdict == NOT_RUN:
         return verdict
-    second = _judge(claim, lambda: test(table.without_warnings()), how)
-    without = f"the verdict is *{second.verdict}*"
-    if second.verdict == NOT_RUN:
-        without = f"fewer than {MIN_SEEDS} seeds are left"
+    second = _judge(claim, test(table.without_warnings()), how).verdict
+    left = f"fewer than {MIN_SEEDS} seeds are left"
+    without = left if second == NOT_RUN else f"the verdict is *{second}*"
     names = ", ".join(table.profile.label(run.config) for run in warned)
     have, them = ("run has", "it") if len(warned) == 1 else ("runs have", "them")
     sentence = f"{len(warned)} {have} a warning ({names}). Without {them}, {without}."
@@ -71,28 +70,22 @@ def judge_claim(claim: Claim, test: Callable[[RunTable], Findings], table: RunTa
 
 
 def judge_beyond(path: Path) -> Verdict:
-    """Put claim 9 to its test.
-
-    Args:
-        path: results of ``python -m loupe_companion beyond``; the file may be missing.
+    """Put claim 9 to its test, on the results file of ``python -m loupe_companion beyond``.
 
     Raises:
-        InputError: if it is not a valid results file.
+        InputError: if the file is there but not valid.
     """
-
-    def test() -> Findings:
-        if not path.exists():
-            raise NotRun(f"there is no {path}")
-        yield from beyond_mri.judge(read_record(path))
-
+    claim = beyond_mri.CLAIM
     how = "To train them: `python -m loupe_companion beyond --out results/beyond.json`."
-    return _judge(beyond_mri.CLAIM, test, how)
+    if not path.exists():
+        return Verdict(claim, NOT_RUN, (f"Runs are missing: there is no {path}.", how))
+    return _judge(claim, beyond_mri.judge(read_record(path)), how)
 
 
-def _judge(claim: Claim, test: Callable[[], Findings], how: str) -> Verdict:
+def _judge(claim: Claim, test: Findings, how: str) -> Verdict:
     """The verdict of a test; ``how`` tells how to run what it lacks."""
     try:
-        found = list(test())
+        found = list(test)
     except NotRun as error:
         return Verdict(claim, NOT_RUN, (f"Runs are missing: {error}.", how))
     except NotTestable as error:

@@ -14,22 +14,15 @@ from matplotlib.figure import Figure
 
 from loupe_companion.claims import against_best, figures
 from loupe_companion.claims.statistics import NOT_RUN, number
-from loupe_companion.claims.tables import baseline_table, cost_table, outcome, verdict_table
+from loupe_companion.claims.tables import baseline_table, outcome, verdict_table
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
 from loupe_companion.results import write_results
 from loupe_lib.errors import InputError
 from tests.conftest import ROOT
-from tests.loupe_companion.claims.world import SLOPES
+from tests.loupe_companion.claims.conftest import SLOPES, rows
 
 SPACE = "\N{NO-BREAK SPACE}"
 PAGE = json.loads((ROOT / "notebooks" / "claims.ipynb").read_text("utf-8"))["cells"]
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    """A Markdown table as a list of rows."""
-    lines = [line for line in table.splitlines() if line.startswith("|")]
-    head, _, *body = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
-    return [dict(zip(head, row, strict=True)) for row in body]
 
 
 def save(figure: Figure | None) -> Figure:
@@ -59,24 +52,26 @@ def run_page(monkeypatch: pytest.MonkeyPatch, **parameters: Any) -> list[Any]:
     return shown
 
 
+def spaced(row: dict[str, str]) -> dict[str, str]:
+    """A row with plain spaces."""
+    return {name: cell.replace(SPACE, " ") for name, cell in row.items()}
+
+
 def test_the_table_has_a_row_for_each_claim_and_a_line_for_each_comparison(world, images):
     world.put("4S", psnr=(28.0, 30.0, 35.5))
     verdicts = judge(world.table(images))
-    table = rows(verdict_table(verdicts))
+    table = [spaced(row) for row in rows(verdict_table(verdicts))]
     for row, verdict in zip(table, verdicts, strict=True):
         assert row["claim"] == f"Claim {verdict.claim.number}: {verdict.claim.title}"
         assert row["test"] == verdict.claim.short
         assert row["verdict"] == f"**{verdict.verdict}**"
-        counted = [finding for finding in verdict.findings if finding.decides]
-        for column in ("mean ± SD", "95% interval"):
-            assert len(row[column].split("<br>")) == len(counted)
-    third = table[2]
+        counted = sum(finding.decides for finding in verdict.findings)
+        assert row["mean ± SD"].count("<br>") == row["95% interval"].count("<br>") == counted - 1
     # 4S minus fixed, by seed: -2, -1, 3.5
-    assert third["seeds"] == "3"
-    means = [line.replace(SPACE, " ") for line in third["mean ± SD"].split("<br>")]
-    assert means == ["R = 4: 0.167 ± 2.9", "R = 8: 0.167 ± 2.9"]
-    assert third["95% interval"].split("<br>") == [f"-7.11{SPACE}to{SPACE}7.44"] * 2
-    assert table[0]["mean ± SD"].startswith(f"R{SPACE}={SPACE}4{SPACE}(1a):{SPACE}")
+    assert table[2]["seeds"] == "3"
+    assert table[2]["mean ± SD"] == "R = 4: 0.167 ± 2.9<br>R = 8: 0.167 ± 2.9"
+    assert table[2]["95% interval"] == "-7.11 to 7.44<br>-7.11 to 7.44"
+    assert table[0]["mean ± SD"].startswith("R = 4 (1a): ")
 
 
 def test_a_claim_that_was_not_run_has_no_numbers_and_no_figure(world):
@@ -92,19 +87,16 @@ def test_a_claim_that_was_not_run_has_no_numbers_and_no_figure(world):
         figures.baselines_figure,
     ):
         assert draw(empty) is None
-    for verdict in judge(empty):
-        assert figures.findings_figure(verdict) is None
+    assert figures.findings_figure(judge(empty)[0]) is None
 
 
-def test_the_outcome_has_a_row_for_each_comparison_and_marks_those_that_do_not_count(world):
+def test_every_comparison_has_a_row_and_is_drawn_with_its_seeds_interval_and_region(world):
     world.put("4S", psnr=(28.0, 30.0, 35.5)).put("4S released", psnr=10.0)
     found = world.verdict(3)
     text = outcome(found)
-    table = rows(text)
-    assert len(table) == 12
-    for row, finding in zip(table, found.findings, strict=True):
+    for row, finding in zip(rows(text), found.findings, strict=True):
         low, high = finding.interval
-        assert {name: cell.replace(SPACE, " ") for name, cell in row.items()} == {
+        assert spaced(row) == {
             "comparison": f"{finding.part}, {finding.detail}",
             "R": f"{finding.acceleration:g}",
             "seeds": "3",
@@ -116,42 +108,6 @@ def test_the_outcome_has_a_row_for_each_comparison_and_marks_those_that_do_not_c
     for sentence in found.sentences:
         assert f"- {sentence}" in text
 
-
-def test_the_table_of_baselines_says_which_is_better_and_what_was_not_run(world):
-    world.put("4S", topk=33.0).put("disc", topk=(30.0, 30.5, 31.0)).put("uniform", topk=40.0)
-    world.put("gaussian", topk=(20.0, 33.0, 46.0)).drop("tanh")
-    world.put("disc", r=4, warnings=("", "", ("collapsed mask",)))
-    text = baseline_table(world.table())
-    listed = rows(text)
-    table = {(row["R"], row["mask"]): row for row in listed}
-    disc = table["4", "disc (1 with a warning)"]
-    assert disc["PSNR (dB)"] == "30.50 ± 0.50" and disc["4S minus this mask (dB)"] == "2.5"
-    assert {name: table["8", name]["outcome"] for name in ("disc", "uniform", "gaussian")} == {
-        "disc": "4S is better",
-        "uniform": "this mask is better",
-        "gaussian": "no difference shown",
-    }
-    assert table["4", "disc lines"]["samples"] == "lines" and ("4", "tanh") not in table
-    assert text.count("with a warning") == 1
-    own = [row for row in listed if row["mask"] == "**4S**"]
-    assert [(row["R"], row["samples"]) for row in own] == [
-        (r, samples) for r in ("4", "8") for samples in ("points", "lines")
-    ]
-    assert own[0]["PSNR (dB)"] == "33.00 ± 0.00" and own[0]["seeds"] == "3"
-    assert (
-        "**Not compared:** tanh. To train them: `python -m loupe_companion sweep "
-        '--profile claims-smoke --methods "tanh"' in text
-    )
-
-
-def test_without_runs_the_table_of_costs_says_what_is_missing(world):
-    assert len(rows(cost_table(world.table()))) == 4
-    assert cost_table(world.drop("4S").table()).startswith("**Not run:** 4S at R = 4")
-
-
-def test_every_comparison_is_drawn_with_its_seeds_interval_and_region(world):
-    world.put("4S", psnr=(28.0, 30.0, 35.5))
-    found = world.verdict(3)
     figure = save(figures.findings_figure(found))
     parts = list(dict.fromkeys(finding.part for finding in found.findings))
     assert [ax.get_title() for ax in figure.axes] == parts
@@ -165,8 +121,38 @@ def test_every_comparison_is_drawn_with_its_seeds_interval_and_region(world):
             assert (mean.get_markerfacecolor() == "white") != finding.decides
         (shaded,) = ax.patches
         low, high = ax.get_xlim()
-        assert shaded.get_x() == pytest.approx(max(low, -against_best.MARGIN))
+        assert shaded.get_x() == pytest.approx(np.clip(-against_best.MARGIN, low, high))
         assert shaded.get_x() + shaded.get_width() == pytest.approx(high)
+
+
+def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
+    world.put("4S", topk=33.0).put("disc", topk=(30.0, 30.5, 31.0)).put("uniform", topk=40.0)
+    world.put("gaussian", topk=(20.0, 33.0, 46.0)).drop("tanh")
+    world.put("disc", r=4, warnings=("", "", ("collapsed mask",)))
+    text = baseline_table(world.table())
+    listed = rows(text)
+    table = {(row["R"], row["mask"]): row for row in listed}
+    disc = table["4", "disc (1 with a warning)"]
+    assert disc["PSNR (dB)"] == "30.50 ± 0.50" and disc["4S minus this mask (dB)"] == "2.5"
+    assert table["8", "disc"]["outcome"] == "4S is better"
+    assert table["8", "uniform"]["outcome"] == "this mask is better"
+    assert table["8", "gaussian"]["outcome"] == "no difference shown"
+    assert table["4", "disc lines"]["samples"] == "lines" and ("4", "tanh") not in table
+    assert text.count("with a warning") == 1
+    own = [row for row in listed if row["mask"] == "**4S**"]
+    places = [(r, samples) for r in ("4", "8") for samples in ("points", "lines")]
+    assert [(row["R"], row["samples"]) for row in own] == places
+    assert own[0]["PSNR (dB)"] == "33.00 ± 0.00" and own[0]["seeds"] == "3"
+    assert (
+        "**Not compared:** tanh. To train them: `python -m loupe_companion sweep "
+        '--profile claims-smoke --methods "tanh"' in text
+    )
+
+    axes = save(figures.baselines_figure(world.table())).axes
+    assert [ax.get_title() for ax in axes] == [f"R = {r}, {samples}" for r, samples in places]
+    names = [label.get_text() for label in axes[0].get_yticklabels()]
+    seeds = axes[0].lines[3 * names.index("disc") + 1]
+    assert seeds.get_xdata().tolist() == [3, 2.5, 2]
 
 
 def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
@@ -183,10 +169,8 @@ def test_figures_of_claims_5_7_and_8_show_every_run(world):
     world.put("4S", slope=(100.0, 200.0, 300.0))
     world.put("4S m=2", psnr=(1.0, 2.0, 6.0)).put("trained-slope", path=[9.0, 5.0, 1.0])
     ax = save(figures.returned_slopes_figure(world.table())).axes[0]
-    lines = [tuple(line.get_ydata()) for line in ax.lines if len(line.get_ydata()) == 2]
-    assert lines == [(100, 100), (200, 200), (300, 300)]
-    crosses = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "x"]
-    assert crosses == [18800, 1675]
+    drawn = [(line.get_marker(), *line.get_ydata()) for line in ax.lines]
+    assert drawn == [("o", 100, 100), ("o", 200, 200), ("o", 300, 300), ("x", 18800, 1675)]
     panels = save(figures.settings_figure(world.table())).axes
     assert [ax.get_xlabel() for ax in panels] == ["p", "m", "initial s"]
     means = panels[1].lines[0]
@@ -194,16 +178,6 @@ def test_figures_of_claims_5_7_and_8_show_every_run(world):
     assert means.get_ydata()[2] == 3  # at m = 2
     left, _ = save(figures.trained_slope_figure(world.table())).axes
     assert [line.get_ydata().tolist() for line in left.lines] == [[9, 5, 1]] * 6
-
-
-def test_baselines_are_drawn_for_each_acceleration_points_and_lines(world):
-    world.put("disc", topk=(29.0, 30.0, 31.0)).put("4S", topk=(31.0, 32.0, 33.5))
-    figure = save(figures.baselines_figure(world.table()))
-    titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["R = 4, points", "R = 4, lines", "R = 8, points", "R = 8, lines"]
-    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    row = names.index("disc")
-    assert figure.axes[0].lines[3 * row + 1].get_xdata().tolist() == [2, 2, 2.5]
 
 
 def test_the_file_of_claim_9_may_be_missing_but_not_damaged(tmp_path):
@@ -239,7 +213,7 @@ def test_the_page_shows_every_claim(world, tmp_path: Path, monkeypatch):
 
 def test_the_page_states_each_test_before_its_numbers():
     sources = ["".join(cell["source"]) for cell in PAGE]
-    for claim in (*(claim for claim, _ in TESTS), judge_beyond(ROOT / "none.json").claim):
+    for claim in (*TESTS, judge_beyond(ROOT / "none.json").claim):
         heading = sources.index(f"## Claim {claim.number}: {claim.title}")
         after = sources[heading + 1 : heading + 4]
         assert "statement(" in after[0] and f"[{claim.number}].claim" in after[0]

@@ -1,6 +1,5 @@
 """From numbers to a verdict: intervals against other ways to compute them, and every outcome."""
 
-import itertools
 import math
 
 import numpy as np
@@ -10,12 +9,9 @@ from loupe_companion.claims.statistics import (
     DOES_NOT_HOLD,
     HOLDS,
     IN_PART,
-    OUTCOMES,
     REFUTED,
-    RULES,
     SHOWN,
     UNDECIDED,
-    VERDICTS,
     NotTestable,
     compare,
     number,
@@ -30,35 +26,21 @@ def test_the_t_interval_is_that_of_the_textbook():
     # R's t.test prints for it.
     hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
     assert t_interval(hours) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
-
-
-def test_three_seeds_reach_two_and_a_half_deviations_to_either_side():
-    low, high = t_interval([1.0, 2.0, 3.0])
-    assert (high - low) / 2 == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
-    assert (high - low) / 2 == pytest.approx(2.5, abs=0.02)
-
-
-def test_mean_and_deviation_are_those_over_seeds():
-    finding = compare("x", 4, [1.0, 2.0, 6.0])
-    assert finding.mean == 3 and finding.seeds == 3
-    assert finding.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+    # As RULES say, three seeds reach 2.5 standard deviations to either side.
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((-0.5, 4.5), abs=0.02)
 
 
 @pytest.mark.parametrize(
     ("values", "low", "high", "outcome"),
     [
-        *(
-            ([1.5, 2.0, 2.5], *case)  # the interval is 0.76 to 3.24
-            for case in [
-                (-math.inf, math.inf, SHOWN),
-                (0, math.inf, SHOWN),
-                (3, math.inf, UNDECIDED),
-                (0, 2, UNDECIDED),
-                (1.5, 2.5, UNDECIDED),
-                (5, math.inf, REFUTED),
-                (-math.inf, -1, REFUTED),
-            ]
-        ),
+        # The interval is 0.76 to 3.24.
+        ([1.5, 2.0, 2.5], -math.inf, math.inf, SHOWN),
+        ([1.5, 2.0, 2.5], 0, math.inf, SHOWN),
+        ([1.5, 2.0, 2.5], 3, math.inf, UNDECIDED),
+        ([1.5, 2.0, 2.5], 0, 2, UNDECIDED),
+        ([1.5, 2.0, 2.5], 1.5, 2.5, UNDECIDED),
+        ([1.5, 2.0, 2.5], 5, math.inf, REFUTED),
+        ([1.5, 2.0, 2.5], -math.inf, -1, REFUTED),
         ([2.0, 2.0, 2.0], 1, math.inf, SHOWN),
         ([2.0, 2.0, 2.0], 2, math.inf, REFUTED),  # not above 2
     ],
@@ -69,7 +51,8 @@ def test_the_interval_decides_a_comparison(values, low, high, outcome):
 
 def test_the_seeds_that_would_decide_are_the_fewest_that_do():
     finding = compare("x", 4, [1.0, 2.0, 6.0], low=1)
-    assert finding.outcome == UNDECIDED
+    assert finding.outcome == UNDECIDED and finding.mean == 3 and finding.seeds == 3
+    assert finding.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
     needed = int(seeds_to_decide(finding))
 
     def half(n: int) -> float:  # of numbers with that mean and deviation
@@ -91,18 +74,19 @@ def test_a_number_that_is_not_finite_is_never_averaged(wrong):
         compare("PSNR (dB)", 4, [1.0, wrong, 2.0])
 
 
-@pytest.mark.parametrize("outcomes", list(itertools.product(OUTCOMES, repeat=3)))
-def test_the_verdict_follows_the_rules(outcomes):
-    shown, refuted = outcomes.count(SHOWN), outcomes.count(REFUTED)
-    expected = (
-        HOLDS if shown == 3 else IN_PART if shown else DOES_NOT_HOLD if refuted else UNDECIDED
-    )
-    assert overall(outcomes) == expected
-
-
-def test_the_rules_name_every_verdict_and_outcome():
-    for word in (*VERDICTS, *(outcome.capitalize() for outcome in OUTCOMES)):
-        assert f"*{word}*" in RULES
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        ([SHOWN, SHOWN], HOLDS),
+        ([SHOWN, UNDECIDED], IN_PART),
+        ([REFUTED, SHOWN], IN_PART),
+        ([REFUTED, UNDECIDED], DOES_NOT_HOLD),
+        ([REFUTED, REFUTED], DOES_NOT_HOLD),
+        ([UNDECIDED, UNDECIDED], UNDECIDED),
+    ],
+)
+def test_the_verdict_follows_the_rules(outcomes, verdict):
+    assert overall(outcomes) == overall(outcomes[::-1]) == verdict
 
 
 @pytest.mark.parametrize(
