@@ -17,7 +17,7 @@ def conditions(record: Record) -> str:
         f"*{len(record.runs)} trainings: {len(plan.slopes)} fixed slopes and 4S (from "
         f"s = {plan.slopes[0]:g}, p = {plan.patience}), {len(plan.seeds)} seeds, "
         f"{plan.epochs} epochs each. {record.device}, {record.date[:10]}, "
-        f"{minutes:.1f} minutes of training added up; code {record.code}. "
+        f"total training time of all runs: {minutes:.1f} minutes; code {record.code}. "
         "After ±: the standard deviation over seeds.*"
     )
 

@@ -16,7 +16,7 @@ MARGIN = 1.0  # percentage points of accuracy
 CLAIM = Claim(
     number=9,
     title="4S serves other binary layers",
-    says="The method was tested within LOUPE alone, and should be valid for a wide range of layers "
+    says="The method was tested only within LOUPE, and should be valid for a wide range of layers "
     "with a slope, such as local binary convolution.",
     test=f"""\
 Two binary layers of other kinds, trained with nothing but `SelfShrinkingSlope`: a *pixel mask*

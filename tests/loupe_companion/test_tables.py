@@ -169,6 +169,6 @@ def test_conditions_tell_how_the_runs_were_made(trained):
     assert provenance["device"] in text and provenance["code"] in text
     assert provenance["date"][:10] in text
     seconds = sum(sum(result.history["seconds"]) for result in trained.results)
-    assert f"in {seconds / 60:.1f} minutes of training" in text
+    assert f"training time of all runs: {seconds / 60:.1f} minutes" in text
     assert "; seed 0." in conditions(trained.results[::2])
     assert conditions(trained.results[:1]).startswith("*1 run: N = 32")
