@@ -95,17 +95,24 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
     return figure
 
 
-def histogram_figure(results: Sequence[RunResult]) -> Figure:
+def histogram_figure(results: Sequence[RunResult]) -> Figure | None:
     """Fig. 2: histograms of the entries of M before thresholding; a row for each R.
 
     Over 1000 draws a run; with several seeds their mean, and the spread of the soft fraction.
+
+    Returns:
+        The figure; None for results without the paper's methods.
     """
     rows = groups_in_paper(results)
+    if not rows:
+        return None
     figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(rows)), layout="constrained")
-    columns = len(next(iter(rows.values())))
+    columns = max(map(len, rows.values()))
     axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     for row, (acceleration, groups) in zip(axes, rows.items(), strict=True):
-        for ax, group in zip(row, groups, strict=True):
+        for ax in row[len(groups) :]:
+            ax.set_axis_off()
+        for ax, group in zip(row, groups, strict=False):
             histogram = np.mean([run.histogram for run in group.runs], axis=0)
             edges = np.linspace(0, 1, len(histogram) + 1)
             ax.stairs(histogram, edges, fill=True, color=_colour(group))
@@ -120,16 +127,21 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def psnr_figure(results: Sequence[RunResult]) -> Figure:
+def psnr_figure(results: Sequence[RunResult]) -> Figure | None:
     """Fig. 3: test PSNR against slope; below it, the R that thresholding achieves.
 
     Fixed slopes blue, 4S yellow at the slope it returned; R = 4 circles, R = 8 squares. Hollow:
     the mask of exactly N*N/R samples. Small: each seed; large with bar: mean and standard
     deviation over seeds. Crossed out: a run with a warning.
+
+    Returns:
+        The figure; None for results without the paper's methods.
     """
+    rows = groups_in_paper(results)
+    if not rows:
+        return None
     figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    rows = groups_in_paper(results)
     for acceleration, groups in rows.items():
         marker = MARKERS.get(acceleration, "D")
         for group in groups:
@@ -171,16 +183,23 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def mask_figure(results: Sequence[RunResult]) -> Figure:
+def mask_figure(results: Sequence[RunResult]) -> Figure | None:
     """Fig. 4: probability masks, and below each a draw of M and the thresholded mask.
 
     Of the fixed slopes the paper's four are shown if all are there, else all that are. As in the
     paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several seeds the
     first is shown.
+
+    Returns:
+        The figure; None for results without the paper's methods.
     """
     rows = list(groups_in_paper(results).values())[::-1]
-    if {group.config.slope for group in rows[0][:-1]} >= set(FIG_4_SLOPES):
-        rows = [[g for g in row[:-1] if g.config.slope in FIG_4_SLOPES] + row[-1:] for row in rows]
+    if not rows:
+        return None
+    if {g.config.slope for g in rows[0] if not g.config.shrinks} >= set(FIG_4_SLOPES):
+        rows = [
+            [g for g in row if g.config.shrinks or g.config.slope in FIG_4_SLOPES] for row in rows
+        ]
     figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     blocks = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
@@ -203,13 +222,18 @@ def mask_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def training_figure(results: Sequence[RunResult]) -> Figure:
+def training_figure(results: Sequence[RunResult]) -> Figure | None:
     """How 4S acts: validation loss of the inference model, and slope, epoch by epoch.
 
     Dashed: round 2 begins. Dot: the weights that are kept.
+
+    Returns:
+        The figure; None for results without 4S.
     """
     shrunk = [g for g in group_runs(results) if g.in_paper and g.config.shrinks]
     runs = [run for group in shrunk for run in group.runs]
+    if not runs:
+        return None
     figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
     axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
     for ax in axes.flat[len(runs) :]:
@@ -239,16 +263,19 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
     Shown are the lowest and the highest fixed slope, where there are any, and 4S.
 
     Returns:
-        The figure; None for results that keep no pictures of test slices.
+        The figure; None for results without 4S, or without pictures of test slices.
     """
     rows = []
     for *fixed, shrunk in groups_in_paper(results).values():
-        rows.append([*(fixed if len(fixed) < 2 else (fixed[0], fixed[-1])), shrunk])
-    if not all(len(group.runs[0].shown) for groups in rows for group in groups):
+        if shrunk.config.shrinks and len(shrunk.runs[0].shown):
+            rows.append([*(fixed if len(fixed) < 2 else (fixed[0], fixed[-1])), shrunk])
+    if not rows:
         return None
     figure = Figure(figsize=(WIDTH, 0.3 + 1.8 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), 2 + len(rows[0]), squeeze=False)
+    axes = figure.subplots(len(rows), 2 + max(map(len, rows)), squeeze=False)
     for row, groups in zip(axes, rows, strict=True):
+        for ax in row[2 + len(groups) :]:
+            ax.set_axis_off()
         last = groups[-1].runs[0]
         shown = [
             (last.truth[0], f"R = {last.config.acceleration:g}\ntest slice"),
@@ -259,7 +286,7 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
             error = np.mean((run.reconstructions[0] - run.truth[0]) ** 2)
             title = f"{_title(group.runs[:1])}\n{-10 * np.log10(error):.1f} dB"
             shown.append((run.reconstructions[0], title))
-        for ax, (values, title) in zip(row, shown, strict=True):
+        for ax, (values, title) in zip(row, shown, strict=False):
             show(ax, values, title, 8, **UNIT)
     return figure
 

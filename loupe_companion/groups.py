@@ -57,7 +57,7 @@ def group_runs(results: Sequence[RunResult]) -> list[Group]:
 
 
 def groups_in_paper(results: Sequence[RunResult]) -> dict[float, list[Group]]:
-    """The groups that the paper's figures show, by R: of each the fixed slopes, then 4S."""
+    """The groups that the paper's figures show, by R: fixed slopes, then 4S, if there are any."""
     rows: dict[float, list[Group]] = {}
     for group in group_runs(results):
         if group.in_paper:
@@ -76,16 +76,26 @@ def span(values: Sequence[object]) -> str:
 
 
 def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
-    """The method's name, with each setting that most runs of that name do not have."""
-    others = [run.config for run in results if run.config.method == config.method]
+    """The method's name, with each setting that is not the usual one of these results.
+
+    Fixed slopes have the same p and m as the plain 4S of their sweep, so they tell the usual ones.
+    """
+    configs = [run.config for run in results]
+    alike = [other for other in configs if other.method == config.method]
+    fixed = [other for other in configs if config.method == "4S" and _is_fixed_slope(other)]
     words = [config.method]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        usual = statistics.mode(getattr(other, field.name) for other in others)
-        if value != usual and field.name not in ("acceleration", "seed"):
+        others = [*alike, *(fixed if field.name in ("patience", "factor") else [])]
+        usual = statistics.multimode(getattr(other, field.name) for other in others)
+        if usual != [value] and field.name not in ("acceleration", "seed"):
             text = f"{value:g}" if isinstance(value, float) else value
             words.append(f"{SYMBOLS.get(field.name, field.name)}={text}")
     return " ".join(words)
+
+
+def _is_fixed_slope(config: RunConfig) -> bool:
+    return config.mask == "sigmoid" and not config.shrinks and not config.lines
 
 
 def _place(group: Group) -> tuple[float, int, float]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from loupe_companion.methods import CLAIMS, PAPER_4S, Method, fixed_slope
@@ -141,8 +142,8 @@ def find_profile(
     name: str,
     *,
     methods: Sequence[str] | None = None,
-    accelerations: Sequence[float] | None = None,
-    slopes: Sequence[float] | None = None,
+    accelerations: float | Sequence[float] | None = None,
+    slopes: float | Sequence[float] | None = None,
     seed: int | Sequence[int] | None = None,
     initial_slope: float | None = None,
     shrink_epochs: int | None = None,
@@ -154,8 +155,8 @@ def find_profile(
     Args:
         name: smoke, quick, reference, paper, claims, claims-small or claims-smoke.
         methods: names of the methods that are wanted; all of the profile's without it.
-        accelerations: R, each at least 1.
-        slopes: the fixed slopes; may be empty.
+        accelerations: one R or several, each at least 1.
+        slopes: the fixed slopes, one or several; may be empty.
         seed: one seed or several.
         initial_slope: s where 4S starts.
         shrink_epochs: epochs of 4S's first round.
@@ -172,9 +173,9 @@ def find_profile(
     for key in settings.keys() - RUN_SETTINGS:
         raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
     changes: dict[str, Any] = {
-        "accelerations": None if accelerations is None else tuple(accelerations),
-        "slopes": None if slopes is None else tuple(slopes),
-        "seeds": (seed,) if isinstance(seed, int) else None if seed is None else tuple(seed),
+        "accelerations": _several("accelerations", accelerations),
+        "slopes": _several("slopes", slopes),
+        "seeds": _several("seed", seed),
         "initial_slope": initial_slope,
         "shrink_epochs": shrink_epochs,
         "settle_epochs": settle_epochs,
@@ -196,3 +197,13 @@ def find_profile(
         got = unknown[0] if unknown else "none"
         raise InputError(f"methods must be some of {', '.join(known)}; got {got}")
     return dataclasses.replace(profile, only=tuple(methods))
+
+
+def _several(name: str, values: Any) -> tuple[Any, ...] | None:
+    """One number or several, each once."""
+    if values is None:
+        return None
+    given = [values] if isinstance(values, Real) else values
+    if isinstance(given, str) or not all(isinstance(value, Real) for value in given):
+        raise InputError(f"{name} must be numbers; got {values!r}")
+    return tuple(dict.fromkeys(given))

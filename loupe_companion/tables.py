@@ -116,6 +116,8 @@ def comparison(results: Sequence[RunResult]) -> str:
 
 def _compare(groups: Sequence[Group]) -> str:
     *fixed, shrunk = groups
+    if not shrunk.config.shrinks:
+        return f"- **R = {shrunk.config.acceleration:g}**: these results have no runs of plain 4S."
     text = (
         f"- **R = {shrunk.config.acceleration:g}**: 4S reached {mean_and_spread(shrunk.psnr)} dB "
         f"and returned s = {returned_slope(shrunk.runs)}."

@@ -3,6 +3,7 @@
 import math
 from numbers import Integral, Real
 
+FLOAT32_MAX = 3.4028234663852886e38  # models compute in float32: above, a number is infinite
 LONGEST = 1000  # characters; a message may quote a text of any length from a file
 
 
@@ -37,9 +38,9 @@ def check_number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Return ``value`` if it is a finite number in that range; else raise InputError."""
+    """Return ``value`` if it is in that range, and finite in float32; else raise InputError."""
     number = _number(value)
-    if math.isfinite(number) and at_least <= number and above < number < below:
+    if abs(number) <= FLOAT32_MAX and at_least <= number and above < number < below:
         return number
     allowed = f"of at least {at_least:g}" if at_least > above else f"above {above:g}"
     if below < math.inf:
@@ -48,5 +49,10 @@ def check_number(
 
 
 def _number(value: object) -> float:
-    """``value`` as a float; NaN, which is in no range, if it is not a number."""
-    return float(value) if not isinstance(value, bool) and isinstance(value, Real) else math.nan
+    """``value`` as a float; NaN, which is in no range, if it is not a number of float64."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

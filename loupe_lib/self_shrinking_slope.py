@@ -39,7 +39,7 @@ class SelfShrinkingSlope:
 
     Raises:
         InputError: if an argument is out of range, or the module has no ``slope`` buffer, or one
-            of another type or shape.
+            of another type, shape or range.
     """
 
     def __init__(
@@ -57,6 +57,11 @@ class SelfShrinkingSlope:
                 raise InputError(
                     "a buffer named 'slope' must be a 0-d float32 or float64 tensor; "
                     f"got {buffer.dtype} of shape {tuple(buffer.shape)}"
+                )
+            if not 0 < buffer < math.inf or not buffer * self.factor > buffer:
+                raise InputError(
+                    "a buffer named 'slope' must be finite, above 0, and grow by the factor "
+                    f"{self.factor:g}; got {float(buffer)}"
                 )
         self._module = module
         self.best = math.inf

@@ -1,6 +1,5 @@
 """Convert volumes to an image file, on all cores; a stopped conversion can continue."""
 
-import contextlib
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ from loupe_lib.data.volumes import Source, Volume, fit
 from loupe_lib.data.workers import cores, read_in_workers
 from loupe_lib.errors import InputError
 
-LOCK = "lock"
 PART_FORMAT, PART_VERSION = "loupe-volume", 1
 MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
 WORKER = 32 << 20  # bytes of a worker without its volume
@@ -95,10 +93,11 @@ def convert(
     settings = source.size, source.is_complex, source.settings
     part = {v.name: parts / f"{v.key(settings)}.h5" for v in volumes}
     try:
-        parts.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(parts / LOCK).acquire()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # The lock file stays: were it removed, one process could hold it and another a new one.
+        lock = FileLock(out.with_name(f".{out.name}.lock")).acquire()
     except OSError as error:
-        raise InputError(f"cannot write {parts}: {error.strerror}") from error
+        raise InputError(f"cannot write {out}: {error.strerror}") from error
     with lock:
         todo = [_Task(source, v, part[v.name]) for v in volumes if not _is_done(part[v.name])]
         remaining = sum(task.volume.slices for task in todo)
@@ -119,7 +118,7 @@ def convert(
         title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
         remove_unfinished(out)
         needed = sum(path.stat().st_size for path in part.values())
-        free = shutil.disk_usage(parts).free
+        free = shutil.disk_usage(out.parent).free
         if free < needed:
             raise InputError(
                 f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
@@ -129,18 +128,8 @@ def convert(
             for one in converted:
                 with open_hdf5(part[one.volume.name], PART_FORMAT, PART_VERSION) as file:
                     writer.append(one.split, one.volume.name, read_stack(file))
-        _remove(parts)
+        shutil.rmtree(parts, ignore_errors=True)
     return converted
-
-
-def _remove(parts: Path) -> None:
-    """Remove the folder of parts; the lock last, because another call may wait for it."""
-    with contextlib.suppress(OSError):  # another call that waited may use it already
-        for path in parts.iterdir():
-            if path.name != LOCK:
-                path.unlink()
-        (parts / LOCK).unlink()
-        parts.rmdir()
 
 
 @dataclass(frozen=True)

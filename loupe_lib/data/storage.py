@@ -45,6 +45,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     beside = None
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
@@ -56,6 +58,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(beside, path)
         _flush(path.parent, os.O_RDONLY)  # the new name as well
     except OSError as error:
+        if error.filename and Path(error.filename).parent != path.parent and beside is not None:
+            raise  # of another file, which the body reads
         # From the number, because the text of HDF5 has several lines.
         reason = os.strerror(error.errno) if error.errno else error
         raise InputError(f"cannot write {path}: {reason}") from error

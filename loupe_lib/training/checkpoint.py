@@ -72,7 +72,10 @@ def unpack(kind: str, path: Path) -> tuple[RunConfig, State, dict[str, Any]]:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         if header.get("format") != kind:
-            raise InputError(f"{invalid}: its format is {header.get('format')!r}")
+            found = repr(header["format"]) if header else "unknown, or that of version 0.1.0"
+            raise InputError(
+                f"{invalid}: its format is {found}; to train the run again, delete {path.parent}"
+            )
         if header.pop("sha256", None) != _checksum(header, tensors):
             raise InputError(f"{invalid} (truncated or corrupt): checksum mismatch")
         return RunConfig.from_json(header["config"]), tensors, header["progress"]

@@ -13,6 +13,7 @@ from loupe_lib.mask import check_acceleration, check_size
 
 HEADS = "heads"  # the embedded heads; any other `data` is the SHA-256 of an image file
 
+LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
@@ -64,6 +65,8 @@ class RunConfig:
             check_whole(name, getattr(self, name), at_least=1)
         for name in ("shrink_epochs", "seed", "data_seed"):
             check_whole(name, getattr(self, name), at_least=0)
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"seed must be at most {LARGEST_SEED}; got {self.seed}")
         for name in ("slope", "max_slope", "learning_rate", "min_lr"):
             check_number(name, getattr(self, name), above=0)
         check_number("factor", self.factor, above=1)
