@@ -1,8 +1,6 @@
 """The command line, as a user types it."""
 
-import errno
 import inspect
-import os
 import re
 import shutil
 import subprocess
@@ -271,14 +269,6 @@ def test_runs_lists_each_run_with_state_data_and_sizes(loupe):
     )
 
 
-def test_a_sweep_can_be_done_in_parts(trained, loupe, tmp_path):
-    options = ["--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"]
-    for seed in (0, 1):
-        assert loupe("sweep", *options, "--seeds", seed, "--slopes", "").status == 0
-    held = [result.config for result in read_results(tmp_path / "all.h5")]
-    assert sorted(config.label for config in held) == ["R=4 4S seed 0", "R=4 4S seed 1"]
-
-
 @pytest.mark.parametrize("mask", ["threshold", "topk"])
 def test_evaluate_measures_what_training_measured(mask, trained, loupe):
     ran = loupe("evaluate", trained.weights(0), "--mask", mask, "--device", "cpu")
@@ -419,19 +409,3 @@ def test_a_command_that_cannot_be_read_is_answered_with_its_usage(loupe, tmp_pat
     assert ran.err.startswith("Usage: ")
     assert ran.err.splitlines()[-1].startswith("Error: No such option: --epochs")
     assert files_in(tmp_path) == {}
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(trained, loupe, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    for command in (
-        ["export-mask", trained.weights(0), "--out", "mask.png"],
-        ["data", "heads", "--profile", "smoke", "--out", "own.h5"],
-        ["sweep", "--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"],
-    ):
-        ran = loupe(*command)
-        assert ran.status == 2
-        assert re.fullmatch(r"error: cannot write .*: No space left on device\n", ran.err)
-        assert files_in(tmp_path).keys() <= {".all.h5.lock"}

@@ -123,13 +123,6 @@ def test_fig_3_crosses_out_runs_with_a_warning_and_no_others(trained):
     draw(figure)
 
 
-def test_fig_3_has_error_bars_only_for_several_seeds(trained):
-    one = figures.psnr_figure(trained.results[::2])
-    draw(one)
-    assert not one.axes[0].containers
-    assert figures.psnr_figure(trained.results).axes[0].containers
-
-
 def test_fig_4_has_the_larger_acceleration_on_top(trained):
     figure = figures.mask_figure(trained.results)
     draw(figure)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from loupe_lib import InputError, Loupe, ProbabilityMask, SelfShrinkingSlope
-from tests.common import Binary, assert_one_line, on_each_device
+from tests.common import Binary, on_each_device
 
 
 def slopes(losses: list[float], **settings: object) -> list[float]:
@@ -128,9 +128,8 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch):
     ],
 )
 def test_settings_out_of_range_are_refused(settings, named):
-    with pytest.raises(InputError, match=named) as caught:
+    with pytest.raises(InputError, match=named):
         SelfShrinkingSlope(Binary(1.0), **settings)
-    assert_one_line(str(caught.value))
 
 
 def test_a_module_without_a_slope_is_refused():
@@ -153,6 +152,5 @@ def test_a_slope_of_another_type_or_shape_is_refused_at_once(start):
     module = nn.Sequential(Binary(1.0), Binary(1.0))
     module[1].register_buffer("slope", start)
     named = f"0-d float32 or float64 tensor; got {start.dtype} of shape"
-    with pytest.raises(InputError, match=named) as caught:
+    with pytest.raises(InputError, match=named):
         SelfShrinkingSlope(module)
-    assert_one_line(str(caught.value))

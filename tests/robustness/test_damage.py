@@ -15,7 +15,7 @@ from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
-from tests.common import assert_one_line, random, smoke
+from tests.common import random, smoke
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import measured
 
@@ -84,7 +84,6 @@ def refused_or_right(read: Callable[[Path], object], path: Path, right: object) 
         found = read(path)
     except InputError as error:
         assert str(path) in str(error)
-        assert_one_line(str(error))
         return "refused"
     np.testing.assert_equal(found, right)
     return "read right"
@@ -114,6 +113,5 @@ def test_cut_short(name, whole, tmp_path, record: Record):
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
 def test_what_is_no_configuration_is_refused(text):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError):
         RunConfig.from_json(text)
-    assert_one_line(str(caught.value))

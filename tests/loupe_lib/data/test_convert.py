@@ -18,7 +18,7 @@ from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from tests.common import assert_one_line, cut, files_in
+from tests.common import cut, files_in
 from tests.crashing import crashing_file
 
 SELECTION = Selection((24, 6, 6))
@@ -260,7 +260,6 @@ def test_a_file_that_crashes_hdf5_is_named_and_can_be_moved_away(root, brought, 
     with pytest.raises(InputError) as caught:
         bring(tmp_path / "data", tmp_path / "knee.h5")
     assert str(caught.value).startswith(f"{crashing} ends the process that reads it")
-    assert_one_line(str(caught.value))
     crashing.unlink()
     bring(tmp_path / "data", tmp_path / "knee.h5")
     assert digest(tmp_path / "knee.h5") == digest(brought[0])

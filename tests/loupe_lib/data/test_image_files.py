@@ -17,7 +17,7 @@ from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
-from tests.common import assert_one_line, cut, files_in
+from tests.common import cut, files_in
 
 nibabel = pytest.importorskip("nibabel")
 pydicom = pytest.importorskip("pydicom")
@@ -210,7 +210,6 @@ def refused(paths, tmp_path: Path, **settings) -> str:
     before = files_in(tmp_path)
     with pytest.raises(InputError) as caught:
         bring(paths, tmp_path / "out.h5", **settings)
-    assert_one_line(str(caught.value))
     after = files_in(tmp_path)
     assert {name: after[name] for name in before} == before
     assert not (tmp_path / "out.h5").exists()

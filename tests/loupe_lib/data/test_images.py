@@ -19,7 +19,6 @@ from loupe_lib.data.images import (
     writing_images,
 )
 from loupe_lib.data.storage import digest
-from loupe_lib.metrics import target
 from tests.common import edited, random, random_complex
 
 
@@ -305,10 +304,3 @@ def test_volume_in_two_splits_is_refused(path):
     with edited(path) as file:
         file["test/names"][0] = file["train/names"][0]
     assert refused(path) == f"{path}: a volume must be in one split; 'colin27-train-000' is in two"
-
-
-def test_the_target_of_an_image_is_its_magnitude():
-    real = random(2, 32, 32)
-    assert target(real) is real
-    phase = torch.polar(torch.ones(2, 32, 32), 6 * random(2, 32, 32, seed=1))
-    torch.testing.assert_close(target(real * phase), real)

@@ -21,7 +21,7 @@ from loupe_lib.data.storage import (
     writing,
     writing_hdf5,
 )
-from tests.common import assert_one_line, cut
+from tests.common import cut
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):
@@ -30,13 +30,6 @@ def test_a_file_is_written_with_its_folders(tmp_path):
     assert path.read_bytes() == b"content"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_file_is_replaced(tmp_path):
-    path = tmp_path / "file.bin"
-    write_file(path, b"old and longer")
-    write_file(path, memoryview(b"new"))
-    assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
@@ -90,9 +83,8 @@ def test_what_a_killed_writer_left_can_be_removed(tmp_path):
 def test_a_path_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file" / "below.bin"
-    with pytest.raises(InputError, match=f"cannot write {path}") as caught:
+    with pytest.raises(InputError, match=f"cannot write {path}"):
         write_file(path, b"new")
-    assert_one_line(str(caught.value))
 
 
 def test_a_folder_is_not_overwritten(tmp_path):
@@ -118,12 +110,6 @@ def path(tmp_path):
     return path
 
 
-def test_a_file_of_the_format_opens(path):
-    with open_hdf5(path, "numbers", 3) as file:
-        assert member(file, "values", h5py.Dataset)[7] == 7
-        assert member(file, "group", h5py.Group).name == "/group"
-
-
 @pytest.mark.parametrize(
     ("kind", "version", "reason"),
     [
@@ -145,7 +131,6 @@ def test_a_file_cut_short_is_refused(path, share):
     assert str(caught.value).startswith(
         f"{path}: not a valid numbers file (truncated or corrupt): "
     )
-    assert_one_line(str(caught.value))
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
