@@ -1,4 +1,4 @@
-"""What several test files share: the smallest runs, devices, and damaged files."""
+"""Helpers of several test files: the smallest runs, devices, and damaged files."""
 
 import contextlib
 import dataclasses

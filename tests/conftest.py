@@ -1,4 +1,4 @@
-"""What several tests share: the record of the robustness tests, and one smoke build of the book."""
+"""Fixtures of all tests: the record of the robustness tests, and the book of the smoke profile."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+pytest_plugins = ["tests.fixtures_runs"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,11 +81,19 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     )
 
 
+def with_short_training(source: Path, target: Path, parameters: dict[str, object], *rest):
+    """Execute a notebook as the book does, but train the digits of `beyond` for two epochs."""
+    from loupe_companion.book.notebooks import execute
+
+    short = {"epochs": 2} if source.stem == "beyond" else {}
+    return execute(source, target, parameters | short, *rest)
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of the book of the smoke profile, made from nothing, once."""
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
-    from loupe_companion.book.build import build
+    from loupe_companion.book import build as module
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -92,6 +102,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "_build" / "html").exists():
             folder.mkdir(exist_ok=True)
-            index = build("smoke", output=folder / "_build", cwd=folder)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(module, "execute", with_short_training)
+                index = module.build("smoke", output=folder / "_build", cwd=folder)
             assert index == folder / "_build" / "html" / "index.html"
     return folder / "_build"

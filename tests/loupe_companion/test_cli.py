@@ -26,8 +26,6 @@ from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import cut, edited, files_in, fixed, smoke
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 @dataclass(frozen=True)
 class Ran:

@@ -8,8 +8,6 @@ from loupe_lib.data.heads import load_heads
 from tests.common import dft2, uncentre
 from tests.loupe_companion.test_figures import draw
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 def test_the_images_can_be_looked_at(images):
     draw(data_figures.heads_figure(load_heads()))

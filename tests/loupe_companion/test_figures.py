@@ -15,8 +15,6 @@ from loupe_companion.figures import BLUE, YELLOW
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 def draw(figure: Figure) -> None:
     """Matplotlib warns of what does not fit or is missing; warnings are errors."""

@@ -6,8 +6,6 @@ import pytest
 
 from loupe_companion.groups import group_runs, groups_in_paper, returned_slope
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_runs_that_differ_by_seed_alone_are_grouped(trained, order):

@@ -19,8 +19,6 @@ from loupe_lib.training.config import RunConfig
 from tests.common import edited
 from tests.conftest import ROOT
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 @pytest.fixture
 def path(trained, tmp_path):

@@ -16,8 +16,6 @@ from loupe_lib.data.images import Images, read_images, write_images
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import measured, smoke
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 @pytest.mark.parametrize(
     ("achieved", "collapsed"),

@@ -1,4 +1,4 @@
-"""The run store: each run once, the same whoever trains it and however often it is stopped."""
+"""The run store: each run is trained once, with the same result however often it is stopped."""
 
 import contextlib
 import dataclasses
@@ -33,8 +33,6 @@ from loupe_lib.training.device import device_name
 from loupe_lib.training.model import mask_kind
 from tests.common import files_in, fixed, smoke
 from tests.conftest import ROOT
-
-pytest_plugins = ["tests.fixtures_runs"]
 
 
 def measured(result: RunResult) -> dict[str, object]:

@@ -18,8 +18,6 @@ from loupe_companion.tables import (
     warning_list,
 )
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 def rows(table: str) -> list[dict[str, str]]:
     """A Markdown table as a list of rows."""

@@ -1,4 +1,4 @@
-"""The run store: a full disk, company, dead holders of locks, and 10,000 runs."""
+"""The run store: a full disk, concurrency, killed lock holders, and 10,000 runs."""
 
 import dataclasses
 import json
@@ -18,7 +18,6 @@ from tests.common import smoke
 from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import assert_same
 
-pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -117,15 +116,14 @@ cli.main()
 """
 
 
-def test_company(trained, tmp_path, record: Record):
-    """Three processes ask for the same sweep at once: each run is trained once."""
+def test_concurrency(trained, tmp_path, record: Record):
+    """Three processes start the same sweep at once: each run is trained once."""
     for number in range(record.tries(3, 1)):
         folder = tmp_path / str(number)
         folder.mkdir()
         processes = [python("-c", COUNTED, folder) for _ in range(3)]
-        for process in processes:
-            _, err = process.communicate(timeout=300)
-            assert process.returncode == 0, err
+        errors = [process.communicate(timeout=300)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0], errors
         log = (folder / "trained").read_text().split()
         assert len(log) == len(set(log)) == 2 and set(log) == collected_names(folder / "all.h5")
         known = {result.config: result for result in trained.results}
@@ -135,7 +133,7 @@ def test_company(trained, tmp_path, record: Record):
 
 
 def test_dead_holder(trained, tmp_path, record: Record):
-    """The process that holds a run's lock is killed: who waits goes on and trains it."""
+    """The process that holds a run's lock is killed: the waiting process trains the run."""
     config = trained.profile.configs()[0]
     for number in range(record.tries(10, 2)):
         runs = tmp_path / str(number)

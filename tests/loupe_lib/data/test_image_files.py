@@ -248,12 +248,9 @@ def test_other_arrays_are_refused(array, reason, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [*WRITERS, "-dicom"])
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.9])
-def test_files_cut_short_are_refused(suffix, share, tmp_path):
+def test_files_cut_short_are_refused(suffix, tmp_path):
     paths = three(tmp_path, WRITERS.get(suffix, write_dicom), suffix)
-    cut(paths[1] if paths[1].is_file() else sorted(paths[1].iterdir())[3], share)
-    if suffix == "-dicom" and share == 0.0:
-        return  # an empty file in a folder of DICOM is none of the series
+    cut(paths[1] if paths[1].is_file() else sorted(paths[1].iterdir())[3], 0.5)
     message = refused(paths, tmp_path, dataset="group/stack")
     assert str(paths[1]) in message
 

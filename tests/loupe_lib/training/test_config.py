@@ -122,10 +122,16 @@ WHOLE = dataclasses.asdict(smoke())
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{}", "[]", "null", '{"acceleration": 4'),
+        *("", "{}", "[]", "null", '{"acceleration": 4', "[" * 10**5, "9" * 10**5),
         *(
             json.dumps(WHOLE | change)
-            for change in ({"epochs": 3}, {"size": None}, {"size": "32"}, {"slope": "a"})
+            for change in (
+                {"epochs": 3},
+                {"size": None},
+                {"size": "32"},
+                {"slope": "a"},
+                {"size": math.inf},
+            )
         ),
     ],
 )

@@ -15,8 +15,6 @@ from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
 from tests.common import fixed, smoke
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 class Interrupted(PlainTrainer):
     """The plain trainer, with Ctrl-C pressed during the validation of some epochs."""
