@@ -124,7 +124,7 @@ def test_conversion(fork_server, tmp_path, record):
     kill_and_go_on(
         fork_server,
         CONVERT,
-        record.tries(20, 6),
+        record.tries(20, 4),
         targets,
         tmp_path,
         record,
