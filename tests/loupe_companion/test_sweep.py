@@ -140,18 +140,21 @@ def test_a_run_that_another_process_trains_is_waited_for(trained, tmp_path, caps
     waiting = threading.Thread(
         target=lambda: found.extend(run_sweep([config], tmp_path, device="cpu", progress=False))
     )
+    said = ""
     with FileLock(folder / "lock"):
         waiting.start()
-        time.sleep(0.5)
+        while waiting.is_alive() and not said.endswith("\n"):
+            time.sleep(0.01)
+            said += capsys.readouterr().err
         assert waiting.is_alive() and not found
         shutil.copy(result_file(trained.runs, config), folder)
     waiting.join(timeout=300)
     assert_same(found[0], trained.results[0])
     assert not (folder / "weights.safetensors").exists()
-    assert capsys.readouterr().err.splitlines() == [
+    assert said == (
         f"waiting for run {config.name} (R=4 s=200 seed 0), which another process trains "
-        f"(it holds {folder / 'lock'})"
-    ]
+        f"(it holds {folder / 'lock'})\n"
+    )
 
 
 def test_what_a_sweep_will_train_is_described(trained, tmp_path, monkeypatch):
@@ -202,46 +205,31 @@ def test_two_workers_find_what_one_finds_and_end_with_their_killed_parent(traine
         process.wait()
 
 
-COLLECTING = """
-import sys, time
+COLLECT = """
+import sys
 from pathlib import Path
-import loupe_companion.results, loupe_companion.sweep
 from loupe_companion.results import read_results
-copy = loupe_companion.results._copy_runs
-def slow(*arguments, **options):
-    time.sleep(1)
-    copy(*arguments, **options)
-loupe_companion.results._copy_runs = slow
-config = read_results(next(Path(sys.argv[1]).glob("*/result.h5")))[0].config
-print("ready", flush=True)
-sys.stdin.readline()
-loupe_companion.sweep.collect([config], Path(sys.argv[1]), Path(sys.argv[2]))
+from loupe_companion.sweep import collect
+store, out = map(Path, sys.argv[1:])
+collect([read_results(file)[0].config for file in store.glob("*/result.h5")], store, out)
 """
 
 
 @pytest.mark.slow
 def test_two_stores_collect_into_one_file_at_once(trained, tmp_path):
+    out, lock = tmp_path / "all.h5", tmp_path / ".all.h5.lock"
+    names = [result.config.name for result in trained.results[:2]]
     processes = []
-    for k in (0, 1):
-        store = tmp_path / f"store{k}"
-        name = trained.results[k].config.name
-        shutil.copytree(trained.runs / name, store / name)
-        arguments = [sys.executable, "-c", COLLECTING, store, tmp_path / "all.h5"]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        processes.append(subprocess.Popen(arguments, text=True, cwd=ROOT, **pipes))
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    with FileLock(lock):
+        for name in names:
+            shutil.copytree(trained.runs / name, tmp_path / f"store-{name}" / name)
+            command = [sys.executable, "-c", COLLECT, tmp_path / f"store-{name}", out]
+            processes.append(subprocess.Popen(command, text=True, cwd=ROOT, stderr=subprocess.PIPE))
+        waiting = f"waiting for {out}, which another process writes (it holds {lock})\n"
+        assert [process.stderr.readline() for process in processes] == [waiting, waiting]
+    errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
-    assert collected_names(tmp_path / "all.h5") == {r.config.name for r in trained.results[:2]}
-    lock = tmp_path / ".all.h5.lock"
-    assert sorted(errors) == [
-        "",
-        f"waiting for {tmp_path / 'all.h5'}, which another process writes (it holds {lock})\n",
-    ]
+    assert collected_names(out) == set(names)
 
 
 def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):
