@@ -58,7 +58,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_says_what_a_command_does_and_takes(command, loupe):
+def test_help_describes_a_command_and_its_options(command, loupe):
     ran = loupe(*command.split(), "--help")
     assert ran.status == 0 and ran.err == ""
     usage, sentence = ran.out.split("\n\n")[:2]
@@ -192,7 +192,7 @@ def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
     assert files_in(Path()) == before
 
 
-def test_what_the_extended_profile_has_collected_is_not_trained_again(loupe, trained):
+def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, trained):
     write_results(trained.results, Path("results") / "smoke.h5")
     ran = loupe(*CLAIMS, "4S,uniform")
     kept = next(r for r in trained.results if r.config == smoke())
@@ -268,7 +268,7 @@ def test_runs_lists_each_run_with_state_data_and_sizes(loupe):
 
 
 @pytest.mark.parametrize("mask", ["threshold", "topk"])
-def test_evaluate_measures_what_training_measured(mask, trained, loupe):
+def test_evaluate_gives_the_metrics_of_training(mask, trained, loupe):
     ran = loupe("evaluate", trained.weights(0), "--mask", mask, "--device", "cpu")
     assert ran.status == 0
     head, *rows = ran.out.splitlines()

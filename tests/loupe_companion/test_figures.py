@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from real runs: what is on them, and that they can be saved."""
+"""The paper's figures, drawn from real runs: their content, and that they can be saved."""
 
 import dataclasses
 import io

@@ -40,7 +40,7 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
         find_device("cuda")
 
 
-def test_provenance_tells_code_packages_device_and_date():
+def test_provenance_has_code_packages_device_and_date():
     found = provenance.get_provenance(torch.device("cpu"))
     assert json.loads(json.dumps(found)) == found
     assert found["code"] == code_version()

@@ -1,4 +1,4 @@
-"""The file of results: what it keeps, and what it refuses."""
+"""The file of results: its content, and files that are refused."""
 
 import dataclasses
 

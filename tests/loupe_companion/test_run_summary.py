@@ -1,4 +1,4 @@
-"""From a finished run to its result; the whole of it is held in test_sweep and test_evaluation."""
+"""Run summaries; test_sweep and test_evaluation test the rest of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which images a run is on."""
+"""The images of a run."""
 
 import pytest
 import torch

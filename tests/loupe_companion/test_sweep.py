@@ -62,7 +62,7 @@ def test_the_store_holds_a_folder_for_each_run(trained):
         assert np.array_equal(p, result.probabilities)
 
 
-def test_a_result_tells_of_the_run(trained):
+def test_a_result_describes_its_run(trained):
     for result in trained.results:
         assert len(result.history["loss"]) == 3
         assert result.provenance["training_seconds"] == sum(result.history["seconds"])
@@ -157,7 +157,7 @@ def test_a_run_that_another_process_trains_is_waited_for(trained, tmp_path, caps
     )
 
 
-def test_what_a_sweep_will_train_is_described(trained, tmp_path, monkeypatch):
+def test_the_runs_still_to_train_are_described(trained, tmp_path, monkeypatch):
     configs = [*trained.profile.configs(), smoke(seed=9), fixed(seed=9)]
     assert describe_work(configs[:-2], trained.runs) == "nothing to train: all runs are there"
     monkeypatch.setattr(module, "cores", lambda: 5)
@@ -251,7 +251,7 @@ def test_results_are_taken_from_the_collected_file(trained, tmp_path, monkeypatc
     assert not Path("runs").exists()
 
 
-def test_what_the_collected_file_lacks_comes_from_the_store(trained, tmp_path):
+def test_runs_missing_from_the_collected_file_come_from_the_store(trained, tmp_path):
     write_results(trained.results[:5], tmp_path / "some.h5")
     before = files_in(trained.runs)
     found = results_of(trained.profile, trained.runs, tmp_path / "some.h5", progress=False)

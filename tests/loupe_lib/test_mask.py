@@ -207,6 +207,6 @@ def test_values_out_of_range_are_refused(arguments, named):
         (lambda: binarize(torch.rand(N, N), method="topk"), "'topk' needs an acceleration"),
     ],
 )
-def test_functions_refuse_what_they_cannot_use(call, message):
+def test_functions_refuse_values_out_of_range(call, message):
     with pytest.raises(InputError, match=message):
         call()

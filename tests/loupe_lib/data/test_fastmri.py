@@ -152,7 +152,7 @@ def test_images_in_another_file_are_refused(kind, volume, tmp_path):
         ("kspace", (2, 1, 1, 96, 48), "c8", "is no stack of slices"),
     ],
 )
-def test_what_is_no_stack_of_slices_is_refused(name, shape, dtype, reason, volume):
+def test_other_arrays_are_refused(name, shape, dtype, reason, volume):
     change(volume, reconstruction_esc=None, kspace=None)
     with h5py.File(volume, "a") as file:
         file.create_dataset(name, shape, dtype)

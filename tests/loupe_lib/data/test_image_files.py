@@ -192,7 +192,7 @@ def test_scaled_nifti_is_read_in_its_unit(tmp_path):
     np.testing.assert_allclose(found, wanted / wanted.max(), atol=1e-4)
 
 
-def test_a_patient_is_whom_dicom_or_bids_names(tmp_path):
+def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
     paths = []
     for patient, visit in itertools.product("abc", (1, 2)):
         paths.append(tmp_path / f"visit-{patient}{visit}")

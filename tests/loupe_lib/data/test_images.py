@@ -200,7 +200,7 @@ def test_volumes_are_written_one_by_one(images, path, tmp_path):
         assert torch.equal(found.images, wanted.images) and found.names == wanted.names
 
 
-def test_what_is_no_whole_file_is_not_written(images, tmp_path):
+def test_an_incomplete_image_file_is_not_written(images, tmp_path):
     volume = images.test.images
     for appended, message in [
         ([("train", "a"), ("test", "a")], "a volume must be in one split; 'a' is in two"),

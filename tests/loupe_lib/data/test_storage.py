@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files are written completely or not at all."""
 
 import errno
 import hashlib
@@ -68,7 +68,7 @@ def test_an_hdf5_file_of_a_format_appears_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_can_be_removed(tmp_path):
+def test_the_leftover_of_a_killed_writer_can_be_removed(tmp_path):
     path = tmp_path / "file.bin"
     others = [tmp_path / name for name in (".file2.bin.x.unfinished", ".file.bin.x")]
     for other in others:
@@ -146,7 +146,7 @@ def test_a_bug_in_the_body_is_not_taken_for_a_damaged_file(path):
         assert caught.value is bug
 
 
-def test_what_is_wrong_with_the_content_is_said_with_the_path(path):
+def test_an_error_about_the_content_names_the_path(path):
     with pytest.raises(InputError) as caught, open_hdf5(path, "numbers", 3):
         raise InputError("no values")
     assert str(caught.value) == f"{path}: no values"

@@ -1,4 +1,4 @@
-"""A run as plain data: its name, its JSON, and what it refuses."""
+"""A run as plain data: its name, its JSON, and values that are refused."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The training loop: what it records, and that stopping it changes nothing."""
+"""The training loop: its history, and that an interruption changes nothing."""
 
 import json
 import math
@@ -110,7 +110,7 @@ def test_a_second_ctrl_c_stops_at_once(images, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_means_what_it_did_before_once_training_is_over(images, tmp_path):
+def test_training_restores_the_handler_of_ctrl_c(images, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     trained([smoke()], images, tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_ends_that_run_alone(images, tmp_path):
     assert outcome(tame) == outcome(alone) and tame.warnings == []
 
 
-def test_a_progress_bar_shows_what_matters(images, tmp_path, capsys):
+def test_the_progress_bar_shows_run_and_epochs(images, tmp_path, capsys):
     trained([smoke()], images, tmp_path, progress=False)
     assert capsys.readouterr().err == ""
     trained([smoke(patience=1)], images, tmp_path, progress=True)

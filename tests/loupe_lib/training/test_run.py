@@ -46,7 +46,7 @@ def play(run: Run, losses: list[float], train_loss: float = 1.0) -> PlainTrainer
     return trainer
 
 
-def test_the_history_has_a_row_an_epoch():
+def test_the_history_has_one_row_per_epoch():
     run = Run(smoke(acceleration=2, shrink_epochs=3), "cpu")
     play(run, [0.3, 0.4])
     assert len(run.history) == 2
