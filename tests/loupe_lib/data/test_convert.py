@@ -206,9 +206,7 @@ def test_other_sizes_are_cropped_or_get_zeros_around_them(size, root, brought, t
         np.testing.assert_allclose(found[:6], middle / middle.max(), atol=5e-5)
 
 
-def test_a_stopped_conversion_goes_on_with_the_others(
-    root, brought, tmp_path, monkeypatch
-):
+def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, monkeypatch):
     out = tmp_path / "knee.h5"
     asked: list[int] = []
     read = conversion.read_in_workers
