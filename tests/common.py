@@ -1,7 +1,8 @@
-"""What several test files share: the smallest runs, devices, and damaged files."""
+"""Helpers of several test files: the smallest runs, devices, and damaged files."""
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from loupe_companion.profiles import find_profile
@@ -86,6 +88,17 @@ def uncentre(mask: np.ndarray) -> np.ndarray:
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """In float64."""
     return 0.5 * (1 + np.tanh(np.asarray(x, np.float64) / 2))
+
+
+@contextlib.contextmanager
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder for all workers of a session; one worker at a time is given it."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    with FileLock(base / f"{name}.lock"):
+        (base / name).mkdir(exist_ok=True)
+        yield base / name
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:

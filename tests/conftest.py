@@ -1,7 +1,6 @@
-"""What several tests share: the record of the robustness tests, and one smoke build of the book."""
+"""Fixtures of all tests: the record of the robustness tests, and the book of the smoke profile."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+
+from tests.common import shared_folder
+
+pytest_plugins = ["tests.fixtures_runs"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,19 +81,23 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     )
 
 
+def with_short_training(source: Path, target: Path, parameters: dict[str, object], *rest):
+    """Execute a notebook as the book does, but train the digits of `beyond` for two epochs."""
+    from loupe_companion.book.notebooks import execute
+
+    short = {"epochs": 2} if source.stem == "beyond" else {}
+    return execute(source, target, parameters | short, *rest)
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of the book of the smoke profile, made from nothing, once."""
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
-    from loupe_companion.book.build import build
+    from loupe_companion.book import build as module
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # that of all workers of this session
-    folder /= "book"
-    with FileLock(folder.with_suffix(".lock")):
+    with shared_folder(tmp_path_factory, "book") as folder, pytest.MonkeyPatch.context() as patch:
         if not (folder / "_build" / "html").exists():
-            folder.mkdir(exist_ok=True)
-            index = build("smoke", output=folder / "_build", cwd=folder)
+            patch.setattr(module, "execute", with_short_training)
+            index = module.build("smoke", output=folder / "_build", cwd=folder)
             assert index == folder / "_build" / "html" / "index.html"
     return folder / "_build"

@@ -1,5 +1,6 @@
 """Real runs of the smallest size, trained once for all tests that only look at them."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from loupe_companion.results import RunResult, read_results
 from loupe_companion.sources import load_images
 from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images
-from tests.common import smoke
+from tests.common import shared_folder, smoke
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    runs = tmp_path_factory.mktemp("runs")
     chosen = find_profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
-    # One at a time stays in this process, whatever the number of cores.
-    results = [run_sweep([config], runs, progress=False)[0] for config in chosen.configs()]
+    with shared_folder(tmp_path_factory, "runs") as shared:
+        # One at a time stays in this process, whatever the number of cores.
+        results = [run_sweep([config], shared, progress=False)[0] for config in chosen.configs()]
+        runs = shutil.copytree(shared, tmp_path_factory.mktemp("trained") / "runs")
     return Trained(chosen, runs, results)
 
 

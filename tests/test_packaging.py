@@ -19,8 +19,7 @@ yaml = pytest.importorskip("yaml")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 README = (ROOT / "README.md").read_text("utf-8")
-# One epoch imports all that 20 import.
-EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0].replace("range(20)", "range(1)")
+EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
 
 # Run in a process of its own: finds no package but those that are named.
 HIDE = """
@@ -76,26 +75,43 @@ def modules_of(requirements: list[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    "extras, hidden, code",
-    [
-        ((), (), EXAMPLE),
-        (("training",), (), IMPORT_ALL),
-        (("training", "companion"), ONLY_NOTEBOOKS, WITHOUT_NOTEBOOKS),
-    ],
-    ids=["root", "training", "companion"],
-)
-def test_package_needs_only_what_it_declares(extras, hidden, code):
+def run_with_packages(extras: tuple[str, ...], hidden: set[str], code: str) -> str:
+    """What the code prints where only the packages that these extras declare are installed."""
     declared = [*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])]
     allowed = modules_of([text for text in declared if text not in hidden])
     allowed |= {"loupe_lib", "loupe_companion"} if "companion" in extras else {"loupe_lib"}
     done = subprocess.run(
-        [sys.executable, "-c", HIDE + code, " ".join(allowed)],
+        [sys.executable, "-W", "error", "-c", HIDE + code, " ".join(allowed)],
         cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_example_of_the_readme_needs_the_root_s_packages_and_keeps_a_quarter_of_the_samples():
+    printed = run_with_packages((), set(), EXAMPLE)
+    slope, fraction = map(float, re.findall(r"tensor\(([\d.]+)\)", printed))
+    assert slope > 200 and fraction == pytest.approx(1 / 4)
+
+
+def test_the_picture_of_the_readme_exists():
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert (ROOT / picture).is_file()
+
+
+@pytest.mark.parametrize(
+    ("extras", "hidden", "code"),
+    [
+        (("training",), set(), IMPORT_ALL),
+        (("training", "companion"), ONLY_NOTEBOOKS, WITHOUT_NOTEBOOKS),
+    ],
+    ids=["training", "companion"],
+)
+def test_a_package_needs_only_what_it_declares(extras, hidden, code):
+    run_with_packages(extras, hidden, code)
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock"])

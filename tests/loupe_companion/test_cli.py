@@ -1,8 +1,6 @@
 """The command line, as a user types it."""
 
-import errno
 import inspect
-import os
 import re
 import shutil
 import subprocess
@@ -27,8 +25,6 @@ from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import cut, edited, files_in, fixed, smoke
-
-pytest_plugins = ["tests.fixtures_runs"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_says_what_a_command_does_and_takes(command, loupe):
+def test_help_describes_a_command_and_its_options(command, loupe):
     ran = loupe(*command.split(), "--help")
     assert ran.status == 0 and ran.err == ""
     usage, sentence = ran.out.split("\n\n")[:2]
@@ -196,7 +192,7 @@ def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
     assert files_in(Path()) == before
 
 
-def test_what_the_extended_profile_has_collected_is_not_trained_again(loupe, trained):
+def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, trained):
     write_results(trained.results, Path("results") / "smoke.h5")
     assert loupe(*CLAIMS, "4S").status == 0  # before there is a file of results
     ran = loupe(*CLAIMS, "4S,uniform")
@@ -272,16 +268,8 @@ def test_runs_lists_each_run_with_state_data_and_sizes(loupe):
     )
 
 
-def test_a_sweep_can_be_done_in_parts(trained, loupe, tmp_path):
-    options = ["--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"]
-    for seed in (0, 1):
-        assert loupe("sweep", *options, "--seeds", seed, "--slopes", "").status == 0
-    held = [result.config for result in read_results(tmp_path / "all.h5")]
-    assert sorted(config.label for config in held) == ["R=4 4S seed 0", "R=4 4S seed 1"]
-
-
 @pytest.mark.parametrize("mask", ["threshold", "topk"])
-def test_evaluate_measures_what_training_measured(mask, trained, loupe):
+def test_evaluate_gives_the_metrics_of_training(mask, trained, loupe):
     ran = loupe("evaluate", trained.weights(0), "--mask", mask, "--device", "cpu")
     assert ran.status == 0
     head, *rows = ran.out.splitlines()
@@ -420,19 +408,3 @@ def test_a_command_that_cannot_be_read_is_answered_with_its_usage(loupe, tmp_pat
     assert ran.err.startswith("Usage: ")
     assert ran.err.splitlines()[-1].startswith("Error: No such option: --epochs")
     assert files_in(tmp_path) == {}
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(trained, loupe, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    for command in (
-        ["export-mask", trained.weights(0), "--out", "mask.png"],
-        ["data", "heads", "--profile", "smoke", "--out", "own.h5"],
-        ["sweep", "--profile", "smoke", "--runs", trained.runs, "--out", "all.h5"],
-    ):
-        ran = loupe(*command)
-        assert ran.status == 2
-        assert re.fullmatch(r"error: cannot write .*: No space left on device\n", ran.err)
-        assert files_in(tmp_path).keys() <= {".all.h5.lock"}

@@ -1,4 +1,4 @@
-"""Figures of the images: what is on them, and that they can be saved."""
+"""Figures of the images: their content, and that they can be saved."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,8 @@ from loupe_lib.data.heads import load_heads
 from tests.common import dft2, uncentre
 from tests.loupe_companion.test_figures import draw
 
-pytest_plugins = ["tests.fixtures_runs"]
 
-
-def test_the_images_can_be_looked_at(images):
+def test_heads_and_cohort_are_drawn(images):
     draw(data_figures.heads_figure(load_heads()))
     cohort = data_figures.cohort_figure(images)
     draw(cohort)
@@ -31,7 +29,7 @@ def test_the_spectrum_is_that_of_the_training_images(images):
     assert ring[1] == pytest.approx(np.mean(around), rel=1e-4)
 
 
-def test_pairs_are_coloured_by_what_is_kept_of_them():
+def test_pairs_are_coloured_by_the_number_kept():
     mask = np.zeros((32, 32))
     mask[16, 16] = mask[16, 20] = 1  # DC, its own partner, and one whose partner is (16, 12)
     both = mask.copy()

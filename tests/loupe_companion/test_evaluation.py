@@ -10,8 +10,6 @@ from loupe_lib.decoder import zero_filled
 from loupe_lib.training.model import build_model
 from tests.common import dft2, idft2, measured, on_each_device, random, smoke, uncentre
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 N = 32
 
 

@@ -6,7 +6,7 @@ from matplotlib import image
 
 from loupe_companion.export import KINDS, ORDERS, export_mask
 from loupe_lib import InputError, ProbabilityMask
-from tests.common import assert_one_line, uncentre
+from tests.common import uncentre
 
 N = 48
 
@@ -51,12 +51,6 @@ def test_dc_is_in_the_middle_or_first(mask, tmp_path):
         assert np.unravel_index(np.load(tmp_path / "mask.npy").argmax(), (N, N)) == place
 
 
-def test_topk_keeps_exactly_the_budget(mask, tmp_path):
-    mask.gamma.data.zero_()  # all equal
-    assert export_mask(mask, tmp_path / "mask.npy", "topk") == 3
-    assert np.load(tmp_path / "mask.npy").sum() == N * N / 3
-
-
 def test_an_empty_mask_achieves_no_finite_acceleration(mask, tmp_path):
     mask.gamma.data.zero_()
     assert export_mask(mask, tmp_path / "mask.png") == float("inf")
@@ -73,7 +67,6 @@ def test_an_empty_mask_achieves_no_finite_acceleration(mask, tmp_path):
     ],
 )
 def test_other_kinds_orders_and_file_types_are_refused(mask, name, kind, order, message, tmp_path):
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         export_mask(mask, tmp_path / name, kind, order)
-    assert_one_line(str(caught.value))
     assert list(tmp_path.iterdir()) == []

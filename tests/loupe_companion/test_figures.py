@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from real runs: what is on them, and that they can be saved."""
+"""The paper's figures, drawn from real runs: their content, and that they can be saved."""
 
 import dataclasses
 import io
@@ -14,8 +14,6 @@ from loupe_companion import figures
 from loupe_companion.figures import BLUE, YELLOW
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
-
-pytest_plugins = ["tests.fixtures_runs"]
 
 
 def draw(figure: Figure) -> None:
@@ -121,13 +119,6 @@ def test_fig_3_crosses_out_runs_with_a_warning_and_no_others(trained):
     assert cross[4:] == pytest.approx((clean[3].slope, clean[3].psnr()))
     assert "warning" in {t.get_text() for t in figure.axes[0].get_legend().get_texts()}
     draw(figure)
-
-
-def test_fig_3_has_error_bars_only_for_several_seeds(trained):
-    one = figures.psnr_figure(trained.results[::2])
-    draw(one)
-    assert not one.axes[0].containers
-    assert figures.psnr_figure(trained.results).axes[0].containers
 
 
 def test_fig_4_has_the_larger_acceleration_on_top(trained):

@@ -6,8 +6,6 @@ import pytest
 
 from loupe_companion.groups import group_runs, groups_in_paper, returned_slope
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_runs_that_differ_by_seed_alone_are_grouped(trained, order):
@@ -29,7 +27,7 @@ def test_runs_that_differ_by_seed_alone_are_grouped(trained, order):
         ({"schedule": "released"}, "4S released"),
     ],
 )
-def test_other_methods_are_no_4s_of_the_paper(trained, changes, title):
+def test_other_methods_are_not_the_4s_of_the_paper(trained, changes, title):
     shrunk = trained.results[4]  # 4S at R = 4, seed 0
     other = dataclasses.replace(shrunk, config=dataclasses.replace(shrunk.config, **changes))
     groups = [g for g in group_runs([other, *trained.results]) if g.config.acceleration == 4]

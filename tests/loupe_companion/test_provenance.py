@@ -14,8 +14,8 @@ import loupe_lib
 from loupe_companion import provenance
 from loupe_companion.provenance import code_version
 from loupe_lib import InputError
-from loupe_lib.training.device import device_name, find_device
-from tests.common import assert_one_line, on_each_device
+from loupe_lib.training.device import find_device
+from tests.common import on_each_device
 
 
 def test_the_device_is_a_gpu_if_there_is_one_else_the_cpu():
@@ -30,9 +30,8 @@ def test_a_device_is_found_by_name(device):
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "cpu:0", "meta", "CPU"])
 def test_an_unknown_device_is_refused(name):
-    with pytest.raises(InputError, match=f"device must be one of cpu.*; got '{name}'") as caught:
+    with pytest.raises(InputError, match=f"device must be one of cpu.*; got '{name}'"):
         find_device(name)
-    assert_one_line(str(caught.value))
 
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch):
@@ -41,7 +40,7 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
         find_device("cuda")
 
 
-def test_provenance_tells_code_packages_device_and_date():
+def test_provenance_has_code_packages_device_and_date():
     found = provenance.get_provenance(torch.device("cpu"))
     assert json.loads(json.dumps(found)) == found
     assert found["code"] == code_version()
@@ -52,11 +51,6 @@ def test_provenance_tells_code_packages_device_and_date():
     age = datetime.now(UTC) - datetime.fromisoformat(found["date"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=1)
     assert found["device"].startswith("CPU")
-
-
-@on_each_device
-def test_a_device_says_its_name(device):
-    assert device_name(find_device(device))
 
 
 def test_the_code_version_changes_with_the_code_of_either_package(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""From a finished run to its result; the whole of it is held in test_sweep and test_evaluation."""
+"""Run summaries; test_sweep and test_evaluation test the rest of them."""
 
 from pathlib import Path
 
@@ -15,8 +15,6 @@ from loupe_companion.sweep import result_file, run_sweep
 from loupe_lib.data.images import Images, read_images, write_images
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import measured, smoke
-
-pytest_plugins = ["tests.fixtures_runs"]
 
 
 @pytest.mark.parametrize(

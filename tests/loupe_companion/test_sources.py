@@ -1,4 +1,4 @@
-"""Which images a run is on."""
+"""The images of a run."""
 
 import pytest
 import torch
@@ -74,19 +74,3 @@ def test_another_file_than_the_run_s_is_refused(file, tmp_path):
         load_images(config)
     with pytest.raises(InputError, match=r"own\.h5 is not the image file with SHA-256 0000"):
         load_images(config, file)
-
-
-def test_a_file_that_is_none_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read"):
-        load_profile("smoke", tmp_path / "nowhere.h5")
-    (tmp_path / "text.h5").write_text("no images")
-    with pytest.raises(InputError, match="not a valid loupe-images file"):
-        load_profile("smoke", tmp_path / "text.h5")
-
-
-def test_an_unknown_profile_or_setting_is_refused(file):
-    for data in (None, file):
-        with pytest.raises(InputError, match="profile must be one of"):
-            load_profile("huge", data)
-        with pytest.raises(InputError, match="no setting 'epochs'"):
-            load_profile("smoke", data, epochs=3)

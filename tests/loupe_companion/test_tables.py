@@ -18,8 +18,6 @@ from loupe_companion.tables import (
     warning_list,
 )
 
-pytest_plugins = ["tests.fixtures_runs"]
-
 
 def rows(table: str) -> list[dict[str, str]]:
     """A Markdown table as a list of rows."""
@@ -131,7 +129,7 @@ def test_differences_are_paired_by_seed(trained):
     assert "2 paired differences 0.71 dB" in text
 
 
-def test_one_seed_proves_nothing(trained):
+def test_one_seed_gives_no_statement(trained):
     text = comparison(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
     assert "2.00 dB above the best (one seed: no statement about which is better)" in text
 
@@ -161,7 +159,7 @@ def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_
     assert len(named) == 20 and {"tanh", "disc", "4S p=16"} < set(named)
 
 
-def test_conditions_tell_how_the_runs_were_made(trained):
+def test_conditions_say_how_the_runs_were_trained(trained):
     text = conditions(trained.results)
     assert text.startswith("*12 runs: N = 32, U-Net width 4, 64 / 16 / 16 slices of virtual")
     assert "3 epochs, batch 8; seeds 0, 1." in text

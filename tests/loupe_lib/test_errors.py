@@ -1,4 +1,4 @@
-"""What the user is told."""
+"""The message of InputError."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import l1_loss
 
 from loupe_lib import InputError, Loupe, ProbabilityMask
-from tests.common import assert_one_line, dft2, idft2, on_each_device, random, uncentre
+from tests.common import dft2, idft2, on_each_device, random, uncentre
 
 N = 32
 
@@ -69,9 +69,8 @@ def test_another_mask_takes_the_place_of_the_first():
     assert list(model.state_dict()) == names
     assert torch.equal(model.state_dict()["encoder.mask.gamma"], mask.gamma)
     for other in (ProbabilityMask(48, 4), torch.ones(N, N)):
-        with pytest.raises(InputError, match="mask must be a mask of size 32; got") as caught:
+        with pytest.raises(InputError, match="mask must be a mask of size 32; got"):
             model.mask = other
-        assert_one_line(str(caught.value))
     assert model.mask is mask
 
 

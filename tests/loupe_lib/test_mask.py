@@ -9,7 +9,7 @@ import torch
 
 from loupe_lib import Encoder, InputError, ProbabilityMask, binarize, rescale
 from loupe_lib.mask import relax
-from tests.common import assert_one_line, on_each_device, random, sigmoid
+from tests.common import on_each_device, random, sigmoid
 
 N = 32
 
@@ -183,11 +183,6 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
         assert torch.equal(equal, equal.sort(descending=True).values)
 
 
-@pytest.mark.parametrize("method", ["threshold", "topk"])
-def test_a_binarized_mask_has_no_gradient(method):
-    assert not ProbabilityMask(N, 4).binarize(method).requires_grad
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -199,9 +194,8 @@ def test_a_binarized_mask_has_no_gradient(method):
     ],
 )
 def test_values_out_of_range_are_refused(arguments, named):
-    with pytest.raises(InputError, match=named) as caught:
+    with pytest.raises(InputError, match=named):
         ProbabilityMask(*arguments)
-    assert_one_line(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +207,6 @@ def test_values_out_of_range_are_refused(arguments, named):
         (lambda: binarize(torch.rand(N, N), method="topk"), "'topk' needs an acceleration"),
     ],
 )
-def test_functions_refuse_what_they_cannot_use(call, message):
-    with pytest.raises(InputError, match=message) as caught:
+def test_functions_refuse_values_out_of_range(call, message):
+    with pytest.raises(InputError, match=message):
         call()
-    assert_one_line(str(caught.value))

@@ -12,14 +12,12 @@ from loupe_companion.sources import load_images
 from loupe_lib import InputError
 from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.training.checkpoint import read_weights
-from loupe_lib.training.config import RunConfig
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
-from tests.common import assert_one_line, random, smoke
+from tests.common import random, smoke
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import measured
 
-pytest_plugins = ["tests.fixtures_runs"]
 pytestmark = pytest.mark.slow
 
 IMAGES = random(64, 32, 32)
@@ -84,7 +82,6 @@ def refused_or_right(read: Callable[[Path], object], path: Path, right: object) 
         found = read(path)
     except InputError as error:
         assert str(path) in str(error)
-        assert_one_line(str(error))
         return "refused"
     np.testing.assert_equal(found, right)
     return "read right"
@@ -110,10 +107,3 @@ def test_cut_short(name, whole, tmp_path, record: Record):
     for place in places(len(content), record.tries(250, 40)):
         (tmp_path / name).write_bytes(content[:place])
         record.count(refused_or_right(READERS[name], tmp_path / name, right))
-
-
-@pytest.mark.parametrize("text", ["", "null", "[]", "[" * 10**5, "9" * 10**5, '{"size": 1e999}'])
-def test_what_is_no_configuration_is_refused(text):
-    with pytest.raises(InputError) as caught:
-        RunConfig.from_json(text)
-    assert_one_line(str(caught.value))

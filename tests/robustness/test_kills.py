@@ -38,7 +38,7 @@ DELAYS = {"measuring": 0.3, "training": 0.05}  # seconds at most after the phase
 
 
 @dataclass
-class Nursery:
+class ForkServer:
     """A process whose children are killed: see `tests.robustness.fork_server`."""
 
     process: subprocess.Popen[str]
@@ -51,13 +51,13 @@ class Nursery:
 
 
 @pytest.fixture(scope="module")
-def fork_server() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     command = [sys.executable, "-m", "tests.robustness.fork_server"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert json.loads(process.stdout.readline()) == {"ready": True}
-        yield Nursery(process)
+        yield ForkServer(process)
         process.stdin.close()
 
 
@@ -77,7 +77,7 @@ def found_in(folder: Path) -> tuple[set[str], list[dict[str, object]], dict[str,
 
 
 def kill_and_go_on(
-    fork_server: Nursery,
+    fork_server: ForkServer,
     command: str,
     tries: int,
     targets: tuple[str, ...],
@@ -124,7 +124,7 @@ def test_conversion(fork_server, tmp_path, record):
     kill_and_go_on(
         fork_server,
         CONVERT,
-        record.tries(20, 6),
+        record.tries(20, 4),
         targets,
         tmp_path,
         record,

@@ -1,4 +1,4 @@
-"""The slope that rises by the clock."""
+"""The slope that rises with the epoch."""
 
 import pytest
 import torch

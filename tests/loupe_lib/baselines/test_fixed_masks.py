@@ -1,4 +1,4 @@
-"""Masks that are not learned: exact budgets, seeds, and the shape that each promises."""
+"""Fixed sampling masks: exact budgets, seeds, and their patterns."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_the_budget_is_exact(kind, lines, acceleration):
 
 
 @pytest.mark.parametrize(("kind", "lines"), CASES)
-def test_a_fixed_mask_is_the_same_whoever_asks_and_learns_nothing(kind, lines):
+def test_a_fixed_mask_never_changes_and_has_no_parameters(kind, lines):
     mask = kind(N, 4, lines=lines)
     kept = mask.probabilities()
     for method in ("threshold", "topk"):
@@ -56,7 +56,7 @@ def test_a_fixed_mask_is_the_same_whoever_asks_and_learns_nothing(kind, lines):
 
 
 @pytest.mark.parametrize(("kind", "lines"), CASES)
-def test_what_is_random_depends_on_the_seed(kind, lines):
+def test_random_masks_depend_on_the_seed(kind, lines):
     first, same, other = (kind(N, 4, lines=lines, seed=seed).probabilities() for seed in (1, 1, 2))
     assert torch.equal(first, same)
     drawn = kind in (UniformMask, GaussianMask, PoissonMask)

@@ -1,4 +1,4 @@
-"""Which volumes are used, and where."""
+"""The choice of volumes, and their splits."""
 
 import hashlib
 import random
@@ -111,7 +111,7 @@ def test_fewer_patients_than_splits_are_refused():
 LISTED = [Listed(split, f"folder/{split}é", 36, 64 * "a") for split in SPLITS]
 
 
-def test_a_list_comes_back(tmp_path):
+def test_a_list_is_read_back(tmp_path):
     (tmp_path / "list.tsv").write_text(list_text(LISTED), "utf-8")
     assert read_list(tmp_path / "list.tsv") == LISTED
     volumes = [volume(v.name, v.name, 36) for v in LISTED]

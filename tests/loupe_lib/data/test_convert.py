@@ -18,7 +18,7 @@ from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from tests.common import assert_one_line, cut, files_in
+from tests.common import cut, files_in
 from tests.crashing import crashing_file
 
 SELECTION = Selection((24, 6, 6))
@@ -83,7 +83,7 @@ def test_no_patient_is_in_two_splits(root, brought):
     assert len(set(patients)) == len(patients) == 4
 
 
-def test_the_report_counts_what_was_used_and_what_was_not(brought):
+def test_the_report_counts_used_and_unused_volumes(brought):
     report = brought[2]
     images = read_images(brought[0])
     for split in SPLITS:
@@ -206,7 +206,7 @@ def test_other_sizes_are_cropped_or_get_zeros_around_them(size, root, brought, t
         np.testing.assert_allclose(found[:6], middle / middle.max(), atol=5e-5)
 
 
-def test_stopped_it_goes_on_with_what_is_left(root, brought, tmp_path, monkeypatch):
+def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, monkeypatch):
     out = tmp_path / "knee.h5"
     asked: list[int] = []
     read = conversion.read_in_workers
@@ -228,7 +228,7 @@ def test_stopped_it_goes_on_with_what_is_left(root, brought, tmp_path, monkeypat
     assert not parts_folder(out).exists()
 
 
-def test_a_disk_without_room_for_the_file_is_said_before_it_is_written(root, tmp_path, monkeypatch):
+def test_too_little_space_is_reported_before_writing(root, tmp_path, monkeypatch):
     full = shutil._ntuple_diskusage(10, 10, 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(InputError, match=r"cannot write .*knee.h5: it needs \d+ MB, and 0 MB are"):
@@ -236,7 +236,7 @@ def test_a_disk_without_room_for_the_file_is_said_before_it_is_written(root, tmp
     assert len(list(parts_folder(tmp_path / "knee.h5").glob("*.h5"))) == 6
 
 
-def test_what_is_there_twice_is_used_once(root, brought, tmp_path):
+def test_a_volume_found_twice_is_used_once(root, brought, tmp_path):
     shutil.copytree(root, tmp_path / "data" / "a")
     shutil.copytree(root / "singlecoil_train", tmp_path / "data" / "b" / "singlecoil_train")
     report = bring(tmp_path / "data", tmp_path / "knee.h5")
@@ -245,7 +245,7 @@ def test_what_is_there_twice_is_used_once(root, brought, tmp_path):
     assert reasons.count("the same name as another volume") == 8
 
 
-def test_a_damaged_file_is_left_out_and_said_so(root, tmp_path):
+def test_a_damaged_file_is_left_out_and_reported(root, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     cut(tmp_path / "data" / "singlecoil_train" / "file1000002.h5", 0.5)
     report = bring(tmp_path / "data", tmp_path / "knee.h5")
@@ -260,7 +260,6 @@ def test_a_file_that_crashes_hdf5_is_named_and_can_be_moved_away(root, brought, 
     with pytest.raises(InputError) as caught:
         bring(tmp_path / "data", tmp_path / "knee.h5")
     assert str(caught.value).startswith(f"{crashing} ends the process that reads it")
-    assert_one_line(str(caught.value))
     crashing.unlink()
     bring(tmp_path / "data", tmp_path / "knee.h5")
     assert digest(tmp_path / "knee.h5") == digest(brought[0])

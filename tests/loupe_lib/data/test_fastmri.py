@@ -9,7 +9,7 @@ import pytest
 from loupe_lib import InputError
 from loupe_lib.data.fastmri import read_scan, read_slices
 from loupe_lib.data.synthetic_fastmri import write_fastmri
-from tests.common import assert_one_line, cut
+from tests.common import cut
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,6 @@ def refused(path: Path, is_complex: bool = False) -> str:
     with pytest.raises(InputError) as caught:
         read_scan(path, is_complex)
         list(read_slices(path, is_complex))
-    assert_one_line(str(caught.value))
     return str(caught.value)
 
 
@@ -110,19 +109,19 @@ def test_files_without_images_say_why(files):
     assert "several coils" in refused(files["multi"], is_complex=True)
 
 
-@pytest.mark.parametrize("name", ["kspace", "ismrmrd_header"])
-def test_a_missing_dataset_is_named(name, volume):
-    change(volume, **{name: None, "reconstruction_esc": None})
-    assert refused(volume) == f"/{name} is missing"
+HEADERS = "", "<a/>", b"\xff\xfe", "<h><encoding><reconSpace/></encoding></h>", np.arange(3), 3.0
 
 
 @pytest.mark.parametrize(
-    "header",
-    ["", "<a/>", b"\xff\xfe", "<h><encoding><reconSpace/></encoding></h>", np.arange(3), 3.0],
+    ("changed", "message"),
+    [
+        *(({name: None}, f"/{name} is missing") for name in ("kspace", "ismrmrd_header")),
+        *(({"ismrmrd_header": h}, "ismrmrd_header gives no reconSpace") for h in HEADERS),
+    ],
 )
-def test_a_header_without_a_size_is_refused(header, volume):
-    change(volume, ismrmrd_header=header, reconstruction_esc=None)
-    assert refused(volume).startswith("ismrmrd_header gives no reconSpace")
+def test_a_missing_dataset_and_a_header_without_a_size_are_named(changed, message, volume):
+    change(volume, reconstruction_esc=None, **changed)
+    assert refused(volume).startswith(message)
 
 
 @pytest.mark.parametrize("kind", ["link", "virtual"])
@@ -153,14 +152,14 @@ def test_images_in_another_file_are_refused(kind, volume, tmp_path):
         ("kspace", (2, 1, 1, 96, 48), "c8", "must be a stack of slices"),
     ],
 )
-def test_what_is_no_stack_of_slices_is_refused(name, shape, dtype, reason, volume):
+def test_other_arrays_are_refused(name, shape, dtype, reason, volume):
     change(volume, reconstruction_esc=None, kspace=None)
     with h5py.File(volume, "a") as file:
         file.create_dataset(name, shape, dtype)
     assert reason in refused(volume)
 
 
-@pytest.mark.parametrize("fraction", [0, 0.01, 0.6, 0.99])
+@pytest.mark.parametrize("fraction", [0, 0.6])
 def test_a_file_cut_short_is_refused(fraction, volume):
     cut(volume, fraction)
     assert refused(volume).startswith("not a valid HDF5 file (truncated or corrupt)")

@@ -1,4 +1,4 @@
-"""A run as plain data: its name, its JSON, and what it refuses."""
+"""A run as plain data: its name, its JSON, and values that are refused."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
-from tests.common import assert_one_line, fixed, smoke
+from tests.common import fixed, smoke
 from tests.conftest import ROOT
 
 NEEDED = {
@@ -88,9 +88,8 @@ def test_settings_that_came_later_rename_no_earlier_run():
     ],
 )
 def test_masks_that_make_no_sense_are_refused(change, message):
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         smoke(**change)
-    assert_one_line(str(caught.value))
 
 
 def test_the_label_says_what_differs_in_a_sweep():
@@ -123,17 +122,22 @@ WHOLE = dataclasses.asdict(smoke())
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{}", "[]", "null", '{"acceleration": 4'),
+        *("", "{}", "[]", "null", '{"acceleration": 4', "[" * 10**5, "9" * 10**5),
         *(
             json.dumps(WHOLE | change)
-            for change in ({"epochs": 3}, {"size": None}, {"size": "32"}, {"slope": "a"})
+            for change in (
+                {"epochs": 3},
+                {"size": None},
+                {"size": "32"},
+                {"slope": "a"},
+                {"size": math.inf},
+            )
         ),
     ],
 )
 def test_json_that_is_no_configuration_is_refused(text):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError):
         RunConfig.from_json(text)
-    assert_one_line(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,6 @@ def test_json_that_is_no_configuration_is_refused(text):
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(InputError) as caught:
         smoke(**{name: value})
-    assert_one_line(str(caught.value))
     assert str(caught.value).startswith(name) and f"got {value}" in str(caught.value)
 
 

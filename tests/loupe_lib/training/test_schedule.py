@@ -78,7 +78,7 @@ def test_a_lower_loss_starts_every_wait_anew():
     assert not of.finished and {row[2] for row in played} == {0.01}
 
 
-def test_the_learning_rate_does_not_fall_below_its_minimum():
+def test_the_learning_rate_stays_above_its_minimum():
     config = fixed(**LONG_FIXED, lr_patience=1, min_lr=3e-4)
     played = play(Scripted(config), [1.0] * 5)
     assert [row[2] for row in played] == pytest.approx([0.01, 0.002, 4e-4, 3e-4, 3e-4])
