@@ -89,6 +89,8 @@ class Mask(nn.Module):
         super().__init__()
         self.size = check_size(size)
         self.acceleration = check_acceleration(acceleration)
+        if not isinstance(lines, bool):
+            raise InputError(f"lines must be true or false; got {lines!r}")
         self.lines = lines
         slope = check_number("slope", slope, above=0)
         self.register_buffer("slope", torch.tensor(slope, dtype=torch.float32))

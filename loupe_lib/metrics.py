@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from loupe_lib.errors import InputError
+
 
 def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     """PSNR of each image, ``-10 log10 MSE`` in dB (paper, eq. 7).
@@ -15,7 +17,13 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     Returns:
         (B,) dB; the paper's number is their mean over the test images. Infinite where the two
         are equal.
+
+    Raises:
+        InputError: if the two are not of the same shape; they would broadcast.
     """
+    if x_hat.shape != x.shape:
+        shapes = f"{tuple(x_hat.shape)} and {tuple(x.shape)}"
+        raise InputError(f"reconstructions and images must have the same shape; got {shapes}")
     mse = (target(x_hat).float() - target(x).float()).square().mean(dim=(-2, -1))
     return -10 * torch.log10(mse)
 

@@ -176,6 +176,15 @@ def test_figures_leave_out_methods_that_the_paper_does_not_have(trained):
         assert found == content(figure(trained.results))
 
 
+def test_results_without_the_paper_s_methods_have_no_figure(trained):
+    fixed = [r for r in trained.results if not r.config.shrinks]
+    lines = [with_slope(r, 200, lines=True) for r in fixed]
+    for name in ("histogram", "psnr", "mask", "training", "reconstruction"):
+        figure = getattr(figures, f"{name}_figure")
+        assert figure(lines) is None
+        assert (figure(fixed) is None) == (name in ("training", "reconstruction"))
+
+
 def test_the_training_figure_shows_loss_and_slope_of_every_4s_run(trained):
     figure = figures.training_figure(trained.results)
     draw(figure)

@@ -35,6 +35,21 @@ def test_other_methods_are_not_the_4s_of_the_paper(trained, changes, title):
     assert groups[3].runs == (other,)
 
 
+def test_without_the_plain_4s_no_variant_is_called_4s(kept_results):
+    def titles(*wanted):
+        some = [r for r in kept_results if variant(r.config) in wanted]
+        return [g.title for g in group_runs(some) if g.config.acceleration == 4]
+
+    def variant(config):
+        return f"{config.method} p={config.patience} m={config.factor:g} s0={config.slope:g}"
+
+    p4, p16 = "4S p=4 m=1.5 s0=200", "4S p=16 m=1.5 s0=200"
+    assert titles(p4, p16) == ["4S p=4", "4S p=16"]
+    fixed = "s=200 p=8 m=1.5 s0=200"
+    assert titles("4S p=8 m=3 s0=200", fixed) == ["s=200", "4S m=3"]
+    assert titles(fixed) == ["s=200"]
+
+
 def test_methods_of_the_claims_sweep_are_not_pooled(kept_results):
     groups = {(g.config.acceleration, g.title): g for g in group_runs(kept_results)}
     assert all(len(group.runs) == 3 for group in groups.values())

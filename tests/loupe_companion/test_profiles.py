@@ -141,9 +141,19 @@ def test_unknown_settings_are_refused(name):
         find_profile("smoke", **{name: 1})
 
 
+def test_one_number_stands_for_a_list_and_repeats_count_once():
+    chosen = find_profile("smoke", accelerations=8, slopes=[20, 20, 200], seed=[1, 1])
+    assert (chosen.accelerations, chosen.slopes, chosen.seeds) == ((8,), (20, 200), (1,))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"accelerations": [0.5]}, "acceleration"), ({"slopes": [-20]}, "slope")],
+    [
+        ({"accelerations": [0.5]}, "acceleration"),
+        ({"slopes": [-20]}, "slope"),
+        *(({"slopes": s}, "slopes must be numbers") for s in ("20", ["a"])),
+        ({"seed": "0"}, "seed must be numbers"),
+    ],
 )
 def test_values_out_of_range_are_refused(change, named):
     with pytest.raises(InputError, match=named):

@@ -170,3 +170,10 @@ def test_conditions_say_how_the_runs_were_trained(trained):
     assert f"training time of all runs: {seconds / 60:.1f} minutes" in text
     assert "; seed 0." in conditions(trained.results[::2])
     assert conditions(trained.results[:1]).startswith("*1 run: N = 32")
+
+
+def test_fixed_slopes_are_not_reported_as_4s(trained):
+    fixed = [run for run in trained.results if not run.config.shrinks]
+    assert comparison(fixed) == "\n".join(
+        f"- **R = {r}**: these results have no runs of plain 4S." for r in (4, 8)
+    )

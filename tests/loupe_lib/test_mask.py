@@ -191,6 +191,8 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
         *(((N, r), f"acceleration.*{r}") for r in (0.5, -4, math.nan, math.inf, "4")),
         *(((N, 4, s), f"slope.*{s}") for s in (0, -1, math.nan, math.inf, None)),
         *(((N, 4, 200, t), f"t must.*{t}") for t in (0, math.nan)),
+        ((N, 4, 1e39), "slope must be a finite number"),  # infinite in float32
+        ((N, 4, 200, 5, "yes"), "lines must be true or false; got .yes."),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, named):

@@ -121,11 +121,19 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch):
         *(({"patience": p}, f"patience.*{p}") for p in (0, -1, 1.5, math.nan, "4")),
         *(({"factor": m}, f"factor.*{m}") for m in (1, -2, math.nan, math.inf, "2")),
         *(({"max_slope": s}, f"max_slope.*{s}") for s in (0, -1, math.nan, math.inf)),
+        ({"max_slope": 1e39}, r"max_slope.*1e\+39"),  # infinite in float32
+        ({"factor": 1 + 1e-9}, r"grow by the factor 1; got 1\.0"),  # 1 in float32
     ],
 )
 def test_settings_out_of_range_are_refused(settings, named):
     with pytest.raises(InputError, match=named):
         SelfShrinkingSlope(Binary(1.0), **settings)
+
+
+@pytest.mark.parametrize("start", [0.0, -1.0, math.inf, math.nan])
+def test_a_slope_that_cannot_rise_is_refused(start):
+    with pytest.raises(InputError, match="finite, above 0, and grow"):
+        SelfShrinkingSlope(Binary(start))
 
 
 def test_a_module_without_a_slope_is_refused():

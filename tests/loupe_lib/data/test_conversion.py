@@ -91,7 +91,7 @@ def test_stopped_or_killed_it_goes_on(how, root, undisturbed, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-7])  # by the crash of the machine, say
     import_fastmri(root, out, Selection(ALL), size=48, progress=False)
     assert digest(out) == undisturbed
-    assert list(files_in(tmp_path)) == ["knee.h5"]
+    assert sorted(files_in(tmp_path)) == [".knee.h5.lock", "knee.h5"]
 
 
 def test_two_at_once_wait_for_each_other(root, undisturbed, tmp_path):
@@ -100,12 +100,12 @@ def test_two_at_once_wait_for_each_other(root, undisturbed, tmp_path):
         said = [process.communicate()[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert digest(out) == undisturbed
-    assert list(files_in(tmp_path)) == ["knee.h5"]
+    assert sorted(files_in(tmp_path)) == [".knee.h5.lock", "knee.h5"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(root, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write .*file/.knee.h5.parts: Not a directory"):
+    with pytest.raises(InputError, match=r"cannot write .*file/knee.h5: (Not|File)"):
         import_fastmri(root, tmp_path / "file" / "knee.h5", Selection(ALL), size=48, progress=False)
 
 

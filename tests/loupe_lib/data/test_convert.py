@@ -53,7 +53,7 @@ def stored(root: Path, name: str, dataset: str = "reconstruction_esc") -> np.nda
 def test_images_are_the_stored_reconstructions_divided_by_the_maximum_of_their_volume(
     root, brought
 ):
-    assert sorted(files_in(brought[0].parent)) == ["knee.h5", "list.tsv"]
+    assert sorted(files_in(brought[0].parent)) == [".knee.h5.lock", "knee.h5", "list.tsv"]
     images = read_images(brought[0])
     for split in SPLITS:
         found = getattr(images, split)

@@ -198,3 +198,17 @@ def test_a_member_must_be_in_the_file_itself(path, tmp_path):
             member(file, name, h5py.Dataset)
     with pytest.raises(InputError, match="must be a group"), open_hdf5(path, "numbers", 3) as file:
         member(file, "values", h5py.Group)
+
+
+def test_a_folder_is_not_written_over(tmp_path):
+    with (
+        pytest.raises(InputError, match=f"cannot write {tmp_path}: it is a folder"),
+        writing(tmp_path),
+    ):
+        raise AssertionError("the body must not run")
+
+
+def test_a_missing_file_that_the_body_reads_is_not_a_failed_write(tmp_path):
+    with pytest.raises(FileNotFoundError, match="other"), writing(tmp_path / "new.h5"):
+        (tmp_path / "nowhere" / "other.txt").read_text()
+    assert not list(tmp_path.iterdir())

@@ -154,6 +154,8 @@ def test_json_that_is_no_configuration_is_refused(text):
         *(("lr_factor", v) for v in (0, 1, math.nan)),
         ("batch", 65),
         ("seed", 0.5),
+        ("seed", 2**70),
+        *(("slope", v) for v in (1e39, 10**400)),
     ],
 )
 def test_values_out_of_range_are_refused(name, value):
