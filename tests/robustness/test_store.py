@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -140,8 +139,8 @@ def test_dead_holder(trained, tmp_path, record: Record):
         folder = result_file(runs, config).parent
         folder.mkdir(parents=True)
         hold = (
-            "import sys, time; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); "
-            "print('held', flush=True); time.sleep(600)"
+            "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
+            "lock.acquire(); print('held', flush=True); time.sleep(600)"
         )
         holder = python("-c", hold, folder / "lock")
         assert holder.stdout.readline() == "held\n"
@@ -152,10 +151,11 @@ def test_dead_holder(trained, tmp_path, record: Record):
             )
         )
         waiting.start()
-        time.sleep(0.3)
-        assert waiting.is_alive() and not found
+        waiting.join(timeout=2)  # training takes less
+        waits = waiting.is_alive()
         holder.kill()
         holder.communicate()
+        assert waits and not found
         assert holder.returncode == -signal.SIGKILL
         waiting.join(timeout=300)
         assert_same(found[0], trained.results[0])
