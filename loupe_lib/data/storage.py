@@ -58,7 +58,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(beside, path)
         _flush(path.parent, os.O_RDONLY)  # the new name as well
     except OSError as error:
-        if error.filename and Path(error.filename).parent != path.parent and beside is not None:
+        ours = ("None", str(beside), str(path), str(path.parent))
+        if beside is not None and str(error.filename) not in ours:
             raise  # of another file, which the body reads
         # From the number, because the text of HDF5 has several lines.
         reason = os.strerror(error.errno) if error.errno else error

@@ -208,6 +208,14 @@ def test_a_folder_is_not_written_over(tmp_path):
         raise AssertionError("the body must not run")
 
 
+def test_a_failed_write_below_a_relative_path_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = pytest.raises(InputError, match="cannot write new: No such file")
+    with refused, writing("new") as beside:
+        beside.unlink()
+        beside.read_bytes()
+
+
 def test_a_missing_file_that_the_body_reads_is_not_a_failed_write(tmp_path):
     with pytest.raises(FileNotFoundError, match="other"), writing(tmp_path / "new.h5"):
         (tmp_path / "nowhere" / "other.txt").read_text()
