@@ -137,11 +137,6 @@ def edited(path: Path) -> Iterator[h5py.File]:
         raw.write(b"edited".ljust(CHECKSUM_SIZE, b"\0"))
 
 
-def assert_one_line(message: str) -> None:
-    """Assert that it reads as a single line."""
-    assert message.strip() and "\n" not in message.strip()
-
-
 def measured(images: Images) -> Images:
     """The same images as a scanner would measure them: with a smooth phase, different in each."""
     rng = np.random.default_rng(0)

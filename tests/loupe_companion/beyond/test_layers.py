@@ -8,7 +8,7 @@ from torch import nn
 
 from loupe_companion.beyond import LocalBinaryConv2d, PixelMask
 from loupe_lib import InputError, SelfShrinkingSlope
-from tests.common import assert_one_line, random, sigmoid
+from tests.common import random, sigmoid
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,5 @@ def test_the_slope_is_a_buffer_that_4s_raises(layer):
     ],
 )
 def test_settings_out_of_range_are_refused(make, said):
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=said):
         make()
-    assert_one_line(str(caught.value))
