@@ -1,11 +1,12 @@
 """The trainable mask: probability map, rescaling (eq. 5), relaxed mask (eq. 6), binarization."""
 
+import math
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from loupe_lib.errors import InputError, check_number
+from loupe_lib.errors import InputError, check_number, check_whole
 
 BINARIZATIONS = ("threshold", "topk")
 
@@ -76,16 +77,21 @@ class Mask(nn.Module):
         slope: s > 0, kept in the 0-d float32 buffer ``slope``, which schedules such as
             :class:`~loupe_lib.SelfShrinkingSlope` change in place; a mask may ignore it.
         lines: measure whole columns of k-space, as in a Cartesian scan.
+        center: side of the central square, or number of central columns, that is always measured;
+            it is part of the budget of N*N/R samples, or N/R columns.
 
     Raises:
-        InputError: if an argument is out of range.
+        InputError: if an argument is out of range, or the centre exceeds the budget.
     """
 
     slope_can_rise = True  # whether a schedule may raise the slope
     has_lines = True  # whether the mask exists as whole columns
     slope: Tensor
+    in_center: Tensor
 
-    def __init__(self, size: int, acceleration: float, slope: float, lines: bool) -> None:
+    def __init__(
+        self, size: int, acceleration: float, slope: float, lines: bool, center: int = 0
+    ) -> None:
         super().__init__()
         self.size = check_size(size)
         self.acceleration = check_acceleration(acceleration)
@@ -94,6 +100,17 @@ class Mask(nn.Module):
         self.lines = lines
         slope = check_number("slope", slope, above=0)
         self.register_buffer("slope", torch.tensor(slope, dtype=torch.float32))
+        self.center = check_center(center, self.size, self.acceleration, lines)
+        first = self.size // 2 - self.center // 2
+        inside = torch.zeros(self.size, dtype=torch.bool)
+        inside[first : first + self.center] = True
+        inside = inside if lines else inside[:, None] & inside
+        # (N, N), or (N,) columns. Not a part of the state, because it follows from the arguments.
+        self.register_buffer("in_center", inside, persistent=False)
+        self.center_fraction = int(inside.sum()) / inside.numel()  # of k-space
+        # What is measured of the rest of k-space, so that 1/R of the whole is.
+        r = 1 / self.acceleration
+        self.rest_fraction = (r - self.center_fraction) / (1 - self.center_fraction)
 
     def probabilities(self) -> Tensor:
         """(N, N) probability of each sample to be measured, float32 in [0, 1]."""
@@ -116,7 +133,8 @@ class Mask(nn.Module):
 
     def extra_repr(self) -> str:
         lines = ", lines" * self.lines
-        return f"size={self.size}, acceleration={self.acceleration:g}{lines}"
+        center = f", center={self.center}" if self.center else ""
+        return f"size={self.size}, acceleration={self.acceleration:g}{lines}{center}"
 
 
 class ProbabilityMask(Mask):
@@ -129,6 +147,9 @@ class ProbabilityMask(Mask):
             parameter, because the paper expects that training would drive it to 0 (section II-A).
         t: slope of the probability map, ``S = sigmoid(t * gamma)``; not critical.
         lines: learn columns of k-space: gamma, U and M are then (N,), the same in every row.
+        center: always measure the central square of this side, or this many central columns, as
+            scanners acquire it: P = M = 1 there, in training too. The rest gets the rest of the
+            budget, by eq. 5.
 
     Raises:
         InputError: if an argument is out of range.
@@ -141,8 +162,9 @@ class ProbabilityMask(Mask):
         slope: float = 200.0,
         t: float = 5.0,
         lines: bool = False,
+        center: int = 0,
     ) -> None:
-        super().__init__(size, acceleration, slope, lines)
+        super().__init__(size, acceleration, slope, lines, center)
         self.t = check_number("t", t, above=0)
         # u ~ U[0.01, 0.99], gamma = sigmoid_t^-1(u): S starts uniform, and never at 0 or 1,
         # where its gradient would vanish.
@@ -151,7 +173,9 @@ class ProbabilityMask(Mask):
 
     def _p(self) -> Tensor:
         """P in the shape of gamma."""
-        return rescale(torch.sigmoid(self.t * self.gamma.float()), self.acceleration)
+        s = torch.sigmoid(self.t * self.gamma.float())
+        rest = s.masked_fill(self.in_center, 0).mean() / (1 - self.center_fraction)
+        return rescale_from(s, rest, self.rest_fraction).masked_fill(self.in_center, 1)
 
     def probabilities(self) -> Tensor:
         """(N, N) probability map P in [0, 1], float32, mean 1/R (eq. 5)."""
@@ -174,7 +198,7 @@ class ProbabilityMask(Mask):
 
     def masks(self, u: Tensor) -> Tensor:
         """(n, N, N) training masks of the given (n, N, N) U, or (n, N) U of columns."""
-        return self._whole(self.relax(self._p(), u))
+        return self._whole(self.relax(self._p(), u).masked_fill(self.in_center, 1))
 
     def relax(self, p: Tensor, u: Tensor) -> Tensor:
         """M from P and U; shapes broadcast. Other learned masks override this method."""
@@ -182,7 +206,8 @@ class ProbabilityMask(Mask):
 
     def binarize(self, method: str = "threshold") -> Tensor:
         """(N, N) float32 mask of zeros and ones, made from P by :func:`binarize`."""
-        return self._whole(binarize(self._p(), self.acceleration, method))
+        p = self._p().masked_fill(self.in_center, 2)  # above any other, so that topk keeps them
+        return self._whole(binarize(p, self.acceleration, method))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, t={self.t:g}"
@@ -203,3 +228,16 @@ def check_size(size: object) -> int:
 def check_acceleration(acceleration: object) -> float:
     """Return R if it is a finite number of at least 1; else raise InputError."""
     return check_number("acceleration", acceleration, at_least=1)
+
+
+def check_center(center: object, size: int, acceleration: float, lines: bool) -> int:
+    """Return the side of the centre if the budget of 1/R of k-space holds it; else InputError."""
+    number = check_whole("center", center, at_least=0)
+    budget = size / acceleration if lines else (size * size / acceleration) ** 0.5
+    largest = min(math.floor(budget), size - 1)
+    if number > largest:
+        raise InputError(
+            f"center must be at most {largest}, or it exceeds the budget of 1/{acceleration:g} of "
+            f"k-space; got {number}"
+        )
+    return number

@@ -23,6 +23,7 @@ class FixedMask(Mask):
         slope: has no effect.
         lines: keep whole columns of k-space.
         seed: of the random numbers that some of these masks use.
+        center: see :class:`~loupe_lib.mask.Mask`; the rest of the budget has the highest ranks.
 
     Attributes:
         kept: (N, N), or (N,) columns, the mask: a buffer, so that it travels with the weights.
@@ -41,8 +42,9 @@ class FixedMask(Mask):
         slope: float = 200.0,
         lines: bool = False,
         seed: int = 0,
+        center: int = 0,
     ) -> None:
-        super().__init__(size, acceleration, slope, lines)
+        super().__init__(size, acceleration, slope, lines, center)
         self._rng = np.random.default_rng(seed)
         self.register_buffer("kept", self._highest(self.rank()))
 
@@ -51,6 +53,7 @@ class FixedMask(Mask):
         raise NotImplementedError
 
     def _highest(self, rank: np.ndarray) -> Tensor:
+        rank = np.where(self.in_center.cpu(), np.inf, rank)
         return binarize(torch.from_numpy(rank), self.acceleration, "topk")
 
     @property

@@ -1,5 +1,7 @@
 """The encoder of K models with the paper's masks, as Triton kernels."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,9 @@ class FusedEncoder(TorchEncoder):
         self._gamma = packed.values[GAMMA].detach().requires_grad_()
         with torch.enable_grad():
             self._p = packed.probabilities(self._gamma)
-        self._draw = (self._p.detach(), u, packed.slopes, self.kspace, indices)
+        # An infinite P in the centre makes M = 1 there, with a gradient of 0.
+        p = self._p.detach().masked_fill(packed.in_center, math.inf)
+        self._draw = (p, u, packed.slopes, self.kspace, indices)
         return torch.fft.ifft2(kernels.encode(*self._draw), norm="ortho")
 
     def backward(self, packed: PackedModels, dz: Tensor) -> None:

@@ -35,7 +35,11 @@ class PackedModels:
         self.slopes = torch.stack([mask.slope for mask in masks])  # (K,)
         t = [mask.t if isinstance(mask, ProbabilityMask) else math.nan for mask in masks]
         self._t = torch.tensor(t, device=device)[:, None, None]
-        self._r = torch.tensor([1 / m.acceleration for m in masks], device=device)[:, None, None]
+        r = [mask.rest_fraction for mask in masks]
+        self._r = torch.tensor(r, device=device)[:, None, None]
+        rest = [1 - mask.center_fraction for mask in masks]
+        self._rest = torch.tensor(rest, device=device)[:, None, None]
+        self.in_center = torch.stack([mask.in_center for mask in masks])  # (K, N, N) or (K, N)
 
         self._shapes = {name: p.shape for name, p in self.models[0].named_parameters()}
         size = sum(_padded(shape) for shape in self._shapes.values())
@@ -78,7 +82,8 @@ class PackedModels:
         For masks of points; those of columns know their own.
         """
         s = torch.sigmoid(self._t * gamma)
-        return rescale_from(s, s.mean(dim=(-2, -1), keepdim=True), self._r)
+        mean = s.masked_fill(self.in_center, 0).mean(dim=(-2, -1), keepdim=True) / self._rest
+        return rescale_from(s, mean, self._r).masked_fill(self.in_center, 1)
 
     def set_learning_rate(self, k: int, learning_rate: float) -> None:
         """Change the learning rate of model k from the next step on."""

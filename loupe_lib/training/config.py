@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from loupe_lib.baselines import MASKS
 from loupe_lib.errors import InputError, check_number, check_whole
-from loupe_lib.mask import check_acceleration, check_size
+from loupe_lib.mask import check_acceleration, check_center, check_size
 
 HEADS = "heads"  # the embedded heads; any other `data` is the SHA-256 of an image file
 
@@ -17,7 +17,7 @@ LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
-LATER = ("mask", "lines", "schedule")
+LATER = ("mask", "lines", "schedule", "center")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class RunConfig:
     mask: str = "sigmoid"  # the paper's, or another of MASKS
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
     schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
+    center: int = 0  # side of the central square, or number of columns, that is always measured
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -81,6 +82,7 @@ class RunConfig:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
         if not isinstance(self.lines, bool):
             raise InputError(f"lines must be true or false; got {self.lines!r}")
+        check_center(self.center, self.size, self.acceleration, self.lines)
         mask = MASKS[self.mask]
         if self.lines and not mask.has_lines:
             raise InputError(f"mask {self.mask!r} has no lines: lines must be false; got true")
@@ -99,11 +101,12 @@ class RunConfig:
 
     @property
     def method(self) -> str:
-        """How the mask is chosen: ``4S``, ``4S released``, ``s=200 lines``, ``disc``, ``tanh``."""
+        """How the mask is chosen: ``4S``, ``s=200 lines``, ``disc``, ``tanh center 2``."""
         name = self.mask.replace("_", "-")
         if self.mask == "sigmoid":
             name = SCHEDULES[self.schedule] if self.shrinks else f"s={self.slope:g}"
-        return f"{name} lines" if self.lines else name
+        center = f" center {self.center}" if self.center else ""
+        return f"{name}{' lines' * self.lines}{center}"
 
     @property
     def label(self) -> str:

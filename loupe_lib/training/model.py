@@ -36,8 +36,8 @@ def build_mask(config: RunConfig) -> Mask:
     kind = MASKS[config.mask]
     settings = (config.size, config.acceleration, config.slope)
     if issubclass(kind, FixedMask):
-        return kind(*settings, config.lines, config.seed)
-    return kind(*settings, lines=config.lines)
+        return kind(*settings, config.lines, config.seed, config.center)
+    return kind(*settings, lines=config.lines, center=config.center)
 
 
 def mask_kind(config: RunConfig) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from loupe_lib import Encoder, InputError, ProbabilityMask, binarize, rescale
+from loupe_lib.baselines import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
 from loupe_lib.mask import relax
 from tests.common import on_each_device, random, sigmoid
 
@@ -152,6 +153,65 @@ def test_the_slope_is_a_buffer_that_changes_in_place():
     assert other.slope == 40
 
 
+def central(center: int, lines: bool) -> np.ndarray:
+    """Where the centre is, (N, N): from N//2 - center//2 on."""
+    first = N // 2 - center // 2
+    inside = np.zeros((N, N), bool)
+    inside[slice(None) if lines else slice(first, first + center), first : first + center] = True
+    return inside
+
+
+LEARNED = [ProbabilityMask, StraightThrough, Concrete, TanhSurrogate, TrainedSlope]
+
+
+@on_each_device
+@pytest.mark.parametrize("kind", LEARNED)
+@pytest.mark.parametrize(
+    ("center", "lines"), [(1, False), (4, False), (5, False), (16, False), (3, True), (8, True)]
+)
+def test_the_centre_is_always_measured_and_part_of_the_budget(kind, center, lines, device):
+    mask = kind(N, 4, slope=5.0, lines=lines, center=center).to(device)
+    inside = central(center, lines)
+    p = mask.probabilities().detach().cpu().double().numpy()
+    s = sigmoid(5 * mask.gamma.detach().cpu().double().numpy())
+    s = np.broadcast_to(s, (N, N))
+    assert (p[inside] == 1).all()
+    assert p.mean() == pytest.approx(1 / 4, abs=2e-7)
+    rest = (N * N / 4 - inside.sum()) / (~inside).sum()
+    if rest:
+        np.testing.assert_allclose(p[~inside], rescaled(s[~inside], 1 / rest), atol=1e-6)
+    drawn = mask.sample(3)
+    assert (drawn.detach().cpu().numpy()[:, inside] == 1).all()
+    hard = mask.binarize("topk").cpu().numpy()
+    assert hard.sum() == N * N / 4 and hard[inside].all()
+    assert mask.binarize().cpu().numpy()[inside].all()
+    (drawn * random(N, N).to(device)).sum().backward()
+    gradient = np.broadcast_to(mask.gamma.grad.cpu().numpy(), (N, N))
+    assert not gradient[inside].any() and gradient[~inside].any() == (rest > 0)
+    assert np.isfinite(gradient).all()
+
+
+def test_topk_keeps_the_centre_when_other_probabilities_are_1_too():
+    mask = ProbabilityMask(N, 8, center=2)
+    with torch.no_grad():
+        mask.gamma.fill_(-20)
+        mask.gamma[:4] = 20  # N * N / 8 samples, all of which come before the centre
+    assert mask.probabilities().gt(0.96).sum() == 4 * N + 4
+    hard = mask.binarize("topk").numpy()
+    assert hard.sum() == 4 * N and hard[central(2, False)].all()
+
+
+def test_a_mask_without_a_centre_is_what_it_was():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mask = ProbabilityMask(N, 4)
+    assert mask.state_dict().keys() == {"gamma", "slope"}
+    assert torch.equal(mask.probabilities(), rescale(torch.sigmoid(5 * mask.gamma), 4))
+    u = random(2, N, N)
+    assert torch.equal(mask.masks(u), relax(mask.probabilities(), u, mask.slope))
+    assert ProbabilityMask(N, 4, center=3).state_dict().keys() == mask.state_dict().keys()
+
+
 @on_each_device
 def test_threshold_keeps_what_is_above_one_half(device):
     p = random(N, N)
@@ -193,6 +253,10 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
         *(((N, 4, 200, t), f"t must.*{t}") for t in (0, math.nan)),
         ((N, 4, 1e39), "slope must be a finite number"),  # infinite in float32
         ((N, 4, 200, 5, "yes"), "lines must be true or false; got .yes."),
+        *(((N, 4, 200, 5, False, c), f"center must be a whole number .*{c}") for c in (-1, 1.5)),
+        ((N, 4, 200, 5, False, 17), "center must be at most 16, .* budget of 1/4 .*; got 17"),
+        ((N, 4, 200, 5, True, 9), "center must be at most 8, .*; got 9"),
+        ((N, 1, 200, 5, False, N), f"center must be at most {N - 1}"),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, named):

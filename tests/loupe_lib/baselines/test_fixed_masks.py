@@ -40,6 +40,16 @@ def test_the_budget_is_exact(kind, lines, acceleration):
 
 
 @pytest.mark.parametrize(("kind", "lines"), CASES)
+def test_the_centre_is_kept_and_part_of_the_budget(kind, lines):
+    mask = kind(N, 8, lines=lines, center=7)
+    mask.prepare(random(2, N, N))
+    kept = mask.binarize()
+    columns = slice(N // 2 - 3, N // 2 + 4)
+    assert kept[slice(None) if lines else columns, columns].all()
+    assert kept.sum() == N * N / 8
+
+
+@pytest.mark.parametrize(("kind", "lines"), CASES)
 def test_a_fixed_mask_never_changes_and_has_no_parameters(kind, lines):
     mask = kind(N, 4, lines=lines)
     kept = mask.probabilities()

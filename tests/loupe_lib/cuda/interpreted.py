@@ -234,12 +234,13 @@ class InterpretedTrainer(CudaTrainer):
         self._losses = self._run()
 
 
-@pytest.mark.parametrize(("seeds", "relaxed"), [((0,), False), ((0, 1), True)])
-def test_a_step_and_evaluation_are_those_of_plain_pytorch(seeds, relaxed) -> None:
+@pytest.mark.parametrize(("seeds", "relaxed", "center"), [((0,), False, 0), ((0, 1), True, 3)])
+def test_a_step_and_evaluation_are_those_of_plain_pytorch(seeds, relaxed, center) -> None:
     images, rates = random(4, 32, 32), [0.01, 0.003][: len(seeds)]
     indices = torch.tensor([[0, 3], [2, 1]])[: len(seeds)]
-    plain = PlainTrainer(models(*seeds, width=2), images, rates)
-    fast = InterpretedTrainer(models(*seeds, width=2), images, rates, torch.float32)
+    given, same = (models(*seeds, width=2, center=center) for _ in range(2))
+    plain = PlainTrainer(given, images, rates)
+    fast = InterpretedTrainer(same, images, rates, torch.float32)
     before = fast.parameter.clone()
     expected, found = plain.step(indices), fast.step(indices.T.contiguous().T)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)

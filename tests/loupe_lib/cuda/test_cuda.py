@@ -93,11 +93,11 @@ def test_changes_in_place_are_seen_on_both_sides():
 
 
 def test_probabilities_are_each_model_s_own():
-    given = models(0, 1, 2)
+    given = models(0, 1, 2) + models(3, center=3)
     with torch.no_grad():
         given[0].mask.gamma += 1  # mean(S) well above 1/R, and well below
         given[1].mask.gamma -= 1
-    packed = PackedModels(given, [0.01] * 3)
+    packed = PackedModels(given, [0.01] * 4)
     found = packed.probabilities(packed.values["encoder.mask.gamma"])
     for p, model in zip(found, given, strict=True):
         torch.testing.assert_close(p, model.mask.probabilities().detach(), rtol=1e-5, atol=1e-6)
@@ -242,12 +242,17 @@ def with_phase(x: Tensor) -> Tensor:
 
 @gpu
 @pytest.mark.parametrize("kind", [Tensor.contiguous, with_phase], ids=["real", "complex"])
-@pytest.mark.parametrize(("width", "seeds"), [(16, (0,)), (16, (0, 1)), (6, (0, 1))])
-def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(device, width, seeds, kind, strict):
+@pytest.mark.parametrize(
+    ("width", "seeds", "center"), [(16, (0,), 0), (16, (0, 1), 4), (6, (0, 1), 0)]
+)
+def test_a_step_is_as_near_the_plain_one_as_bfloat16_gets(
+    device, width, seeds, center, kind, strict
+):
     x, (indices,), rates = kind(heads()), batches(1, len(seeds)), [0.01] * len(seeds)
-    plain = PlainTrainer(models(*seeds, device=device, size=64, width=width), x, rates)
-    auto = AutocastTrainer(models(*seeds, device=device, size=64, width=width), x, rates)
-    quick = fast(models(*seeds, device=device, size=64, width=width), x, rates)
+    plain, auto, quick = (
+        make(models(*seeds, device=device, size=64, width=width, center=center), x, rates)
+        for make in (PlainTrainer, AutocastTrainer, fast)
+    )
     expected, _, found = plain.step(indices), auto.step(indices), quick.step(indices)
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=0)
     for k in range(len(seeds)):

@@ -61,7 +61,7 @@ def test_json_keeps_every_setting():
     assert json.loads(config.to_json()) == dataclasses.asdict(config)
 
 
-LATER = {"mask": "tanh", "lines": True, "schedule": "exponential"}
+LATER = {"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2}
 
 
 def test_settings_that_came_later_rename_no_earlier_run():
@@ -80,6 +80,8 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": ["disc"]}, "mask must be one of"),
         ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
         ({"lines": 1}, "lines must be true or false; got 1"),
+        ({"center": 17}, "center must be at most 16, .* budget of 1/4 .*; got 17"),
+        ({"center": 9, "lines": True}, "center must be at most 8"),
         ({"mask": "disc"}, "'disc' has no slope to raise: shrink_epochs must be 0; got 2"),
         ({"mask": "trained_slope"}, "shrink_epochs must be 0"),
         ({"mask": "straight_through"}, "shrink_epochs must be 0"),
@@ -107,6 +109,8 @@ def test_the_method_is_how_the_mask_is_chosen():
         "s=0.5 lines": fixed(0.5, lines=True),
         "straight-through": fixed(mask="straight_through"),
         "disc": fixed(mask="disc"),
+        "s=20 center 1": fixed(20.0, center=1),
+        "4S lines center 4": smoke(lines=True, center=4),
     }
     assert {name: config.method for name, config in methods.items()} == {n: n for n in methods}
 
