@@ -38,8 +38,8 @@ class Group:
     def in_paper(self) -> bool:
         """Whether the paper has this method: a fixed slope of the sigmoid, or 4S as it stands."""
         config = self.config
-        sigmoid = config.mask == "sigmoid" and config.schedule == "4S" and not config.lines
-        return sigmoid and self.title == config.method
+        as_paper = config.mask == "sigmoid" and config.schedule == "4S" and not config.variant
+        return as_paper and self.title == config.method
 
 
 def group_runs(results: Sequence[RunResult]) -> list[Group]:
@@ -95,7 +95,7 @@ def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
 
 
 def _is_fixed_slope(config: RunConfig) -> bool:
-    return config.mask == "sigmoid" and not config.shrinks and not config.lines
+    return config.mask == "sigmoid" and not config.shrinks and not config.variant
 
 
 def _place(group: Group) -> tuple[float, int, float]:

@@ -207,7 +207,7 @@ def plan_work(
 
     def shape(c: RunConfig) -> tuple[object, ...]:
         images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
-        step = (c.width, c.batch, mask_kind(c), c.schedule == "released")
+        step = (c.width, c.batch, mask_kind(c), c.schedule == "released", c.keras)
         return (*images, *step, c.shrink_epochs + c.settle_epochs)
 
     packs: list[list[RunConfig]] = []

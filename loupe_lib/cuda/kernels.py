@@ -28,7 +28,7 @@ FINISH_CHANNELS = 8  # channels per program that adds partial sums: few, so that
 REPEAT = 8  # minimum number of tiles per program
 PROGRAMS = 1024  # maximum number of programs for the rows of one model
 BLOCK = 1024  # elements per program where nothing is summed
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # defaults of torch.optim.Adam
+BETA1, BETA2 = 0.9, 0.999  # defaults of torch.optim.Adam
 LEAKY = tl.constexpr(LEAK)
 STATISTICS = tl.constexpr(4)  # number of sums that _statistics computes
 
@@ -529,8 +529,9 @@ def adam(
     square: Tensor,
     rates: Tensor,
     steps: Tensor,
+    eps: float,
 ) -> None:
-    """One step of Adam on K models, in place, with torch's defaults.
+    """One step of Adam on K models, in place, with torch's decay rates of the moments.
 
     The tensors are float32: (K, size) parameters, gradients and moments, (K,) learning rates, and
     (K,) numbers of steps, this one included.
@@ -539,6 +540,6 @@ def adam(
     corrections = torch.stack([1 - b ** steps.double() for b in (BETA1, BETA2)], 1).float()
     launch(
         _adam, (triton.cdiv(size, BLOCK), models),
-        parameter, gradient, average, square, rates, corrections, size, BETA1, BETA2, EPS,
+        parameter, gradient, average, square, rates, corrections, size, BETA1, BETA2, eps,
         BLOCK=BLOCK,
     )  # fmt: skip

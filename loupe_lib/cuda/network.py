@@ -5,7 +5,7 @@ memory than autograd. The gradient of a convolution's output overwrites that out
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from loupe_lib.cuda import kernels
 from loupe_lib.cuda.convolutions import Convolutions, CudnnConvolutions, PackedConvolutions
@@ -13,8 +13,6 @@ from loupe_lib.cuda.kernels import launch
 from loupe_lib.cuda.memory import PackedModels
 from loupe_lib.cuda.upsampling import spread
 from loupe_lib.unet import LEVELS
-
-EPS, MOMENTUM = 1e-5, 0.1  # defaults of torch.nn.BatchNorm2d
 
 
 class Layer:
@@ -47,6 +45,9 @@ class Layer:
         self.running_mean = packed.buffers[f"{norm}.running_mean"]
         self.running_var = packed.buffers[f"{norm}.running_var"]
         self.models, self.channels = self.gamma.shape
+        module = packed.models[0].get_submodule(norm)
+        assert isinstance(module, nn.BatchNorm2d)
+        self.eps, self.momentum = module.eps, module.momentum
 
     def convolve(self, x: Tensor, training: bool) -> None:
         """Convolve (K B, H, W, in); keep the result and its statistics for :meth:`normalize`."""
@@ -72,7 +73,7 @@ class Layer:
         norm = self.bias.new_zeros(self.models, 4, self.channels)
         if sums is None:  # inference
             norm[:, 0] = self.running_mean
-            norm[:, 1] = (self.running_var + EPS).rsqrt()
+            norm[:, 1] = (self.running_var + self.eps).rsqrt()
             return norm
         if sums.shape[1] > 4096 and sums.shape[1] % 32 == 0:  # the kernel has few programs
             sums = sums.unflatten(1, (-1, 32)).sum(2)
@@ -80,7 +81,7 @@ class Layer:
         launch(
             kernels._finish_statistics, grid,
             sums, norm, self.running_mean, self.running_var, sums.shape[1], self.count,
-            MOMENTUM, EPS, self.channels, ROWS=rows, BC=block, num_warps=kernels.WARPS,
+            self.momentum, self.eps, self.channels, ROWS=rows, BC=block, num_warps=kernels.WARPS,
         )  # fmt: skip
         return norm
 

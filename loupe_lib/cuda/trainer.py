@@ -19,6 +19,7 @@ from loupe_lib.cuda.network import Network
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.metrics import target
+from loupe_lib.training.trainer import ADAM_EPS
 
 EVALUATION_BATCH = 16
 # cuDNN chooses deterministic algorithms, the same each time: without benchmarks.
@@ -37,6 +38,7 @@ class CudaTrainer(PackedModels):
         images: (n, N, N) float32 or complex64 training images on that device.
         learning_rates: one per model.
         precision: data type of activations and convolutions.
+        eps: Adam's.
     """
 
     def __init__(
@@ -45,8 +47,11 @@ class CudaTrainer(PackedModels):
         images: Tensor,
         learning_rates: Sequence[float],
         precision: torch.dtype = torch.bfloat16,
+        *,
+        eps: float = ADAM_EPS,
     ) -> None:
         super().__init__(models, learning_rates)
+        self.eps = eps
         self.targets = target(images).contiguous()
         self.kspace = torch.cat(
             [torch.fft.fft2(x, norm="ortho") for x in images.split(EVALUATION_BATCH)]
@@ -106,9 +111,8 @@ class CudaTrainer(PackedModels):
         self.encoder.backward(self, dz)
         self.steps += 1
         self.tracked += 1
-        kernels.adam(
-            self.parameter, self.gradient, self.average, self.square, self.rates, self.steps
-        )
+        moments = self.average, self.square
+        kernels.adam(self.parameter, self.gradient, *moments, self.rates, self.steps, self.eps)
         return losses
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from loupe_lib.baselines import MASKS
 from loupe_lib.errors import InputError, check_number, check_whole
-from loupe_lib.mask import check_acceleration, check_center, check_size
+from loupe_lib.mask import ProbabilityMask, check_acceleration, check_center, check_size
 
 HEADS = "heads"  # the embedded heads; any other `data` is the SHA-256 of an image file
 
@@ -17,7 +17,7 @@ LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
-LATER = ("mask", "lines", "schedule", "center")
+LATER = ("mask", "lines", "schedule", "center", "dc_raised", "keras")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class RunConfig:
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
     schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
     center: int = 0  # side of the central square, or number of columns, that is always measured
+    dc_raised: bool = False  # start with S = 0.99 at the zero frequency
+    keras: bool = False  # Keras's defaults, see loupe_lib.training.model.use_keras_defaults
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -80,12 +82,16 @@ class RunConfig:
             value = getattr(self, name)
             if value not in list(allowed):
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
-        if not isinstance(self.lines, bool):
-            raise InputError(f"lines must be true or false; got {self.lines!r}")
+        for name in ("lines", "dc_raised", "keras"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise InputError(f"{name} must be true or false; got {value!r}")
         check_center(self.center, self.size, self.acceleration, self.lines)
         mask = MASKS[self.mask]
         if self.lines and not mask.has_lines:
             raise InputError(f"mask {self.mask!r} has no lines: lines must be false; got true")
+        if self.dc_raised and not issubclass(mask, ProbabilityMask):
+            raise InputError(f"mask {self.mask!r} has no gamma: dc_raised must be false; got true")
         if self.shrinks and not mask.slope_can_rise:
             raise InputError(
                 f"mask {self.mask!r} has no slope to raise: shrink_epochs must be 0; "
@@ -100,13 +106,23 @@ class RunConfig:
         return self.shrink_epochs > 0
 
     @property
+    def variant(self) -> str:
+        """What else differs from the paper, such as `` lines`` and `` center 1``; else empty."""
+        words = {
+            " lines": self.lines,
+            f" center {self.center}": self.center,
+            " DC raised": self.dc_raised,
+            " Keras": self.keras,
+        }
+        return "".join(word for word, differs in words.items() if differs)
+
+    @property
     def method(self) -> str:
         """How the mask is chosen: ``4S``, ``s=200 lines``, ``disc``, ``tanh center 2``."""
         name = self.mask.replace("_", "-")
         if self.mask == "sigmoid":
             name = SCHEDULES[self.schedule] if self.shrinks else f"s={self.slope:g}"
-        center = f" center {self.center}" if self.center else ""
-        return f"{name}{' lines' * self.lines}{center}"
+        return name + self.variant
 
     @property
     def label(self) -> str:

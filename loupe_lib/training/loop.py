@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from loupe_lib.data.images import Images
+from loupe_lib.training.model import adam_eps
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer, Trainer
 
@@ -35,8 +36,8 @@ def train(
     call continues from there. A second Ctrl-C stops at once.
 
     Args:
-        runs: runs on one device with equal images, batch size and U-Net width, whose schedules
-            watch the same validation loss.
+        runs: runs on one device with equal images, batch size, U-Net width and defaults (of Keras
+            or torch), whose schedules watch the same validation loss.
         images: for training and validation; moved to the runs' device.
         checkpoints: a file for each run.
         make_trainer: the class that does the steps.
@@ -56,6 +57,7 @@ def train(
         [run.model for run in runs],
         images.train.images.to(device),
         [run.schedule.learning_rate for run in runs],
+        eps=adam_eps(runs[0].config),
     )
     for k, run in enumerate(runs):
         run.start(trainer, k)

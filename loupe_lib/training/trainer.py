@@ -11,6 +11,7 @@ from loupe_lib.loupe import Loupe
 from loupe_lib.metrics import target
 
 State = dict[str, Tensor]
+ADAM_EPS = 1e-8  # torch's default
 EVALUATION_BATCH = 64  # images at a time without gradients; bounds memory at N = 320
 
 
@@ -24,10 +25,16 @@ class Trainer(Protocol):
         models: models on one device, each with its encoder's generator set.
         images: (n, N, N) training images, real or complex, on that device.
         learning_rates: one a model.
+        eps: Adam's.
     """
 
     def __init__(
-        self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]
+        self,
+        models: Sequence[Loupe],
+        images: Tensor,
+        learning_rates: Sequence[float],
+        *,
+        eps: float = ADAM_EPS,
     ) -> None: ...
 
     def step(self, indices: Tensor) -> Tensor:
@@ -69,12 +76,17 @@ class PlainTrainer:
     """Eager float32 PyTorch, one model after the other: see :class:`Trainer`."""
 
     def __init__(
-        self, models: Sequence[Loupe], images: Tensor, learning_rates: Sequence[float]
+        self,
+        models: Sequence[Loupe],
+        images: Tensor,
+        learning_rates: Sequence[float],
+        *,
+        eps: float = ADAM_EPS,
     ) -> None:
         self.models = list(models)
         self.images = images
         self.optimizers = [
-            torch.optim.Adam(model.parameters(), lr=lr)
+            torch.optim.Adam(model.parameters(), lr=lr, eps=eps)
             for model, lr in zip(models, learning_rates, strict=True)
         ]
 

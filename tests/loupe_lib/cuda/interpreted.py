@@ -64,12 +64,12 @@ def test_adam() -> None:
     average, square, steps = torch.zeros(K, size), torch.zeros(K, size), torch.zeros(K)
     expected = [p.clone().requires_grad_() for p in found]
     optimizer = torch.optim.Adam(
-        [{"params": [p], "lr": rate} for p, rate in zip(expected, rates, strict=True)]
+        [{"params": [p], "lr": rate} for p, rate in zip(expected, rates, strict=True)], eps=1e-3
     )
     for step in range(3):
         gradient.copy_(centred(K, size, seed=step))
         steps += 1
-        kernels.adam(found, gradient, average, square, torch.tensor(rates), steps)
+        kernels.adam(found, gradient, average, square, torch.tensor(rates), steps, 1e-3)
         for p, g in zip(expected, gradient, strict=True):
             p.grad = g.clone()
         optimizer.step()
@@ -133,16 +133,17 @@ def test_convolution_after_upsampling_and_its_gradients(c_skip, c_low, c_out) ->
     close(sums.sum(1), kernels.statistics(z, bias).sum(1))
 
 
-def random_trainer() -> CudaTrainer:
+def random_trainer(keras: bool = False) -> CudaTrainer:
     """Two models of width 3, their parameters random numbers in [-1, 1]."""
-    trainer = CudaTrainer(models(0, 1, width=3), random(4, 32, 32), [0.01, 0.01], torch.float32)
+    given = models(0, 1, width=3, keras=keras)
+    trainer = CudaTrainer(given, random(4, 32, 32), [0.01, 0.01], torch.float32)
     trainer.parameter.copy_(centred(*trainer.parameter.shape))
     return trainer
 
 
-@pytest.mark.parametrize("pool", [False, True])
-def test_batch_norm_and_its_gradients(pool: bool) -> None:
-    trainer = random_trainer()
+@pytest.mark.parametrize(("pool", "keras"), [(False, True), (True, False)])
+def test_batch_norm_and_its_gradients(pool: bool, keras: bool) -> None:
+    trainer = random_trainer(keras)
     layer = trainer.network.down[4][1]  # 48 channels
     z, dy = centred(K * B, 28, 28, 48), centred(K * B, 28, 28, 48, seed=1)
     dpool = centred(K * B, 14, 14, 48, seed=2) if pool else None
@@ -150,7 +151,7 @@ def test_batch_norm_and_its_gradients(pool: bool) -> None:
     layer.norm = layer._finish_statistics(kernels.statistics(z, layer.bias))
     y, pooled = layer.normalize(pool)
     dz = layer.normalize_backward(dy, dpool)
-    for k, model in enumerate(models(0, 1, width=3)):
+    for k, model in enumerate(models(0, 1, width=3, keras=keras)):
         of_model = slice(k * B, k * B + B)
         _, leaky, norm = model.decoder.unet.down[4][3:]
         leaf = inner(z[of_model]).requires_grad_()
@@ -164,6 +165,8 @@ def test_batch_norm_and_its_gradients(pool: bool) -> None:
             weight,
             shift,
             True,
+            norm.momentum,
+            norm.eps,
         )
         close(inner(y[of_model]), expected.detach())
         loss = (expected * inner(dy[of_model])).sum()

@@ -51,7 +51,9 @@ OTHER = {
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(RunConfig)])
 def test_every_setting_is_part_of_the_name(name):
-    other = smoke(**{name: OTHER[name] if name in OTHER else getattr(smoke(), name) + 1})
+    usual = getattr(smoke(), name)
+    new = OTHER[name] if name in OTHER else not usual if isinstance(usual, bool) else usual + 1
+    other = smoke(**{name: new})
     assert other.name != smoke().name
 
 
@@ -61,7 +63,9 @@ def test_json_keeps_every_setting():
     assert json.loads(config.to_json()) == dataclasses.asdict(config)
 
 
-LATER = {"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2}
+LATER = {"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2} | dict.fromkeys(
+    ("dc_raised", "keras"), True
+)
 
 
 def test_settings_that_came_later_rename_no_earlier_run():
@@ -80,6 +84,8 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": ["disc"]}, "mask must be one of"),
         ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
         ({"lines": 1}, "lines must be true or false; got 1"),
+        ({"keras": 1}, "keras must be true or false; got 1"),
+        ({"dc_raised": True, "mask": "disc", "shrink_epochs": 0}, "'disc' has no gamma: dc_raised"),
         ({"center": 17}, "center must be at most 16, .* budget of 1/4 .*; got 17"),
         ({"center": 9, "lines": True}, "center must be at most 8"),
         ({"mask": "disc"}, "'disc' has no slope to raise: shrink_epochs must be 0; got 2"),
@@ -111,6 +117,7 @@ def test_the_method_is_how_the_mask_is_chosen():
         "disc": fixed(mask="disc"),
         "s=20 center 1": fixed(20.0, center=1),
         "4S lines center 4": smoke(lines=True, center=4),
+        "s=20 DC raised Keras": fixed(20.0, dc_raised=True, keras=True),
     }
     assert {name: config.method for name, config in methods.items()} == {n: n for n in methods}
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from loupe_lib import Loupe
 from loupe_lib.baselines import MASKS
 from loupe_lib.baselines.fixed_masks import FixedMask
-from loupe_lib.training.model import build_model, mask_kind
+from loupe_lib.training.model import adam_eps, build_model, mask_kind
 from tests.common import fixed, on_each_device, random, same, smoke
 
 KINDS = [(mask, lines) for mask in MASKS for lines in (False, True)]
@@ -61,6 +62,30 @@ def test_every_mask_meets_the_same_decoder_and_the_same_start(mask, lines):
         assert torch.equal(other.mask.gamma, paper.mask.gamma)
     x = random(2, 32, 32)
     assert other(x).shape == other.eval()(x).shape == (2, 32, 32)
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["points", "lines"])
+def test_raising_dc_changes_one_gamma_alone(lines):
+    usual, raised = (build_model(smoke(lines=lines, dc_raised=dc)) for dc in (False, True))
+    s = torch.sigmoid(raised.mask.t * raised.mask.gamma)
+    dc = (16,) * s.dim()
+    assert s[dc].item() == pytest.approx(0.99)
+    assert (raised.mask.gamma != usual.mask.gamma).nonzero().tolist() == [list(dc)]
+    assert same(raised.decoder.state_dict(), usual.decoder.state_dict())
+
+
+def test_keras_s_defaults():
+    model = build_model(smoke(width=16, keras=True))
+    assert torch.equal(model.mask.gamma, build_model(smoke(width=16)).mask.gamma)
+    for layer in model.decoder.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert (layer.eps, layer.momentum) == (1e-3, 0.01)  # Keras counts it as 0.99
+        if isinstance(layer, nn.Conv2d):
+            area = layer.kernel_size[0] * layer.kernel_size[1]
+            limit = (6 / (area * (layer.in_channels + layer.out_channels))) ** 0.5
+            assert not layer.bias.any()
+            assert 0.8 * limit < layer.weight.abs().max().item() <= limit
+    assert adam_eps(smoke(keras=True)) == 1e-7 and adam_eps(smoke()) == 1e-8
 
 
 def test_masks_of_one_kind_have_parameters_of_one_shape():
