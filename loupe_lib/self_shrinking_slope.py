@@ -14,7 +14,7 @@ from torch import Tensor, distributed, nn
 from loupe_lib.errors import InputError, check_number, check_whole
 
 Functions = tuple[Callable[[], float], Callable[[float], object]]  # (get, set)
-FUNCTIONS = "pass functions (get, set) in place of the module"  # the way on, in errors
+FUNCTIONS_INSTEAD = "pass functions (get, set) in place of the module"
 
 
 class SelfShrinkingSlope:
@@ -35,7 +35,8 @@ class SelfShrinkingSlope:
                 print("slope raised")
 
     Args:
-        module: the module that holds the slopes; :func:`find_slopes` says what may be one. Or two
+        module: the module that holds the slopes
+            (:func:`~loupe_lib.self_shrinking_slope.find_slopes` says what may be one). Or two
             functions ``(get, set)``: ``get()`` returns the slope, ``set(value)`` changes it.
         patience: p >= 1, epochs without a lower loss before a raise. The raise happens when the
             wait *reaches* patience (Keras's convention; torch's schedulers wait one more).
@@ -168,12 +169,19 @@ class SelfShrinkingSlope:
 
 @dataclass(frozen=True)
 class Slope:
-    """A slope of a module as it was when it was looked up."""
+    """A slope of a module, as it was when it was looked up.
 
-    path: str  # from the module, such as encoder.mask.slope
-    value: Tensor | float  # a tensor is the module's own, not a copy
-    set: Callable[[Any], object]  # takes a number or a 0-d tensor
-    in_state: bool  # whether the state_dict of the module has it
+    Args:
+        path: from the module, such as ``encoder.mask.slope``.
+        value: a number, or the 0-d tensor itself.
+        set: takes another value, a number or a 0-d tensor.
+        in_state: whether the ``state_dict`` of the module has it.
+    """
+
+    path: str
+    value: Tensor | float
+    set: Callable[[Any], object]
+    in_state: bool
 
 
 def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> list[Slope]:
@@ -203,7 +211,7 @@ def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> lis
             absent.discard(key)
             path = f"{prefix}.{key}" if prefix else key
             if fault := _fault(value):
-                raise InputError(f"{path} cannot be raised: it is {fault}, or {FUNCTIONS}")
+                raise InputError(f"{path} cannot be raised: it is {fault}, or {FUNCTIONS_INSTEAD}")
             if isinstance(value, Tensor):
                 slope = Slope(path, value, value.fill_, id(value) in state)
                 slopes.setdefault(id(value), slope)
@@ -212,7 +220,7 @@ def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> lis
     if absent:
         raise InputError(
             f"the module has nothing named {' or '.join(map(repr, sorted(absent)))} to raise: give "
-            f"the name of its slope as `name`, or {FUNCTIONS}"
+            f"the name of its slope as `name`, or {FUNCTIONS_INSTEAD}"
         )
     return list(slopes.values())
 
