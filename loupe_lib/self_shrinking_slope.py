@@ -84,7 +84,7 @@ class SelfShrinkingSlope:
     @property
     def exhausted(self) -> bool:
         """True once no slope can be raised any more."""
-        return not self._below_maximum(self._slopes())
+        return not self._below_maximum()
 
     @torch.no_grad()
     def step(self, loss: float) -> bool:
@@ -99,6 +99,9 @@ class SelfShrinkingSlope:
 
         Returns:
             True if a slope was raised.
+
+        Raises:
+            InputError: if a slope cannot be raised any more, such as after ``module.half()``.
         """
         loss = _mean_over_ranks(float(loss))
         if loss < self.best if self.mode == "min" else loss > self.best:
@@ -106,11 +109,11 @@ class SelfShrinkingSlope:
             self.wait = 0
         else:
             self.wait += 1
-        slopes = self._slopes()
-        if self.wait < self.patience or not self._below_maximum(slopes):
+        slopes = self._below_maximum() if self.wait >= self.patience else []
+        if not slopes:
             return False
         self._check(slopes)  # again, because the module may be float16 by now
-        for slope in self._below_maximum(slopes):  # a slope that started above it stays
+        for slope in slopes:
             slope.set(min(slope.value * self.factor, self.max_slope))
         self.wait = 0
         return True
@@ -148,9 +151,9 @@ class SelfShrinkingSlope:
         get, set_ = self._module
         return [Slope("get()", float(get()), set_, in_state=False)]
 
-    def _below_maximum(self, slopes: list["Slope"]) -> list["Slope"]:
+    def _below_maximum(self) -> list["Slope"]:
         # torch rounds the maximum to the precision of a tensor, here as in fill_: they are equal.
-        return [slope for slope in slopes if slope.value < self.max_slope]
+        return [slope for slope in self._slopes() if slope.value < self.max_slope]
 
     def _check(self, slopes: list["Slope"]) -> None:
         for slope in slopes:

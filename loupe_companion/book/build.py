@@ -32,7 +32,7 @@ REFERENCE = RESULTS / "reference.h5"
 FROM_RESULTS = ("fig2", "fig3", "fig4")
 # These notebooks show kept results, whatever the profile.
 FROM_KEPT = ("beyond", "claims", "fastmri")
-SUBPACKAGES = ("baselines", "data", "training")  # of loupe_lib, for the reference
+SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
