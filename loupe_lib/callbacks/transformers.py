@@ -29,9 +29,8 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: when training starts, if 4S refuses an argument or the model, or the state was
-            not restored, or the checkpoint has none and a slope is not in the ``state_dict`` of the
-            model; when an evaluation has no metric ``monitor``.
+        InputError: when training starts, if 4S refuses an argument or the model; when it resumes
+            without the state; when an evaluation has no metric ``monitor``.
     """
 
     def __init__(
@@ -62,12 +61,10 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
             self.schedule.load_state_dict(self.saved)
             self.saved = None
         elif state.global_step:  # a resumed run
-            if type(self).__name__ in (state.stateful_callbacks or ()):
-                raise InputError(
-                    "the checkpoint has the state of 4S, but the Trainer did not restore it: set "
-                    "restore_callback_states_from_checkpoint=True in its TrainingArguments"
-                )
-            self.schedule.refuse_restart("use a checkpoint saved with this callback")
+            raise InputError(
+                "the run resumed without the state of 4S: save the checkpoint with this callback, "
+                "and set restore_callback_states_from_checkpoint=True in TrainingArguments"
+            )
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
         if self.schedule is not None:
