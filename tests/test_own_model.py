@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "book" / "own_model.md").read_text("utf-8")
 LAYER, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ACCELERATE = PAGE.partition("Accelerate")[2].split("```python\n")[1].partition("```")[0]
 TABS = dict(re.findall(r":::\{tab-item\} (\w+)\n```python\n(.*?)```", PAGE, re.DOTALL))
 ROWS = dict(re.findall(r"^\| (.*?) \| `(.*?)`", PAGE.partition("## Your slope")[2], re.MULTILINE))
 
@@ -110,6 +111,7 @@ def test_the_page_has_a_tab_for_each_framework():
     "ignore:.*tensorboardX",
     "ignore:.*LeafSpec",
     "ignore:The number of training batches",
+    "ignore:The .srun. command",
     "ignore:'pin_memory' argument",
 )
 @pytest.mark.parametrize("tab", NAMES)
@@ -124,6 +126,21 @@ def test_every_tab_trains_and_raises_the_slope(tab, tmp_path, monkeypatch):
     # The first of 11 equal losses is the lowest; the next 5, and 5 more, raise the slope.
     assert gate.slope == 22.5
     assert not torch.equal(gate.gamma, gamma)
+
+
+def test_accelerate_saves_and_restores_the_state_of_4s(tmp_path):
+    accelerate = pytest.importorskip("accelerate")
+    accelerator = accelerate.Accelerator(cpu=True)
+    model = accelerator.prepare(network())
+    names = {"SelfShrinkingSlope": SelfShrinkingSlope, "accelerator": accelerator, "model": model}
+    exec(ACCELERATE, {**names, "val_loss": 0.5}, names)
+    slope = names["slope"]
+    slope.step(1.0)
+    accelerator.save_state(tmp_path)
+    assert [slope.step(1.0) for _ in range(4)] == [False, False, False, True]
+    accelerator.load_state(tmp_path)
+    assert slope.state_dict() == {"best": 0.5, "wait": 1}
+    assert list(slope.slopes.values()) == [10]
 
 
 @pytest.mark.parametrize("code", [code for code in ROWS.values() if code.startswith("Self")])
