@@ -6,7 +6,7 @@ import pandas as pd
 
 from loupe_companion.beyond.experiment import Record, Training
 from loupe_companion.beyond.tasks import TASKS
-from loupe_companion.tables import mean_and_spread
+from loupe_companion.tables import markdown, mean_and_spread
 
 
 def conditions(record: Record) -> str:
@@ -19,6 +19,31 @@ def conditions(record: Record) -> str:
         f"{plan.epochs} epochs each. {record.device}, {record.date[:10]}, "
         f"total training time of all runs: {minutes:.1f} minutes; code {record.code}. "
         "After ±: the standard deviation over seeds.*"
+    )
+
+
+def summary(record: Record) -> str:
+    """What 4S achieved: a table with a row for each layer, and what the numbers are."""
+    plan = record.plan
+
+    def accuracy(task: str, slope: float | None) -> str:
+        return mean_and_spread([100 * run.accuracy for run in record.of(task, slope)], 1)
+
+    rows = [
+        {
+            "binary layer": task,
+            f"4S from s = {plan.slopes[0]:g}": accuracy(task, None),
+            f"best of {len(plan.slopes)} fixed slopes": (
+                f"{accuracy(task, record.best_slope(task))} (s = {record.best_slope(task):g})"
+            ),
+            f"s = {plan.slopes[0]:g}, fixed": accuracy(task, plan.slopes[0]),
+        }
+        for task in TASKS
+    ]
+    return (
+        f"{markdown(pd.DataFrame(rows))}\n\n*Test accuracy with the binary layer in per cent, mean "
+        f"± standard deviation over {len(plan.seeds)} seeds. The best fixed slope is that of the "
+        "lowest validation loss.*"
     )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from loupe_companion.beyond.experiment import read_record
+from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.notebooks import BuildError, execute, for_readers, page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
@@ -30,7 +32,7 @@ REFERENCE = RESULTS / "reference.h5"
 FROM_RESULTS = ("fig2", "fig3", "fig4")
 # These notebooks show kept results, whatever the profile.
 FROM_KEPT = ("beyond", "claims", "fastmri")
-SUBPACKAGES = ("baselines", "data", "training")  # of loupe_lib, for the reference
+SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -97,6 +99,7 @@ def build(
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
+        "_own_model": summary(read_record(RESULTS / "beyond.json")),
         "_robustness": pages.robustness(RESULTS / "robustness.json"),
         "versions": pages.versions_page(executed, trainings),
     }.items():

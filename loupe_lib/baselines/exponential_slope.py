@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from loupe_lib.self_shrinking_slope import slope_buffers
+from loupe_lib.self_shrinking_slope import find_slopes
 
 
 class ExponentialSlope:
@@ -16,7 +16,7 @@ class ExponentialSlope:
     epoch the slope stays at s_1.
 
     Args:
-        module: the module whose buffers named ``slope`` are set, all to the same value.
+        module: the module whose slopes are set, all to the same value.
         initial: s_0 > 0, of the first epoch.
         final: s_1, of the last.
         epochs: E >= 1; with one epoch the slope stays s_0.
@@ -36,8 +36,8 @@ class ExponentialSlope:
             return False
         self.epoch += 1
         fraction = self.epoch / (self.epochs - 1)
-        for buffer in slope_buffers(self._module):
-            buffer.fill_(self.initial * (self.final / self.initial) ** fraction)
+        for slope in find_slopes(self._module):
+            slope.set(self.initial * (self.final / self.initial) ** fraction)
         return True
 
     def state_dict(self) -> dict[str, Any]:

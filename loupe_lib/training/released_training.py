@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from loupe_lib.released_schedule import ReleasedSchedule
-from loupe_lib.self_shrinking_slope import slope_buffers
+from loupe_lib.self_shrinking_slope import find_slopes
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.schedule import Decision
 
@@ -57,8 +57,8 @@ class ReleasedTraining:
         """Take the losses of the epoch that ended; only the soft loss is used."""
         epoch = self.released.epoch
         self.released.step(soft_loss)
-        for buffer in slope_buffers(self.module):
-            buffer.fill_(self.released.slope)
+        for slope in find_slopes(self.module):
+            slope.set(self.released.slope)
         self.finished = self.released.stopped or self.released.epoch >= self.length
         return Decision(keep=self.released.best_epoch == epoch, restore=self.finished)
 

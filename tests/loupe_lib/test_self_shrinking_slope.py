@@ -2,7 +2,9 @@
 
 import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -122,7 +124,8 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch):
         *(({"factor": m}, f"factor.*{m}") for m in (1, -2, math.nan, math.inf, "2")),
         *(({"max_slope": s}, f"max_slope.*{s}") for s in (0, -1, math.nan, math.inf)),
         ({"max_slope": 1e39}, r"max_slope.*1e\+39"),  # infinite in float32
-        ({"factor": 1 + 1e-9}, r"grow by the factor 1; got 1\.0"),  # 1 in float32
+        ({"factor": 1 + 1e-9}, r"cannot rise by the factor 1\.000000001 up"),  # 1 in float32
+        ({"mode": "lower"}, "mode must be 'min' or 'max'; got 'lower'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, named):
@@ -131,30 +134,240 @@ def test_settings_out_of_range_are_refused(settings, named):
 
 
 @pytest.mark.parametrize("start", [0.0, -1.0, math.inf, math.nan])
-def test_a_slope_that_cannot_rise_is_refused(start):
-    with pytest.raises(InputError, match="finite, above 0, and grow"):
-        SelfShrinkingSlope(Binary(start))
+@pytest.mark.parametrize("kind", [Binary, lambda start: Holder(start)], ids=["buffer", "float"])
+def test_a_slope_that_cannot_rise_is_refused(kind, start):
+    with pytest.raises(InputError, match=f"^1.slope must be finite and above 0; got {start}$"):
+        SelfShrinkingSlope(nn.Sequential(Binary(1.0), kind(start)))
 
 
-def test_a_module_without_a_slope_is_refused():
-    with pytest.raises(InputError, match="no buffer named 'slope'"):
-        SelfShrinkingSlope(nn.Linear(1, 1))
+class Holder(nn.Module):
+    """Any module with an attribute named slope."""
+
+    def __init__(self, slope: object) -> None:
+        super().__init__()
+        self.slope = slope
+
+
+class OfTheClass(nn.Module):
+    slope = 10.0
+
+
+class Reads(nn.Module):
+    """A property that returns the slope of a sub-module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = Binary(10.0)
+
+    @property
+    def slope(self) -> torch.Tensor:
+        return self.mask.slope
+
+
+def not_persistent() -> nn.Module:
+    module = nn.Identity()
+    module.register_buffer("slope", torch.tensor(10.0), persistent=False)
+    return module
+
+
+def frozen() -> nn.Module:
+    return Holder(nn.Parameter(torch.tensor(10.0), requires_grad=False))
+
+
+def wrapped(module: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.ReLU(), nn.ModuleDict({"layer": module}))
+
+
+# What may hold a slope of 10, and whether the state of the module has it.
+KINDS = {
+    "buffer": (lambda: Binary(10.0), True),
+    "float64": (lambda: Binary(10.0).double(), True),
+    "float16": (lambda: Binary(10.0).half(), True),
+    "bfloat16": (lambda: Binary(10.0).bfloat16(), True),
+    "parameter": (frozen, True),
+    "property": (Reads, True),
+    "temporary buffer": (not_persistent, False),
+    "tensor": (lambda: Holder(torch.tensor(10.0)), False),
+    "float": (lambda: Holder(10.0), False),
+    "int": (lambda: Holder(10), False),
+    "numpy": (lambda: Holder(np.float32(10)), False),
+    "class": (OfTheClass, False),
+}
+
+
+@pytest.mark.parametrize(("make", "in_state"), KINDS.values(), ids=KINDS)
+def test_every_kind_of_slope_is_raised_and_goes_on_from_its_state(make, in_state):
+    settings = {"patience": 1, "max_slope": 30}
+    first = wrapped(make())
+    held = vars(first[1]["layer"]).get("slope")
+    shrinking = SelfShrinkingSlope(first, **settings)
+    path = "1.layer.mask.slope" if make is Reads else "1.layer.slope"
+    assert list(shrinking.slopes.values()) == [10]
+    assert make is Reads or list(shrinking.slopes) == [path]
+    assert [shrinking.step(1.0) for _ in range(3)] == [False, True, True]
+    assert first[1]["layer"].slope == 22.5
+
+    second = wrapped(make())
+    second.load_state_dict(first.state_dict())
+    resumed = SelfShrinkingSlope(second, **settings)
+    state = json.loads(json.dumps(shrinking.state_dict()))
+    assert ("slopes" not in state) == in_state
+    resumed.load_state_dict(state)
+    for one, module in ((shrinking, first), (resumed, second)):
+        assert not one.exhausted
+        assert module[1]["layer"].slope == 22.5
+        assert [one.step(1.0) for _ in range(2)] == [True, False]
+        assert module[1]["layer"].slope == 30 and one.exhausted
+    if isinstance(held, int | float):  # numbers are floats from the first raise on
+        assert type(first[1]["layer"].slope) is float
+    assert OfTheClass.slope == 10
+
+
+def test_none_of_several_slopes_is_left_behind():
+    shared = torch.tensor(7.0)
+    module = nn.Sequential(Binary(1.0), Holder(2.0), Holder(shared), Holder(shared), Holder(None))
+    module[0].temperature = 3
+    module[1].other = 5.0
+    shrinking = SelfShrinkingSlope(module, 1, 2, name=("slope", "temperature"))
+    assert shrinking.slopes == {"0.slope": 1, "0.temperature": 3, "1.slope": 2, "2.slope": 7}
+    assert not shrinking.step(1.0) and shrinking.step(1.0)
+    assert shrinking.slopes == {"0.slope": 2, "0.temperature": 6, "1.slope": 4, "2.slope": 14}
+    assert (module[3].slope, module[4].slope, module[1].other) == (14, None, 5)
+
+
+def test_functions_reach_a_slope_of_any_other_kind():
+    layer = nn.Softplus(beta=1.0)
+    layer.temperature = 0.1
+    functions = (lambda: 1 / layer.temperature, lambda s: setattr(layer, "temperature", 1 / s))
+    shrinking = SelfShrinkingSlope(functions, patience=1, factor=2, max_slope=30)
+    assert [shrinking.step(1.0) for _ in range(4)] == [False, True, True, False]
+    assert layer.temperature == 1 / 30 and shrinking.exhausted
+    state = shrinking.state_dict()
+    layer.temperature = 0.1
+    SelfShrinkingSlope(functions).load_state_dict(state)
+    assert layer.temperature == 1 / 30
+
+
+def test_a_higher_value_is_better_with_mode_max():
+    losses = [0.5, 0.6, 0.6, 0.55, 0.7, math.nan, 0.1]
+    assert slopes(losses, patience=2, factor=2, mode="max") == [1, 1, 1, 2, 2, 2, 4]
+    assert slopes([-x for x in losses], patience=2, factor=2) == [1, 1, 1, 2, 2, 2, 4]
 
 
 @pytest.mark.parametrize(
-    "start",
+    ("slope", "said"),
     [
-        torch.tensor(20),
-        torch.tensor(1j),
-        torch.tensor(20.0, dtype=torch.float16),
-        torch.tensor(20.0, dtype=torch.bfloat16),
-        torch.tensor([20.0]),
+        (nn.Parameter(torch.tensor(20.0)), "trained; set its requires_grad to False"),
+        (torch.tensor([20.0]), r"a tensor of shape \(1,\); make it 0-d"),
+        (torch.tensor(20), "a tensor of torch.int64; make it float32"),
+        (torch.tensor(1j), "a tensor of torch.complex64; make it float32"),
+        (True, "of type bool; name a tensor or a number"),
+        ("20", "of type str; name a tensor or a number"),
+        (nn.Identity(), "of type Identity; name a tensor or a number"),
     ],
     ids=str,
 )
-def test_a_slope_of_another_type_or_shape_is_refused_at_once(start):
-    module = nn.Sequential(Binary(1.0), Binary(1.0))
-    module[1].register_buffer("slope", start)
-    named = f"0-d float32 or float64 tensor; got {start.dtype} of shape"
-    with pytest.raises(InputError, match=named):
+def test_what_is_no_slope_is_refused_by_its_path(slope, said):
+    module = nn.Sequential(Binary(1.0), wrapped(Holder(slope)))
+    end = r", or pass functions \(get, set\) in place of the module$"
+    with pytest.raises(
+        InputError, match=r"^1\.1\.layer\.slope cannot be raised: it is " + said + end
+    ):
         SelfShrinkingSlope(module)
+
+
+def test_a_property_that_computes_is_refused():
+    class Computes(Reads):
+        slope = property(lambda self: 2 * self.mask.slope)
+
+    with pytest.raises(InputError, match=r"^slope cannot be raised: it is of type property"):
+        SelfShrinkingSlope(Computes())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("beta", "nothing named 'beta' to raise: give the name of its slope as `name`"),
+        (("slope", "Slope"), "nothing named 'Slope' to raise"),
+    ],
+)
+def test_a_module_without_a_slope_of_that_name_is_refused(name, said):
+    with pytest.raises(InputError, match=said):
+        SelfShrinkingSlope(Binary(1.0), name=name)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings"),
+    [
+        (torch.float16, {"max_slope": 65505}),
+        (torch.float16, {"max_slope": 100, "factor": 1.0004}),
+        (torch.bfloat16, {"factor": 1.003}),
+    ],
+)
+def test_a_type_that_is_too_coarse_is_refused(dtype, settings):
+    said = f"slope is {dtype}, which cannot rise by the factor .* keep it in float32"
+    with pytest.raises(InputError, match=said):
+        SelfShrinkingSlope(Binary(20.0).to(dtype), **settings)
+    module = Binary(20.0)
+    shrinking = SelfShrinkingSlope(module, patience=1, **settings)
+    module.to(dtype)
+    shrinking.step(1.0)
+    with pytest.raises(InputError, match=said):
+        shrinking.step(1.0)
+    assert module.slope == 20
+
+
+def test_a_state_without_a_slope_that_it_should_have_is_refused():
+    old = {"best": 0.5, "wait": 3}
+    shrinking = SelfShrinkingSlope(Binary(1.0))
+    shrinking.load_state_dict(old)
+    assert shrinking.state_dict() == old
+    module = nn.Sequential(Binary(1.0), Holder(2.0))
+    with pytest.raises(InputError, match=r"has 0 slopes .* the module has 1 \(1\.slope\): resume"):
+        SelfShrinkingSlope(module).load_state_dict(old)
+    with pytest.raises(InputError, match=r"has 1 slopes .* the module has 0 \(none\)"):
+        shrinking.load_state_dict(SelfShrinkingSlope(module).state_dict())
+
+
+def test_a_compiled_module_holds_its_slopes_once():
+    module = nn.Sequential(Holder(10.0), Binary(3.0))
+    shrinking = SelfShrinkingSlope(torch.compile(module, backend="eager"), patience=1, factor=2)
+    shrinking.step(1.0)
+    shrinking.step(1.0)
+    assert (module[0].slope, module[1].slope.item()) == (20, 6)
+    assert list(shrinking.slopes) == ["_orig_mod.0.slope", "_orig_mod.1.slope"]
+    shrinking = SelfShrinkingSlope(torch.compile(module[0], backend="eager"), patience=1, factor=2)
+    shrinking.step(1.0)
+    shrinking.step(1.0)
+    assert module[0].slope == 40
+
+
+def train_on_one_of_two_ranks(rank: int, folder: Path) -> None:
+    """Write the slopes after each epoch; the losses of the ranks differ."""
+    torch.set_num_threads(1)
+    method = f"file://{folder / 'rendezvous'}"
+    torch.distributed.init_process_group("gloo", method, world_size=2, rank=rank)
+    model = nn.parallel.DistributedDataParallel(
+        nn.Sequential(Holder(1.0), Binary(1.0), nn.Linear(1, 1))
+    )
+    shrinking = SelfShrinkingSlope(model, patience=2, factor=2)
+    trace = []
+    for loss in LOSSES_OF_RANKS[rank]:
+        shrinking.step(loss)
+        trace.append(list(shrinking.slopes.values()))
+    text = json.dumps([trace, list(shrinking.slopes), shrinking.best])
+    (folder / str(rank)).write_text(text, "utf-8")
+    torch.distributed.destroy_process_group()
+
+
+# Alone, rank 0 would raise at epochs 2, 4 and 6, and rank 1 never. The means: 2, 1.5, 3, 3, 3, 0.5.
+LOSSES_OF_RANKS = [[1.0, 1.0, 5.0, 5.0, 5.0, 1.0], [3.0, 2.0, 1.0, 1.0, 1.0, 0.0]]
+
+
+def test_ranks_with_different_losses_keep_equal_slopes(tmp_path):
+    torch.multiprocessing.spawn(train_on_one_of_two_ranks, (tmp_path,), nprocs=2)
+    first, second = (json.loads((tmp_path / rank).read_text("utf-8")) for rank in "01")
+    assert first == second
+    trace, paths, best = first
+    assert trace == [[s, s] for s in (1, 1, 1, 2, 2, 2)]
+    assert paths == ["module.0.slope", "module.1.slope"] and best == 0.5

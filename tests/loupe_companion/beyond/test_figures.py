@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from loupe_companion.beyond import figures
 from loupe_companion.beyond.experiment import FULL, Record, read_record
-from loupe_companion.beyond.tables import accuracy_table, conditions
+from loupe_companion.beyond.tables import accuracy_table, conditions, summary
 from loupe_companion.beyond.tasks import TASKS
 from loupe_companion.figures import BLUE, YELLOW
 from tests.conftest import ROOT
@@ -92,6 +92,20 @@ def test_the_table_has_every_layer_and_slope_and_marks_the_best(record):
         accuracy = [100 * run.accuracy for run in record.of(task, None)]
         wanted = f"{np.mean(accuracy):.1f} ± {np.std(accuracy, ddof=1):.1f}"
         assert rows[-1]["test accuracy (%)"] == wanted
+
+
+def test_the_summary_compares_4s_with_the_best_and_the_initial_slope(record):
+    lines = summary(record).splitlines()
+    titles = ["binary layer", "4S from s = 1", "best of 7 fixed slopes", "s = 1, fixed"]
+    rows = {tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines[:4]}
+    accuracies = accuracy_table(record)["test accuracy (%)"].tolist()
+    pixels, filters = accuracies[:8], accuracies[8:]
+    assert rows >= {
+        tuple(titles),
+        ("pixels", pixels[-1], f"{pixels[2]} (s = 16)", pixels[0]),
+        ("filters", filters[-1], f"{filters[3]} (s = 64)", filters[0]),
+    }
+    assert "over 10 seeds" in lines[-1]
 
 
 def test_conditions_say_how_often_on_what_and_when(record):

@@ -1,0 +1,76 @@
+"""4S as a callback of the Trainer of Hugging Face Transformers."""
+
+import math
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer_callback import ExportableState
+
+from loupe_lib.callbacks.epoch_slope import EpochSlope
+from loupe_lib.errors import InputError
+
+
+class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
+    """Raise the slopes of a model after its evaluation.
+
+    Takes the loss of the first evaluation of each epoch, never that of ``eval_on_start``. Logs the
+    slopes by their paths, such as ``mask.slope``, in ``trainer.state.log_history`` and in what the
+    callbacks added after this one log.
+
+    The Trainer saves the state, but restores it only with ``TrainingArguments(...,
+    restore_callback_states_from_checkpoint=True)``; without that, resuming is refused.
+
+    Monitor the loss of the binary mask, here and as ``metric_for_best_model``: the relaxed loss is
+    lower at a lower slope. Give ``EarlyStoppingCallback``, which counts evaluations, more patience
+    than 4S.
+
+    Args:
+        monitor: a metric of the evaluation, ``eval_`` included.
+        patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
+
+    Raises:
+        InputError: when training starts, if 4S refuses an argument or the model; when it resumes
+            without the state; when an evaluation has no metric ``monitor``.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "eval_loss",
+        patience: int = 40,
+        factor: float = 1.5,
+        max_slope: float = 1e5,
+        name: str | tuple[str, ...] = "slope",
+        mode: str = "min",
+    ) -> None:
+        self.monitor = monitor
+        self.settings: dict[str, Any] = dict(
+            patience=patience, factor=factor, max_slope=max_slope, name=name, mode=mode
+        )
+        self.schedule: EpochSlope | None = None
+        self.saved: dict[str, Any] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer writes into its checkpoints: arguments and state, in JSON types."""
+        saved = self.schedule.state_dict() if self.schedule is not None else self.saved
+        args = {"monitor": self.monitor, **self.settings}
+        return {"args": args, "attributes": {"saved": saved}}
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
+        self.schedule = EpochSlope(event["model"], **self.settings)
+        if self.saved is not None:
+            self.schedule.load_state_dict(self.saved)
+            self.saved = None
+        elif state.global_step:  # a resumed run
+            raise InputError(
+                "the run resumed without the state of 4S: save the checkpoint with this callback, "
+                "and set restore_callback_states_from_checkpoint=True in TrainingArguments"
+            )
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
+        if self.schedule is not None:
+            state.log_history[-1].update(self.schedule.slopes)
+            event["logs"].update(self.schedule.slopes)
+
+    def on_evaluate(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
+        if self.schedule is not None:
+            self.schedule.step_in(math.ceil(state.epoch), event["metrics"], self.monitor)
