@@ -10,7 +10,7 @@ from loupe_lib.released_schedule import ReleasedSchedule
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 from loupe_lib.unet import UNet
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Decoder",

@@ -80,7 +80,7 @@ def test_models_in_shared_memory_compute_what_they_did():
 
 def test_changes_in_place_are_seen_on_both_sides():
     given = models(0, 1)
-    callback = SelfShrinkingSlope(given[1], patience=1, factor=2)  # holds the buffer itself
+    callback = SelfShrinkingSlope(given[1], patience=1, factor=2)
     packed = PackedModels(given, [0.01, 0.01])
     callback.step(1.0)
     assert callback.step(2.0)
