@@ -40,7 +40,7 @@ PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
 ROUNDING = 1e-6
 
 
-def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
+def check_images(array: np.ndarray | Tensor) -> Tensor:
     """Check that an array holds images that the model can take.
 
     Args:
@@ -55,36 +55,27 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     """
     if isinstance(array, Tensor):
         array = array.numpy(force=True)
-    elif not isinstance(array, np.ndarray):
-        shapes = sorted({np.shape(image) for image in array})
-        if len(shapes) > 1:
-            raise InputError(f"images must all be of one size; got {_size(shapes)}")
-        array = np.asarray(array)
-    if not len(array):
-        raise InputError("images must be at least one; got none")
     if array.dtype.kind not in "fiuc":
         raise InputError(f"images must be numbers; got {array.dtype}")
     if array.ndim != 3 or array.shape[1] != array.shape[2]:
-        raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
+        raise InputError(f"images must be an array (n, N, N); got {_size(array.shape)}")
+    if not len(array):
+        raise InputError("images must be at least one; got none")
     check_size(array.shape[1])
     is_complex = array.dtype.kind == "c"
+    allowed = "have magnitudes of at most 1" if is_complex else "lie in [0, 1]"
     for number, image in enumerate(array):  # one at a time: no second array of that size
-        # NaN fails every comparison, so these find it too.
-        right = np.abs(image) <= 1 + ROUNDING if is_complex else (image >= 0) & (image <= 1)
+        values = np.abs(image) if is_complex else image
+        right = (values >= 0) & (values <= 1 + ROUNDING * is_complex)  # false for NaN
         if not right.all():
-            wrong = image[~right][0]
-            raise InputError(
-                f"complex images must have magnitudes of at most 1; image {number} has a pixel "
-                f"of magnitude {abs(wrong):g}"
-                if is_complex
-                else f"images must lie in [0, 1]; image {number} has a pixel of {wrong:g}"
-            )
+            wrong = values[~right][0]
+            raise InputError(f"images must {allowed}; image {number} has a pixel of {wrong:g}")
     kind = np.complex64 if is_complex else np.float32
     return torch.from_numpy(np.require(array, kind, ["C", "W"]))
 
 
-def _size(shapes: Sequence[Sequence[int]]) -> str:
-    return " and ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
 
 
 def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -127,17 +118,17 @@ class Split:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
-        counts = list(range(len(self.names)))
         if self.volume.dtype != torch.int64 or self.volume.shape != self.images.shape[:1]:
             raise InputError(
                 f"volume must be {len(self.images)} int64 numbers, one an image; "
-                f"got {_size([self.volume.shape])} of {self.volume.dtype}"
+                f"got {_size(self.volume.shape)} of {self.volume.dtype}"
             )
-        if torch.unique_consecutive(self.volume).tolist() != counts:
+        count = len(self.names)
+        if torch.unique_consecutive(self.volume).tolist() != list(range(count)):
             raise InputError(
-                f"volume must count the {len(counts)} names up from 0, the slices of each together"
+                f"volume must count the {count} names up from 0, the slices of each together"
             )
-        if len(set(self.names)) != len(self.names):
+        if len(set(self.names)) != count:
             raise InputError("the names of the volumes must differ")
 
 
@@ -164,10 +155,10 @@ class Images:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        splits = [getattr(self, name) for name in SPLITS]
-        sizes = sorted({split.images.shape[1:] for split in splits})
+        splits = self.train, self.validation, self.test
+        sizes = sorted({split.images.shape[-1] for split in splits})
         if len(sizes) > 1:
-            raise InputError(f"the splits must be of one size; got {_size(sizes)}")
+            raise InputError(f"the splits must be of one size; got {' and '.join(map(str, sizes))}")
         if len({split.images.dtype for split in splits}) > 1:
             raise InputError("the splits must be all real or all complex")
         names = [name for split in splits for name in split.names]
@@ -204,14 +195,11 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
 
 
 class ImageWriter:
-    """Appends volumes to an image file, so that they need not all be in memory.
-
-    Made by :func:`writing_images`.
-    """
+    """Appends volumes to an image file, which need not all be in memory: `writing_images`."""
 
     def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
-        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
         self._file = file
+        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
         for name in SPLITS:
             create_stack(file.create_group(name), size, is_complex)
 
@@ -259,10 +247,9 @@ def writing_images(
     Raises:
         InputError: if the file cannot be written, or a split has no volume.
     """
-    check_size(size)
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
         file.attrs["source"] = source
-        writer = ImageWriter(file, size, is_complex)
+        writer = ImageWriter(file, check_size(size), is_complex)
         yield writer
         writer.finish()
 
@@ -299,14 +286,16 @@ def read_stack(group: h5py.Group) -> Tensor:
         InputError: if there is no such dataset, or not all of it was written.
     """
     images = member(group, "images", h5py.Dataset)
-    real = images.dtype == np.uint16 and images.ndim == 3
-    if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
-        got = f"{_size([images.shape])} {images.dtype}"
-        name = images.name.lstrip("/")
-        raise InputError(f"{name} must be (n, N, N) uint16 or (n, 2, N, N) int16; got {got}")
+    is_real = images.dtype == np.uint16 and images.ndim == 3
+    is_complex = images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2
+    if not (is_real or is_complex):
+        raise InputError(
+            f"{images.name[1:]} must be (n, N, N) uint16 or (n, 2, N, N) int16; "
+            f"got {_size(images.shape)} {images.dtype}"
+        )
     check_written(images)
     n, *_, rows, columns = images.shape
-    found = torch.empty(n, rows, columns, dtype=torch.float32 if real else torch.complex64)
+    found = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB
         found[number] = _decode(read_array(images, number))
     return found
@@ -350,15 +339,13 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
-    volume = read_array(member(group, "volume", h5py.Dataset))
-    names = member(group, "names", h5py.Dataset)
-    if volume.dtype != np.int64 or volume.ndim != 1:
-        got = f"{_size([volume.shape])} {volume.dtype}"
-        raise InputError(f"{name}/volume must be (n,) int64, one number an image; got {got}")
-    if not h5py.check_string_dtype(names.dtype) or names.ndim != 1:
-        raise InputError(f"{name}/names must be texts, one a volume; got {names.dtype}")
+    volume, names = (member(group, part, h5py.Dataset) for part in ("volume", "names"))
+    if volume.dtype != np.int64:
+        raise InputError(f"{name}/volume must be int64; got {volume.dtype}")
+    if not h5py.check_string_dtype(names.dtype):
+        raise InputError(f"{name}/names must be texts; got {names.dtype}")
     return Split(
         images=read_stack(group),
-        volume=torch.from_numpy(volume),
+        volume=torch.from_numpy(read_array(volume)),
         names=tuple(read_array(names.asstr())),
     )

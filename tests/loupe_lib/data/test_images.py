@@ -46,7 +46,6 @@ def test_numbers_of_any_kind_become_float32(kind):
     found = check_images(array)
     assert found.dtype == torch.float32 and found.shape == (1, 32, 32)
     assert np.array_equal(found.numpy(), array)
-    assert torch.equal(check_images(list(array)), found)
 
 
 @pytest.mark.parametrize(
@@ -63,22 +62,15 @@ def test_numbers_of_any_kind_become_float32(kind):
         (np.zeros((2, 32, 48)), "images must be an array (n, N, N); got 2 x 32 x 48"),
         (np.zeros((32, 32)), "images must be an array (n, N, N); got 32 x 32"),
         (np.zeros((0, 32, 32)), "images must be at least one; got none"),
-        ([], "images must be at least one; got none"),
-        (
-            [np.zeros((32, 32)), np.zeros((48, 48))],
-            "images must all be of one size; got 32 x 32 and 48 x 48",
-        ),
         (np.zeros((2, 16, 16)), "size must be a multiple of 16, at least 32; got 16"),
         (np.zeros((2, 40, 40)), "size must be a multiple of 16, at least 32; got 40"),
         (
             one_pixel(1) * (0.8 + 0.8j),
-            "complex images must have magnitudes of at most 1; "
-            "image 2 has a pixel of magnitude 1.13137",
+            "images must have magnitudes of at most 1; image 2 has a pixel of 1.13137",
         ),
         (
             torch.from_numpy(one_pixel(np.nan)) * 1j,
-            "complex images must have magnitudes of at most 1; image 2 has a pixel of magnitude "
-            "nan",
+            "images must have magnitudes of at most 1; image 2 has a pixel of nan",
         ),
         (np.full((2, 32, 32), "a"), "images must be numbers; got <U1"),
     ],
@@ -125,7 +117,7 @@ def test_volumes_must_fit_their_images(volume, names, message):
     ("other", "message"),
     [
         ({"names": ("s1-test-000",)}, "'s1-test-000' is in two"),
-        ({"images": torch.zeros(1, 48, 48)}, "the splits must be of one size; got 32 x 32 and 48"),
+        ({"images": torch.zeros(1, 48, 48)}, "the splits must be of one size; got 32 and 48"),
         (
             {"images": torch.zeros(1, 32, 32, dtype=torch.complex64)},
             "the splits must be all real or all complex",
@@ -263,9 +255,9 @@ def test_pixels_never_written_are_refused(path):
             np.zeros(19, int),
             "volume must be 20 int64 numbers, one an image; got 19",
         ),
-        ("train/volume", np.zeros(20, np.int32), "must be (n,) int64, one number an image"),
-        ("train/volume", ["a"] * 20, "must be (n,) int64, one number an image"),
-        ("train/names", np.arange(2), "train/names must be texts, one a volume; got int64"),
+        ("train/volume", np.zeros(20, np.int32), "train/volume must be int64; got int32"),
+        ("train/volume", ["a"] * 20, "train/volume must be int64; got object"),
+        ("train/names", np.arange(2), "train/names must be texts; got int64"),
         (
             "train/images",
             np.zeros((20, 32, 32), np.float32),
