@@ -58,7 +58,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        check_acceleration(self.acceleration)
         for name in ("width", "train", "validation", "test", "batch", "settle_epochs"):
             check_whole(name, getattr(self, name), at_least=1)
         for name in ("patience", "lr_patience", "stop_patience"):
@@ -81,6 +80,7 @@ class RunConfig:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
         if not isinstance(self.lines, bool):
             raise InputError(f"lines must be true or false; got {self.lines!r}")
+        check_acceleration(self.acceleration, self.size if self.lines else self.size**2)
         mask = MASKS[self.mask]
         if self.lines and not mask.has_lines:
             raise InputError(f"mask {self.mask!r} has no lines: lines must be false; got true")
