@@ -25,9 +25,12 @@ HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, Memory
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if the path of a file to be written is that of a folder."""
+    """Raise InputError if no file can be at that path: it is a folder, or below a file."""
     if os.path.isdir(path):
         raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
+    parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
+    if not parent.is_dir():
+        raise InputError(f"cannot write {path}: {parent} is not a folder")
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
