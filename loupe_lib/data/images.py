@@ -327,11 +327,8 @@ def read_images(path: str | os.PathLike[str]) -> Images:
         InputError: if the file has another format or version, is truncated, refers to other files,
             or holds images that `Images` refuses.
     """
-    if os.path.exists(path) and not h5py.is_hdf5(path):
-        raise InputError(
-            f"{path} is not an image file; the commands `data import` and `data fastmri` make one"
-        )
-    with open_hdf5(path, FORMAT, VERSION) as file:
+    hint = "; the commands `data import` and `data fastmri` make image files"
+    with open_hdf5(path, FORMAT, VERSION, hint) as file:
         train, validation, test = (_read_split(file, name) for name in SPLITS)
         if "source" not in file.attrs:
             raise InputError("the attribute source, a text about the images, is missing")

@@ -123,7 +123,9 @@ def _checksum(path: str | os.PathLike[str]) -> bytes:
 
 
 @contextlib.contextmanager
-def open_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator[h5py.File]:
+def open_hdf5(
+    path: str | os.PathLike[str], kind: str, version: int, hint: str = ""
+) -> Iterator[h5py.File]:
     """Open an HDF5 file of one of our formats for reading.
 
     A file without a checksum, written by another program, is opened as it is.
@@ -132,6 +134,7 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator
         path: the file.
         kind: the required value of its attribute ``format``.
         version: the required value of its attribute ``version``.
+        hint: the end of the message if this is another file: how to get one of this format.
 
     Raises:
         InputError: if the file is missing, of another format or version, truncated or corrupt. An
@@ -144,7 +147,9 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator
         if found.startswith(CHECKSUM) and found != _checksum(path):
             raise InputError(f"{invalid}; checksum mismatch")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}{hint}") from error
+    if not h5py.is_hdf5(path):
+        raise InputError(f"{path}: not a {kind} file{hint}")
     try:
         file = h5py.File(path, "r")
         found_kind, found_version = file.attrs.get("format"), file.attrs.get("version")
@@ -152,7 +157,7 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, version: int) -> Iterator
         raise InputError(f"{invalid}: {error}") from error
     with file:
         if found_kind != kind:
-            raise InputError(f"{path}: not a {kind} file")
+            raise InputError(f"{path}: not a {kind} file{hint}")
         if found_version != version:
             raise InputError(
                 f"{path}: format version {found_version}; this program reads {version}"

@@ -121,7 +121,7 @@ def test_other_formats_and_versions_are_refused(path, kind, version, reason):
     assert str(caught.value) == f"{path}: {reason}"
 
 
-@pytest.mark.parametrize("fraction", [0, 0.01, 0.99])
+@pytest.mark.parametrize("fraction", [0.01, 0.99])
 def test_a_file_cut_short_is_refused(path, fraction):
     cut(path, fraction)
     with pytest.raises(InputError) as caught, open_hdf5(path, "numbers", 3):
@@ -131,10 +131,19 @@ def test_a_file_cut_short_is_refused(path, fraction):
     )
 
 
-def test_missing_files_and_folders_are_refused(tmp_path):
-    for path in (tmp_path / "nowhere.h5", tmp_path):
-        with pytest.raises(InputError, match=f"cannot read {path}"), open_hdf5(path, "a", 1):
+def test_what_is_no_hdf5_file_is_refused_with_a_hint(tmp_path):
+    empty, text = tmp_path / "empty.h5", tmp_path / "text.h5"
+    empty.touch()
+    text.write_text("text")
+    for path, message in (
+        (tmp_path / "none", f"cannot read {tmp_path}/none: No such file or directory; try a"),
+        (tmp_path, f"cannot read {tmp_path}: Is a directory; try a"),
+        (empty, f"{empty}: not a numbers file; try a"),
+        (text, f"{text}: not a numbers file; try a"),
+    ):
+        with pytest.raises(InputError) as caught, open_hdf5(path, "numbers", 1, "; try a"):
             pass
+        assert str(caught.value) == message
 
 
 def test_a_bug_in_the_body_is_not_taken_for_a_damaged_file(path):
