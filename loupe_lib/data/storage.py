@@ -143,8 +143,8 @@ def open_hdf5(
     invalid = f"{path}: not a valid {kind} file (truncated or corrupt)"
     try:
         with open(path, "rb") as raw:
-            found = raw.read(CHECKSUM_SIZE).rstrip(b"\0")
-        if found.startswith(CHECKSUM) and found != _checksum(path):
+            checksum = raw.read(CHECKSUM_SIZE).rstrip(b"\0")
+        if checksum.startswith(CHECKSUM) and checksum != _checksum(path):
             raise InputError(f"{invalid}; checksum mismatch")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}{hint}") from error
@@ -152,16 +152,14 @@ def open_hdf5(
         raise InputError(f"{path}: not a {kind} file{hint}")
     try:
         file = h5py.File(path, "r")
-        found_kind, found_version = file.attrs.get("format"), file.attrs.get("version")
+        found_kind, found = (str(file.attrs.get(name)) for name in ("format", "version"))
     except HDF5_ERRORS as error:
         raise InputError(f"{invalid}: {error}") from error
     with file:
         if found_kind != kind:
             raise InputError(f"{path}: not a {kind} file{hint}")
-        if found_version != version:
-            raise InputError(
-                f"{path}: format version {found_version}; this program reads {version}"
-            )
+        if found != str(version):
+            raise InputError(f"{path}: format version {found}; this program reads {version}")
         try:
             yield file
         except InputError as error:
