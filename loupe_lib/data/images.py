@@ -7,9 +7,8 @@ means 1.0. A complex image is what a scanner measured: its orthonormal FFT is th
 image is kept and not the k-space, because 16 bits suit the range of its values.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import h5py
@@ -185,73 +184,50 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: if the file cannot be written.
     """
-    with writing_images(
-        path, images.source, images.size, images.is_complex, in_memory=True
-    ) as writer:
-        for name in SPLITS:
-            split: Split = getattr(images, name)
-            for number, volume in enumerate(split.names):
-                writer.append(name, volume, split.images[split.volume == number])
+    volumes = (
+        (name, volume, split.images[split.volume == number])
+        for name, split in zip(SPLITS, (images.train, images.validation, images.test), strict=True)
+        for number, volume in enumerate(split.names)
+    )
+    write_volumes(path, images.source, images.size, images.is_complex, volumes, in_memory=True)
 
 
-class ImageWriter:
-    """Appends volumes to an image file, which need not all be in memory: `writing_images`."""
-
-    def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
-        self._file = file
-        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
-        for name in SPLITS:
-            create_stack(file.create_group(name), size, is_complex)
-
-    def append(self, split: str, name: str, images: Tensor) -> None:
-        """Write the (n, N, N) slices of one volume to a split.
-
-        Raises:
-            InputError: if there is a volume of that name already, or there are no images.
-        """
-        if any(name in volumes for volumes in self._slices.values()):
-            raise InputError(f"a volume must be in one split; {name!r} is in two")
-        append_to_stack(self._file[split], check_images(images))
-        self._slices[split][name] = len(images)
-
-    def finish(self) -> None:
-        """Write the volume of each slice; a split without a volume raises InputError."""
-        for name, volumes in self._slices.items():
-            if not volumes:
-                raise InputError(f"{name} must have at least one volume; got none")
-            group = self._file[name]
-            group["volume"] = np.repeat(np.arange(len(volumes)), list(volumes.values()))
-            group.create_dataset("names", data=list(volumes), dtype=h5py.string_dtype())
-
-
-@contextlib.contextmanager
-def writing_images(
+def write_volumes(
     path: str | os.PathLike[str],
     source: str,
     size: int,
-    is_complex: bool = False,
+    is_complex: bool,
+    volumes: Iterable[tuple[str, str, Tensor]],
     in_memory: bool = False,
-) -> Iterator[ImageWriter]:
-    """Write an image file volume by volume, atomically.
+) -> None:
+    """Write an image file as :func:`write_images`, with one volume in memory at a time.
 
     Args:
-        path: the file; an old one is replaced when all is written.
+        path: the file.
         source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
+        volumes: of each volume its split, its name, and its (n, N, N) images.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
-    Yields:
-        The writer to which volumes are appended.
-
     Raises:
-        InputError: if the file cannot be written, or a split has no volume.
+        InputError: if the file cannot be written, two volumes have one name, or a split has none.
     """
+    slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
         file.attrs["source"] = source
-        writer = ImageWriter(file, check_size(size), is_complex)
-        yield writer
-        writer.finish()
+        for split in SPLITS:
+            create_stack(file.create_group(split), check_size(size), is_complex)
+        for split, name, images in volumes:
+            if any(name in others for others in slices.values()):
+                raise InputError(f"a volume must be in one split; {name!r} is in two")
+            append_to_stack(file[split], check_images(images))
+            slices[split][name] = len(images)
+        for split, counts in slices.items():
+            if not counts:
+                raise InputError(f"{split} must have at least one volume; got none")
+            file[split]["volume"] = np.repeat(np.arange(len(counts)), list(counts.values()))
+            file[split].create_dataset("names", data=list(counts), dtype=h5py.string_dtype())
 
 
 def create_stack(group: h5py.Group, size: int, is_complex: bool) -> None:

@@ -16,7 +16,7 @@ from loupe_lib.data.images import (
     mean_power,
     read_images,
     write_images,
-    writing_images,
+    write_volumes,
 )
 from loupe_lib.data.storage import digest
 from tests.common import edited, random, random_complex
@@ -180,12 +180,14 @@ def test_round_trip(images, path, tmp_path):
 
 
 def test_volumes_are_written_one_by_one(images, path, tmp_path):
-    with writing_images(tmp_path / "streamed.h5", images.source, 32) as writer:
+    def volumes():
         for name in reversed(SPLITS):  # in any order
             split = getattr(images, name)
             for number, volume in enumerate(split.names):
-                writer.append(name, volume, split.images[split.volume == number])
+                yield name, volume, split.images[split.volume == number]
         assert not (tmp_path / "streamed.h5").exists()
+
+    write_volumes(tmp_path / "streamed.h5", images.source, 32, False, volumes())
     streamed, whole = read_images(tmp_path / "streamed.h5"), read_images(path)
     for name in SPLITS:
         found, wanted = getattr(streamed, name), getattr(whole, name)
@@ -198,10 +200,9 @@ def test_an_incomplete_image_file_is_not_written(images, tmp_path):
         ([("train", "a"), ("test", "a")], "a volume must be in one split; 'a' is in two"),
         ([("train", "a"), ("test", "b")], "validation must have at least one volume; got none"),
     ]:
-        path = tmp_path / "part.h5"
-        with pytest.raises(InputError) as caught, writing_images(path, "part", 32) as writer:
-            for split, name in appended:
-                writer.append(split, name, volume)
+        volumes = ((split, name, volume) for split, name in appended)
+        with pytest.raises(InputError) as caught:
+            write_volumes(tmp_path / "part.h5", "part", 32, False, volumes)
         assert str(caught.value) == message
         assert not list(tmp_path.iterdir())
 
