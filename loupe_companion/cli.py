@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loupe_companion.cli_data import app as data_app
-from loupe_companion.cli_shared import Data, ProfileName, numbers, stoppable
+from loupe_companion.cli_shared import Data, ProfileName, check_out, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_companion.results import RunResult
@@ -128,7 +128,10 @@ def sweep(
     data: Data = None,
     runs: Runs = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option(help="HDF5 file of all results; RUNS/PROFILE.h5 by default.")
+        Path | None,
+        typer.Option(
+            help="HDF5 file of all results; RUNS/PROFILE.h5 by default.", callback=check_out
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -171,7 +174,10 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     """
     from loupe_companion.sweep import stored_runs
 
-    for config, finished in stored_runs(runs):
+    found = stored_runs(runs)
+    if not found:
+        print(f"no runs in {runs}")
+    for config, finished in found:
         state = "finished" if finished else "begun"
         size = f"N={config.size} w={config.width}"
         print(f"{config.name}  {state:<8}  {config.data[:12]:<12}  {size:<11}  {config.label}")
@@ -180,7 +186,9 @@ def list_runs(runs: Runs = Path("runs")) -> None:
 @app.command()
 def bench(
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds on a CPU.")] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write as well.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write as well.", callback=check_out)
+    ] = None,
 ) -> None:
     """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
     from loupe_companion.bench import run_bench, table
@@ -190,7 +198,7 @@ def bench(
 
 @app.command()
 def beyond(
-    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.", callback=check_out)],
     smoke: Annotated[bool, typer.Option("--smoke", help="A few epochs of a few runs.")] = False,
 ) -> None:
     """Fixed slopes and 4S in layers beyond MRI: pixels of digits, filters of textures.
@@ -232,7 +240,7 @@ def evaluate(
 @app.command()
 def export_mask(
     weights: Weights,
-    out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.")],
+    out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.", callback=check_out)],
     kind: Annotated[
         str,
         typer.Option(help="threshold, topk (keeps exactly N*N/R samples) or probabilities."),
@@ -255,7 +263,17 @@ def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
     from loupe_lib.training.checkpoint import read_weights
 
     if weights.is_dir():
-        raise InputError(f"{weights} is a folder; give a file, such as {weights / WEIGHTS}")
+        found = sorted(weights.rglob(WEIGHTS))
+        if not found:
+            raise InputError(
+                f"{weights} is a folder without a trained run; give the {WEIGHTS} of one"
+            )
+        raise InputError(
+            f"{weights} is a folder; give a file of weights, such as {found[0]} "
+            f"(found in it: {len(found)})"
+        )
+    if weights.is_file() and weights.suffix != Path(WEIGHTS).suffix:
+        raise InputError(f"{weights} is not a trained model; give the {WEIGHTS} of a run")
     return read_weights(weights)
 
 

@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loupe_companion.cli_shared import ProfileName, numbers, stoppable
+from loupe_companion.cli_shared import ProfileName, check_out, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
+Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.", callback=check_out)]
+
 
 @app.command()
 def heads(
-    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    out: Out,
     profile_name: ProfileName = "quick",
     seed: Annotated[int, typer.Option(help="Seed of the virtual subjects.")] = 0,
 ) -> None:
@@ -31,8 +33,8 @@ def heads(
 @app.command()
 def synthetic(
     folder: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
-    train: Annotated[int, typer.Option(help="Volumes for training.")] = 8,
-    val: Annotated[int, typer.Option(help="Volumes for validation.")] = 3,
+    train: Annotated[int, typer.Option(help="Volumes for training, at least 6.")] = 8,
+    val: Annotated[int, typer.Option(help="Volumes for validation, at least 1.")] = 3,
     test: Annotated[int, typer.Option(help="Undersampled volumes, as published for the test.")] = 1,
     size: Annotated[int, typer.Option(help="Rows and columns of the images.")] = 320,
     slices: Annotated[int, typer.Option(help="Slices of a volume.")] = 36,
@@ -43,18 +45,27 @@ def synthetic(
 ) -> None:
     """Write a synthetic fastMRI folder, made from the embedded heads, free to share."""
     from loupe_lib.data.synthetic_fastmri import write_fastmri
+    from loupe_lib.errors import InputError
 
+    if train < 6 or val < 1:  # some patients have several volumes, and half show CORPD_FBK
+        raise InputError(
+            "train must be at least 6 and val at least 1, so that `data fastmri` finds a patient "
+            f"for each of three splits; got {train} and {val}"
+        )
     for path in write_fastmri(
         folder, train, val, test, size=size, slices=slices, coils=coils, seed=seed
     ):
         print(path)
 
 
-Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.")]
 Seed = Annotated[int, typer.Option(help="Seed of the choice of volumes; the paper gives none.")]
 ListTo = Annotated[
     Path | None,
-    typer.Option("--list", help="Write the chosen volumes, splits and SHA-256 to this file."),
+    typer.Option(
+        "--list",
+        help="Write the chosen volumes, splits and SHA-256 to this file.",
+        callback=check_out,
+    ),
 ]
 FromList = Annotated[
     Path | None,

@@ -18,6 +18,15 @@ Data = Annotated[
 ]
 
 
+def check_out(path: Path | None) -> Path | None:
+    """Refuse a path that no file can have, before any work is done: a callback of options."""
+    from loupe_lib.data.storage import check_target
+
+    if path is not None:
+        check_target(path)
+    return path
+
+
 def numbers(name: str, text: str | None, kind: type = float) -> Any:
     """A list of numbers from a text such as ``4,8``; None for None."""
     from loupe_lib.errors import InputError

@@ -73,7 +73,7 @@ class Mask(nn.Module):
     Args:
         size: N, the side of the images: a multiple of 16 (the U-Net halves it four times), at
             least 32.
-        acceleration: R >= 1.
+        acceleration: R from 1 to N*N, or to N with lines.
         slope: s > 0, kept in the 0-d float32 buffer ``slope``, which schedules such as
             :class:`~loupe_lib.SelfShrinkingSlope` change in place; a mask may ignore it.
         lines: measure whole columns of k-space, as in a Cartesian scan.
@@ -94,10 +94,10 @@ class Mask(nn.Module):
     ) -> None:
         super().__init__()
         self.size = check_size(size)
-        self.acceleration = check_acceleration(acceleration)
         if not isinstance(lines, bool):
             raise InputError(f"lines must be true or false; got {lines!r}")
         self.lines = lines
+        self.acceleration = check_acceleration(acceleration, self.size if lines else self.size**2)
         slope = check_number("slope", slope, above=0)
         self.register_buffer("slope", torch.tensor(slope, dtype=torch.float32))
         self.center = check_center(center, self.size, self.acceleration, lines)
@@ -225,9 +225,14 @@ def check_size(size: object) -> int:
     raise InputError(f"size must be a multiple of 16, at least 32; got {size!r}")
 
 
-def check_acceleration(acceleration: object) -> float:
-    """Return R if it is a finite number of at least 1; else raise InputError."""
-    return check_number("acceleration", acceleration, at_least=1)
+def check_acceleration(acceleration: object, samples: float = math.inf) -> float:
+    """Return R if it is from 1 to the number of samples or columns; else raise InputError."""
+    r = check_number("acceleration", acceleration, at_least=1)
+    if r > samples:
+        raise InputError(
+            f"acceleration must be at most {samples}, which keeps one sample or column; got {r:g}"
+        )
+    return r
 
 
 def check_center(center: object, size: int, acceleration: float, lines: bool) -> int:

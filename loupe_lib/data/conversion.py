@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from torch import Tensor
 from tqdm import tqdm
 
 from loupe_lib.data.choice import Choice, Listed, list_text
@@ -17,7 +18,7 @@ from loupe_lib.data.images import (
     check_images,
     create_stack,
     read_stack,
-    writing_images,
+    write_volumes,
 )
 from loupe_lib.data.storage import digest, open_hdf5, remove_unfinished, writing_hdf5
 from loupe_lib.data.volumes import Source, Volume, fit
@@ -124,10 +125,8 @@ def convert(
                 f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
                 "make room, then repeat the command to continue"
             )
-        with writing_images(out, title, source.size, source.is_complex) as writer:
-            for one in converted:
-                with open_hdf5(part[one.volume.name], PART_FORMAT, PART_VERSION) as file:
-                    writer.append(one.split, one.volume.name, read_stack(file))
+        stacks = ((one.split, one.volume.name, _read(part[one.volume.name])) for one in converted)
+        write_volumes(out, title, source.size, source.is_complex, stacks)
         shutil.rmtree(parts, ignore_errors=True)
     return converted
 
@@ -188,6 +187,11 @@ def _is_done(part: Path) -> bool:
             return True
     except InputError:
         return False
+
+
+def _read(part: Path) -> Tensor:
+    with open_hdf5(part, PART_FORMAT, PART_VERSION) as file:
+        return read_stack(file)
 
 
 def _converted(volume: Volume, split: str, part: Path) -> Converted:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_lib.data.images import SPLITS, Images, Split
-from loupe_lib.errors import InputError
+from loupe_lib.errors import check_whole
 from loupe_lib.mask import check_size
 
 HEADS = {
@@ -91,8 +91,7 @@ def draw_cohort(
 
     Args:
         size: N, the side of the images: a multiple of 16, at least 32.
-        train: number of slices for training. Subjects have 16 slices; the last one of a split may
-            have fewer.
+        train: number of slices for training. Subjects have 16 slices; the last one may have fewer.
         validation: number of slices for validation.
         test: number of slices for the test.
         seed: 0 or more.
@@ -105,15 +104,12 @@ def draw_cohort(
         InputError: for a size, a count or a seed out of range.
     """
     check_size(size)
+    check_whole("seed", seed, at_least=0)
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"{name} must be at least 1 slice; got {count}")
-    if seed < 0:
-        raise InputError(f"seed must be 0 or more; got {seed}")
-    splits = {name: _split(name, size, count, seed, device) for name, count in counts.items()}
-    source = f"heads cohort, seed {seed}"
-    return Images(splits["train"], splits["validation"], splits["test"], source)
+        check_whole(name, count, at_least=1)
+    splits = [_split(name, size, count, seed, device) for name, count in counts.items()]
+    return Images(splits[0], splits[1], splits[2], f"heads cohort, seed {seed}")
 
 
 def _split(name: str, size: int, count: int, seed: int, device: torch.device | str) -> Split:
@@ -145,11 +141,7 @@ def _subject(
 
 
 def anatomy(
-    head: Head,
-    size: int,
-    slices: int,
-    rng: np.random.Generator,
-    device: torch.device | str = "cpu",
+    head: Head, size: int, slices: int, rng: np.random.Generator, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Draw the pose and the shape of one subject, as a head without noise.
 

@@ -7,9 +7,8 @@ means 1.0. A complex image is what a scanner measured: its orthonormal FFT is th
 image is kept and not the k-space, because 16 bits suit the range of its values.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import h5py
@@ -40,7 +39,7 @@ PIXELS = 1 << 24  # transformed at a time by `mean_power`: 0.3 GB
 ROUNDING = 1e-6
 
 
-def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
+def check_images(array: np.ndarray | Tensor) -> Tensor:
     """Check that an array holds images that the model can take.
 
     Args:
@@ -55,36 +54,27 @@ def check_images(array: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     """
     if isinstance(array, Tensor):
         array = array.numpy(force=True)
-    elif not isinstance(array, np.ndarray):
-        shapes = sorted({np.shape(image) for image in array})
-        if len(shapes) > 1:
-            raise InputError(f"images must all be of one size; got {_size(shapes)}")
-        array = np.asarray(array)
-    if not len(array):
-        raise InputError("images must be at least one; got none")
     if array.dtype.kind not in "fiuc":
         raise InputError(f"images must be numbers; got {array.dtype}")
     if array.ndim != 3 or array.shape[1] != array.shape[2]:
-        raise InputError(f"images must be an array (n, N, N); got {_size([array.shape])}")
+        raise InputError(f"images must be an array (n, N, N); got {_size(array.shape)}")
+    if not len(array):
+        raise InputError("images must be at least one; got none")
     check_size(array.shape[1])
     is_complex = array.dtype.kind == "c"
+    allowed = "have magnitudes of at most 1" if is_complex else "lie in [0, 1]"
     for number, image in enumerate(array):  # one at a time: no second array of that size
-        # NaN fails every comparison, so these find it too.
-        right = np.abs(image) <= 1 + ROUNDING if is_complex else (image >= 0) & (image <= 1)
+        values = np.abs(image) if is_complex else image
+        right = (values >= 0) & (values <= 1 + ROUNDING * is_complex)  # false for NaN
         if not right.all():
-            wrong = image[~right][0]
-            raise InputError(
-                f"complex images must have magnitudes of at most 1; image {number} has a pixel "
-                f"of magnitude {abs(wrong):g}"
-                if is_complex
-                else f"images must lie in [0, 1]; image {number} has a pixel of {wrong:g}"
-            )
+            wrong = values[~right][0]
+            raise InputError(f"images must {allowed}; image {number} has a pixel of {wrong:g}")
     kind = np.complex64 if is_complex else np.float32
     return torch.from_numpy(np.require(array, kind, ["C", "W"]))
 
 
-def _size(shapes: Sequence[Sequence[int]]) -> str:
-    return " and ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
 
 
 def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -127,17 +117,17 @@ class Split:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
-        counts = list(range(len(self.names)))
         if self.volume.dtype != torch.int64 or self.volume.shape != self.images.shape[:1]:
             raise InputError(
                 f"volume must be {len(self.images)} int64 numbers, one an image; "
-                f"got {_size([self.volume.shape])} of {self.volume.dtype}"
+                f"got {_size(self.volume.shape)} of {self.volume.dtype}"
             )
-        if torch.unique_consecutive(self.volume).tolist() != counts:
+        count = len(self.names)
+        if torch.unique_consecutive(self.volume).tolist() != list(range(count)):
             raise InputError(
-                f"volume must count the {len(counts)} names up from 0, the slices of each together"
+                f"volume must count the {count} names up from 0, the slices of each together"
             )
-        if len(set(self.names)) != len(self.names):
+        if len(set(self.names)) != count:
             raise InputError("the names of the volumes must differ")
 
 
@@ -164,10 +154,10 @@ class Images:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        splits = [getattr(self, name) for name in SPLITS]
-        sizes = sorted({split.images.shape[1:] for split in splits})
+        splits = self.train, self.validation, self.test
+        sizes = sorted({split.images.shape[-1] for split in splits})
         if len(sizes) > 1:
-            raise InputError(f"the splits must be of one size; got {_size(sizes)}")
+            raise InputError(f"the splits must be of one size; got {' and '.join(map(str, sizes))}")
         if len({split.images.dtype for split in splits}) > 1:
             raise InputError("the splits must be all real or all complex")
         names = [name for split in splits for name in split.names]
@@ -194,77 +184,50 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: if the file cannot be written.
     """
-    with writing_images(
-        path, images.source, images.size, images.is_complex, in_memory=True
-    ) as writer:
-        for name in SPLITS:
-            split: Split = getattr(images, name)
-            for number, volume in enumerate(split.names):
-                writer.append(name, volume, split.images[split.volume == number])
+    volumes = (
+        (name, volume, split.images[split.volume == number])
+        for name, split in zip(SPLITS, (images.train, images.validation, images.test), strict=True)
+        for number, volume in enumerate(split.names)
+    )
+    write_volumes(path, images.source, images.size, images.is_complex, volumes, in_memory=True)
 
 
-class ImageWriter:
-    """Appends volumes to an image file, so that they need not all be in memory.
-
-    Made by :func:`writing_images`.
-    """
-
-    def __init__(self, file: h5py.File, size: int, is_complex: bool) -> None:
-        self._slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
-        self._file = file
-        for name in SPLITS:
-            create_stack(file.create_group(name), size, is_complex)
-
-    def append(self, split: str, name: str, images: Tensor) -> None:
-        """Write the (n, N, N) slices of one volume to a split.
-
-        Raises:
-            InputError: if there is a volume of that name already, or there are no images.
-        """
-        if any(name in volumes for volumes in self._slices.values()):
-            raise InputError(f"a volume must be in one split; {name!r} is in two")
-        append_to_stack(self._file[split], check_images(images))
-        self._slices[split][name] = len(images)
-
-    def finish(self) -> None:
-        """Write the volume of each slice; a split without a volume raises InputError."""
-        for name, volumes in self._slices.items():
-            if not volumes:
-                raise InputError(f"{name} must have at least one volume; got none")
-            group = self._file[name]
-            group["volume"] = np.repeat(np.arange(len(volumes)), list(volumes.values()))
-            group.create_dataset("names", data=list(volumes), dtype=h5py.string_dtype())
-
-
-@contextlib.contextmanager
-def writing_images(
+def write_volumes(
     path: str | os.PathLike[str],
     source: str,
     size: int,
-    is_complex: bool = False,
+    is_complex: bool,
+    volumes: Iterable[tuple[str, str, Tensor]],
     in_memory: bool = False,
-) -> Iterator[ImageWriter]:
-    """Write an image file volume by volume, atomically.
+) -> None:
+    """Write an image file as :func:`write_images`, with one volume in memory at a time.
 
     Args:
-        path: the file; an old one is replaced when all is written.
+        path: the file.
         source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
+        volumes: of each volume its split, its name, and its (n, N, N) images.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
-    Yields:
-        The writer to which volumes are appended.
-
     Raises:
-        InputError: if the file cannot be written, or a split has no volume.
+        InputError: if the file cannot be written, two volumes have one name, or a split has none.
     """
-    check_size(size)
+    slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
         file.attrs["source"] = source
-        writer = ImageWriter(file, size, is_complex)
-        yield writer
-        writer.finish()
+        for split in SPLITS:
+            create_stack(file.create_group(split), check_size(size), is_complex)
+        for split, name, images in volumes:
+            if any(name in others for others in slices.values()):
+                raise InputError(f"a volume must be in one split; {name!r} is in two")
+            append_to_stack(file[split], check_images(images))
+            slices[split][name] = len(images)
+        for split, counts in slices.items():
+            if not counts:
+                raise InputError(f"{split} must have at least one volume; got none")
+            file[split]["volume"] = np.repeat(np.arange(len(counts)), list(counts.values()))
+            file[split].create_dataset("names", data=list(counts), dtype=h5py.string_dtype())
 
 
 def create_stack(group: h5py.Group, size: int, is_complex: bool) -> None:
@@ -299,14 +262,16 @@ def read_stack(group: h5py.Group) -> Tensor:
         InputError: if there is no such dataset, or not all of it was written.
     """
     images = member(group, "images", h5py.Dataset)
-    real = images.dtype == np.uint16 and images.ndim == 3
-    if not (real or (images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2)):
-        got = f"{_size([images.shape])} {images.dtype}"
-        name = images.name.lstrip("/")
-        raise InputError(f"{name} must be (n, N, N) uint16 or (n, 2, N, N) int16; got {got}")
+    is_real = images.dtype == np.uint16 and images.ndim == 3
+    is_complex = images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2
+    if not (is_real or is_complex):
+        raise InputError(
+            f"{images.name[1:]} must be (n, N, N) uint16 or (n, 2, N, N) int16; "
+            f"got {_size(images.shape)} {images.dtype}"
+        )
     check_written(images)
     n, *_, rows, columns = images.shape
-    found = torch.empty(n, rows, columns, dtype=torch.float32 if real else torch.complex64)
+    found = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB
         found[number] = _decode(read_array(images, number))
     return found
@@ -338,7 +303,8 @@ def read_images(path: str | os.PathLike[str]) -> Images:
         InputError: if the file has another format or version, is truncated, refers to other files,
             or holds images that `Images` refuses.
     """
-    with open_hdf5(path, FORMAT, VERSION) as file:
+    hint = "; the commands `data import` and `data fastmri` make image files"
+    with open_hdf5(path, FORMAT, VERSION, hint) as file:
         train, validation, test = (_read_split(file, name) for name in SPLITS)
         if "source" not in file.attrs:
             raise InputError("the attribute source, a text about the images, is missing")
@@ -350,15 +316,13 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
-    volume = read_array(member(group, "volume", h5py.Dataset))
-    names = member(group, "names", h5py.Dataset)
-    if volume.dtype != np.int64 or volume.ndim != 1:
-        got = f"{_size([volume.shape])} {volume.dtype}"
-        raise InputError(f"{name}/volume must be (n,) int64, one number an image; got {got}")
-    if not h5py.check_string_dtype(names.dtype) or names.ndim != 1:
-        raise InputError(f"{name}/names must be texts, one a volume; got {names.dtype}")
+    volume, names = (member(group, part, h5py.Dataset) for part in ("volume", "names"))
+    if volume.dtype != np.int64:
+        raise InputError(f"{name}/volume must be int64; got {volume.dtype}")
+    if not h5py.check_string_dtype(names.dtype):
+        raise InputError(f"{name}/names must be texts; got {names.dtype}")
     return Split(
         images=read_stack(group),
-        volume=torch.from_numpy(volume),
+        volume=torch.from_numpy(read_array(volume)),
         names=tuple(read_array(names.asstr())),
     )

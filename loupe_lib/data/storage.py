@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,15 @@ CHECKSUM_SIZE = 512  # bytes; the smallest user block that HDF5 allows
 LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where datasets are small
 # What h5py raises for a file that is not HDF5, truncated or corrupt.
 HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if no file can be at that path: it is a folder, or below a file."""
+    if os.path.isdir(path):
+        raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
+    parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
+    if not parent.is_dir():
+        raise InputError(f"cannot write {path}: {parent} is not a folder")
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -43,30 +52,25 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         InputError: if it cannot be written: no space, no permission.
     """
+    check_target(path)
     path = Path(path)
-    beside = None
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
-        os.close(handle)
-        beside = Path(name)
-        yield beside
-        os.chmod(beside, 0o644)  # mkstemp lets only the owner read
-        _flush(beside, os.O_RDWR)
-        os.replace(beside, path)
-        _flush(path.parent, os.O_RDONLY)  # the new name as well
+        beside.touch(exist_ok=False)
+        try:
+            yield beside
+            _flush(beside, os.O_RDWR)
+            os.replace(beside, path)
+            _flush(path.parent, os.O_RDONLY)  # the new name as well
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        ours = ("None", str(beside), str(path), str(path.parent))
-        if beside is not None and str(error.filename) not in ours:
+        if error.filename and Path(error.filename) not in (beside, path, *path.parents):
             raise  # of another file, which the body reads
         # From the number, because the text of HDF5 has several lines.
         reason = os.strerror(error.errno) if error.errno else error
         raise InputError(f"cannot write {path}: {reason}") from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -115,13 +119,13 @@ def writing_hdf5(
 
 
 def _checksum(path: str | os.PathLike[str]) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(CHECKSUM_SIZE)
-        return CHECKSUM + hashlib.file_digest(file, "sha256").hexdigest().encode()
+    return CHECKSUM + digest(path, CHECKSUM_SIZE).encode()
 
 
 @contextlib.contextmanager
-def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterator[h5py.File]:
+def open_hdf5(
+    path: str | os.PathLike[str], kind: str, version: int, hint: str = ""
+) -> Iterator[h5py.File]:
     """Open an HDF5 file of one of our formats for reading.
 
     A file without a checksum, written by another program, is opened as it is.
@@ -129,7 +133,8 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
     Args:
         path: the file.
         kind: the required value of its attribute ``format``.
-        versions: one of them must be its attribute ``version``.
+        version: the required value of its attribute ``version``.
+        hint: the end of the message if this is another file: how to get one of this format.
 
     Raises:
         InputError: if the file is missing, of another format or version, truncated or corrupt. An
@@ -138,22 +143,23 @@ def open_hdf5(path: str | os.PathLike[str], kind: str, *versions: int) -> Iterat
     invalid = f"{path}: not a valid {kind} file (truncated or corrupt)"
     try:
         with open(path, "rb") as raw:
-            found = raw.read(CHECKSUM_SIZE).rstrip(b"\0")
-        if found.startswith(CHECKSUM) and found != _checksum(path):
+            checksum = raw.read(CHECKSUM_SIZE).rstrip(b"\0")
+        if checksum.startswith(CHECKSUM) and checksum != _checksum(path):
             raise InputError(f"{invalid}; checksum mismatch")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}{hint}") from error
+    if not h5py.is_hdf5(path):
+        raise InputError(f"{path}: not a {kind} file{hint}")
     try:
         file = h5py.File(path, "r")
-        found_kind, version = (str(file.attrs.get(name)) for name in ("format", "version"))
+        found_kind, found = (str(file.attrs.get(name)) for name in ("format", "version"))
     except HDF5_ERRORS as error:
         raise InputError(f"{invalid}: {error}") from error
     with file:
         if found_kind != kind:
-            raise InputError(f"{path}: not a {kind} file")
-        if version not in map(str, versions):
-            known = " and ".join(map(str, versions))
-            raise InputError(f"{path}: format version {version}; this program reads {known}")
+            raise InputError(f"{path}: not a {kind} file{hint}")
+        if found != str(version):
+            raise InputError(f"{path}: format version {found}; this program reads {version}")
         try:
             yield file
         except InputError as error:
@@ -200,7 +206,8 @@ def check_written(dataset: h5py.Dataset) -> None:
         raise InputError(f"{name} was never written")
 
 
-def digest(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+def digest(path: str | os.PathLike[str], first: int = 0) -> str:
+    """The SHA-256 of a file from its byte number ``first`` on, in hexadecimal."""
     with open(path, "rb") as file:
+        file.seek(first)
         return hashlib.file_digest(file, "sha256").hexdigest()

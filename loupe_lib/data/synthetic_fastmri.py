@@ -8,8 +8,9 @@ columns that were never measured. They show heads instead of knees.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, load_heads
 from loupe_lib.data.images import centre_crop
 from loupe_lib.data.simulation import rss, scan
 from loupe_lib.data.storage import writing
-from loupe_lib.errors import InputError
+from loupe_lib.errors import InputError, check_whole
 from loupe_lib.mask import check_size
 
 FOLDERS = ("train", "val", "test")  # after singlecoil_ or multicoil_
@@ -32,63 +33,60 @@ VOLUMES_OF_PATIENTS = (3, 1, 2)
 COILS = 4  # that a single-coil file is emulated from
 SCALE = (-4.0, -3.0)  # exponent of ten of a volume's largest magnitude: that of fastMRI
 TEST_ACCELERATION, TEST_CENTRE = 4, 0.08  # of the columns of the test files
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """How an acquisition looks.
-
-    Attributes:
-        gamma: exponent of the grey levels.
-        noise: standard deviation of a coil's noise, of either part, as a fraction of the maximum.
-        brain: whether it shows brains, whose files have other names and no spare columns.
-    """
-
-    gamma: float
-    noise: float
-    brain: bool = False
-
-
+# Exponent of the grey levels, and standard deviation of the real and of the imaginary part of a
+# coil's noise, as a fraction of the maximum. Those of brains begin with AX.
 ACQUISITIONS = {
-    "CORPD_FBK": Contrast(0.8, 0.005),
-    "CORPDFS_FBK": Contrast(1.4, 0.01),  # without the signal of fat: darker, noisier
-    "AXT1": Contrast(1.0, 0.005, brain=True),
-    "AXT1PRE": Contrast(1.1, 0.005, brain=True),
-    "AXT1POST": Contrast(0.9, 0.005, brain=True),
-    "AXT2": Contrast(1.3, 0.008, brain=True),
-    "AXFLAIR": Contrast(1.2, 0.01, brain=True),
+    "CORPD_FBK": (0.8, 0.005),
+    "CORPDFS_FBK": (1.4, 0.01),  # without the signal of fat: darker, noisier
+    "AXT1": (1.0, 0.005),
+    "AXT1PRE": (1.1, 0.005),
+    "AXT1POST": (0.9, 0.005),
+    "AXT2": (1.3, 0.008),
+    "AXFLAIR": (1.2, 0.01),
 }
 
 
 @dataclass(frozen=True)
 class _Volume:
-    """The settings and the path of one file."""
+    """The settings of one file."""
 
-    path: Path
-    split: int
-    patient: int
+    seed: int
+    split: int  # index in FOLDERS
+    patient: int  # of the split, from 0
     number: int  # of all volumes, from 0
     acquisition: str
     size: int
     slices: int
     coils: int | None
-    seed: int
 
     @property
-    def contrast(self) -> Contrast:
-        return ACQUISITIONS[self.acquisition]
+    def is_test(self) -> bool:
+        return FOLDERS[self.split] == "test"
+
+    @property
+    def is_brain(self) -> bool:
+        """Brains have other file names, and no spare columns."""
+        return self.acquisition.startswith("AX")
+
+    @property
+    def file(self) -> str:
+        """Its path in the folder."""
+        kind = "singlecoil" if self.coils is None else "multicoil"
+        knee, brain = 1000001 + self.number, 6000001 + self.number
+        name = f"_brain_{self.acquisition}_200_{brain}" if self.is_brain else knee
+        return f"{kind}_{FOLDERS[self.split]}/file{name}.h5"
 
     @property
     def recon(self) -> tuple[int, int]:
         """Rows and columns of the reconstruction; every third brain is narrower."""
-        narrow = self.contrast.brain and self.number % 3 == 2
+        narrow = self.is_brain and self.number % 3 == 2
         return self.size, self.size * 33 // 40 if narrow else self.size
 
     @property
     def encoded(self) -> tuple[int, int]:
         """Rows and columns of k-space; every third knee has four columns more."""
         rows, columns = self.recon
-        if not self.contrast.brain:
+        if not self.is_brain:
             columns += 2 * round(SPARE_COLUMNS * columns / 2) + (4 if self.number % 3 == 2 else 0)
         return OVERSAMPLING * rows, columns
 
@@ -96,14 +94,8 @@ class _Volume:
     def measured(self) -> tuple[int, int]:
         """The first measured column, and the number of measured columns."""
         columns = self.encoded[1]
-        if self.contrast.brain:
-            return 0, columns
-        count = 2 * round(MEASURED * columns / 2)
+        count = columns if self.is_brain else 2 * round(MEASURED * columns / 2)
         return (columns - count) // 2, count
-
-    @property
-    def is_test(self) -> bool:
-        return FOLDERS[self.split] == "test"
 
 
 def write_fastmri(
@@ -145,12 +137,11 @@ def write_fastmri(
             written to.
     """
     check_size(size)
-    for name, value, least in (
-        *(("train", train, 0), ("val", val, 0), ("test", test, 0), ("slices", slices, 1)),
-        *(("coils", 2 if coils is None else coils, 2), ("seed", seed, 0)),
-    ):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}; got {value}")
+    for name, value in (("train", train), ("val", val), ("test", test), ("seed", seed)):
+        check_whole(name, value, at_least=0)
+    check_whole("slices", slices, at_least=1)
+    if coils is not None:
+        check_whole("coils", coils, at_least=2)
     if not train + val + test:
         raise InputError("train, val and test must be at least one volume together; got none")
     if not acquisitions or not set(acquisitions) <= set(ACQUISITIONS):
@@ -160,34 +151,21 @@ def write_fastmri(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"the folder must be new or empty; {folder} is not")
 
-    volumes: list[_Volume] = []
-    kind = "singlecoil" if coils is None else "multicoil"
-    for split, count in enumerate((train, val, test)):
-        patients = _patients()
-        for _ in range(count):
-            number = len(volumes)
-            acquisition = acquisitions[number % len(acquisitions)]
-            brain = ACQUISITIONS[acquisition].brain
-            name = f"brain_{acquisition}_200_{6000001 + number}" if brain else f"{1000001 + number}"
-            path = folder / f"{kind}_{FOLDERS[split]}" / f"file{'_' * brain}{name}.h5"
-            patient = next(patients)
-            volumes.append(
-                _Volume(path, split, patient, number, acquisition, size, slices, coils, seed)
-            )
-    for volume in tqdm(volumes, "volumes", disable=None):
-        _write(volume)
-    return [volume.path for volume in volumes]
+    patients = [
+        (split, patient)
+        for split, count in enumerate((train, val, test))
+        for patient in np.repeat(range(count), np.resize(VOLUMES_OF_PATIENTS, count))[:count]
+    ]
+    paths = []
+    for number, (split, patient) in enumerate(tqdm(patients, "volumes", disable=None)):
+        acquisition = acquisitions[number % len(acquisitions)]
+        volume = _Volume(seed, split, patient, number, acquisition, size, slices, coils)
+        paths.append(folder / volume.file)
+        _write(volume, paths[-1])
+    return paths
 
 
-def _patients() -> Iterator[int]:
-    """Which patient each volume of a split is of: 0, 0, 0, 1, 2, 2, 3, ..."""
-    patient = 0
-    while True:
-        yield from [patient] * VOLUMES_OF_PATIENTS[patient % len(VOLUMES_OF_PATIENTS)]
-        patient += 1
-
-
-def _write(volume: _Volume) -> None:
+def _write(volume: _Volume, path: Path) -> None:
     rng = np.random.default_rng((volume.seed, volume.split, volume.number))
     scale = np.float32(10 ** rng.uniform(*SCALE))
     mask = _test_mask(volume.encoded[1], rng)
@@ -195,21 +173,17 @@ def _write(volume: _Volume) -> None:
     kinds = ["reconstruction_esc", "reconstruction_rss"] if single else ["reconstruction_rss"]
     images = {kind: np.empty((volume.slices, *volume.recon), np.float32) for kind in kinds}
     shape = (volume.slices, *([] if single else [volume.coils]), *volume.encoded)
-    scanned = scan(
-        _magnitudes(volume),
-        volume.coils or COILS,
-        volume.encoded,
-        volume.measured,
-        volume.contrast.noise,
-        rng,
-    )
-    with writing(volume.path) as beside, h5py.File(beside, "w") as file:
+    gamma, noise = ACQUISITIONS[volume.acquisition]
+    magnitudes = centre_crop(_head(volume), volume.recon) ** gamma
+    coils = volume.coils or COILS
+    scanned = scan(magnitudes, coils, volume.encoded, volume.measured, noise, rng)
+    with writing(path) as beside, h5py.File(beside, "w") as file:
         file["ismrmrd_header"] = _header(volume)
         kspace = file.create_dataset("kspace", shape, np.complex64)
-        for z, (coils, combined) in enumerate(scanned):
-            y = scale * (combined if single else coils)
+        for z, (each, combined) in enumerate(scanned):
+            y = scale * (combined if single else each)
             kspace[z] = y * mask if volume.is_test else y
-            images["reconstruction_rss"][z] = rss(scale * coils, volume.recon)
+            images["reconstruction_rss"][z] = rss(scale * each, volume.recon)
             if single:
                 images["reconstruction_esc"][z] = rss(y[None], volume.recon)
         file.attrs["acquisition"] = volume.acquisition
@@ -226,12 +200,11 @@ def _write(volume: _Volume) -> None:
             file.attrs["norm"] = float(np.linalg.norm(images[kinds[0]]))
 
 
-def _magnitudes(volume: _Volume) -> np.ndarray:
-    """(slices, rows, columns) in [0, 1]: a patient's volumes show one head in one pose."""
+def _head(volume: _Volume) -> np.ndarray:
+    """(slices, N, N) in [0, 1]: a patient's volumes show one head in one pose."""
     rng = np.random.default_rng((volume.seed, volume.split, volume.patient))
-    head = list(load_heads().values())[rng.integers(len(load_heads()))]
-    x = anatomy(head, volume.size, volume.slices, rng).numpy()
-    return centre_crop(x, volume.recon) ** volume.contrast.gamma
+    heads = list(load_heads().values())
+    return anatomy(heads[rng.integers(len(heads))], volume.size, volume.slices, rng).numpy()
 
 
 def _test_mask(columns: int, rng: np.random.Generator) -> np.ndarray:
@@ -244,64 +217,18 @@ def _test_mask(columns: int, rng: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def _limit(name: str, maximum: int, center: int) -> str:
-    inside = f"<minimum>0</minimum><maximum>{maximum}</maximum><center>{center}</center>"
-    return f"<{name}>{inside}</{name}>"
-
-
 def _header(volume: _Volume) -> str:
     """The ISMRMRD header (Inati et al. 2017) of a scan like those of fastMRI."""
-    brain = volume.contrast.brain
+    template = resources.files("loupe_lib.data") / "assets" / "ismrmrd_header.xml"
     pixel = FIELD_OF_VIEW / volume.size  # mm
-    encoded, recon = (
-        f"<matrixSize><x>{rows}</x><y>{columns}</y><z>1</z></matrixSize><fieldOfView_mm>"
-        f"<x>{rows * pixel:g}</x><y>{columns * pixel:g}</y><z>3</z></fieldOfView_mm>"
-        for rows, columns in (volume.encoded, volume.recon)
-    )
     first, count = volume.measured
-    limits = [
-        _limit("kspace_encoding_step_1", count - 1, volume.encoded[1] // 2 - first),
-        _limit("kspace_encoding_step_2", 0, 0),
-        _limit("average", 0, 0),
-        _limit("slice", volume.slices - 1, 0),
-        *(_limit(name, 0, 0) for name in ("contrast", "phase", "repetition", "set", "segment")),
-    ]
-    return f"""<?xml version="1.0" encoding="utf-8"?>
-<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
-  <measurementInformation>
-    <measurementID>{volume.number}</measurementID>
-    <patientPosition>{"HFS" if brain else "FFS"}</patientPosition>
-    <protocolName>{volume.acquisition}</protocolName>
-  </measurementInformation>
-  <acquisitionSystemInformation>
-    <systemVendor>synthetic</systemVendor>
-    <systemModel>loupe_lib</systemModel>
-    <systemFieldStrength_T>1.494</systemFieldStrength_T>
-    <relativeReceiverNoiseBandwidth>0.79</relativeReceiverNoiseBandwidth>
-    <receiverChannels>{volume.coils or COILS}</receiverChannels>
-  </acquisitionSystemInformation>
-  <experimentalConditions>
-    <H1resonanceFrequency_Hz>63612000</H1resonanceFrequency_Hz>
-  </experimentalConditions>
-  <encoding>
-    <encodedSpace>{encoded}</encodedSpace>
-    <reconSpace>{recon}</reconSpace>
-    <encodingLimits>
-      {"".join(limits)}
-    </encodingLimits>
-    <trajectory>cartesian</trajectory>
-    <parallelImaging>
-      <accelerationFactor>
-        <kspace_encoding_step_1>1</kspace_encoding_step_1>
-        <kspace_encoding_step_2>1</kspace_encoding_step_2>
-      </accelerationFactor>
-      <calibrationMode>other</calibrationMode>
-    </parallelImaging>
-  </encoding>
-  <sequenceParameters>
-    <TR>2200</TR>
-    <TE>27</TE>
-    <flipAngle_deg>140</flipAngle_deg>
-  </sequenceParameters>
-</ismrmrdHeader>
-"""
+    return template.read_text("utf-8").format(
+        volume=volume,
+        position="HFS" if volume.is_brain else "FFS",
+        channels=volume.coils or COILS,
+        encoded_mm=[n * pixel for n in volume.encoded],
+        recon_mm=[n * pixel for n in volume.recon],
+        last_column=count - 1,
+        center=volume.encoded[1] // 2 - first,
+        last_slice=volume.slices - 1,
+    )

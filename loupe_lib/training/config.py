@@ -61,7 +61,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        check_acceleration(self.acceleration)
         for name in ("width", "train", "validation", "test", "batch", "settle_epochs"):
             check_whole(name, getattr(self, name), at_least=1)
         for name in ("patience", "lr_patience", "stop_patience"):
@@ -86,6 +85,7 @@ class RunConfig:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InputError(f"{name} must be true or false; got {value!r}")
+        check_acceleration(self.acceleration, self.size if self.lines else self.size**2)
         check_center(self.center, self.size, self.acceleration, self.lines)
         mask = MASKS[self.mask]
         if self.lines and not mask.has_lines:

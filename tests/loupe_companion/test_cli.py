@@ -20,7 +20,7 @@ from loupe_companion.results import read_results, write_results
 from loupe_companion.sweep import CONFIG, result_file
 from loupe_lib.data import convert
 from loupe_lib.data.heads import draw_cohort, load_heads
-from loupe_lib.data.images import read_images, write_images
+from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
@@ -163,15 +163,57 @@ def test_a_mistake_with_data_is_one_line_and_nothing_is_written(command, reason,
 
 
 def test_a_synthetic_fastmri_folder_is_written_once(loupe):
-    sizes = ["--train", 2, "--val", 1, "--test", 1, "--size", 32, "--slices", 2, "--coils", 3]
+    sizes = ["--train", 6, "--val", 1, "--test", 1, "--size", 32, "--slices", 2, "--coils", 3]
     ran = loupe("data", "synthetic", "folder", *sizes)
     assert (ran.status, ran.err) == (0, "")
     paths = [Path(line) for line in ran.out.splitlines()]
-    assert [path.parent.name.split("_")[1] for path in paths] == ["train", "train", "val", "test"]
+    folders = [path.parent.name.removeprefix("multicoil_") for path in paths]
+    assert folders == ["train"] * 6 + ["val", "test"]
     with h5py.File(paths[0]) as file:
         assert file["kspace"].shape == (2, 3, 64, 36)
     ran = loupe("data", "synthetic", "folder", *sizes)
     assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
+
+
+def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe, tmp_path):
+    sizes = ["--train", 6, "--val", 1, "--test", 0, "--size", 32, "--slices", 2]
+    assert loupe("data", "synthetic", "folder", *sizes).status == 0
+    ran = loupe("data", "fastmri", "folder", "--out", "knee.h5", "--size", 32)
+    assert ran.status == 0, ran.err
+    assert [len(getattr(read_images("knee.h5"), name).names) for name in SPLITS] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("train", "val"), [(4, 2), (8, 0)])
+def test_a_synthetic_folder_of_too_few_patients_is_refused(train, val, loupe, tmp_path):
+    ran = loupe("data", "synthetic", "folder", "--train", train, "--val", val)
+    message = "train must be at least 6 and val at least 1, so that `data fastmri` finds a patient"
+    assert ran.status == 2
+    assert ran.err == f"error: {message} for each of three splits; got {train} and {val}\n"
+    assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("data heads --out", "data fastmri none --out", "data fastmri none --out a.h5 --list"),
+        *("data import none --out", "sweep --out", "bench --out", "beyond --out"),
+        "export-mask none --out",
+    ],
+)
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        (".", "it is a folder; give the path of a file"),
+        ("folder", "it is a folder; give the path of a file"),
+        ("file/below/out.h5", "file is not a folder"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_refused_at_once(command, out, reason, loupe, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("text")
+    ran = loupe(*command.split(), out)
+    assert (ran.status, ran.err) == (2, f"error: cannot write {out}: {reason}\n")
+    assert list(files_in(tmp_path)) == ["file"]
 
 
 CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]
@@ -253,6 +295,8 @@ def test_sweep(trained, loupe, tmp_path):
 
 
 def test_runs_lists_each_run_with_state_data_and_sizes(loupe):
+    Path("runs").mkdir()
+    assert loupe("runs") == Ran(0, "no runs in runs\n", "")
     runs = {smoke(): True, smoke(seed=5, data="0123456789abcdef" * 4, size=128): False}
     for config, finished in runs.items():
         file = result_file(Path("runs"), config)
@@ -325,6 +369,8 @@ def test_own_images_can_be_trained_and_evaluated_on(loupe, tmp_path):
 def damaged_once(trained, tmp_path_factory) -> Path:
     """Files that no command should take: image files, weights and results."""
     folder = tmp_path_factory.mktemp("damaged")
+    (folder / "store" / "run").mkdir(parents=True)
+    shutil.copy(trained.weights(0), folder / "store" / "run")
     for name in ("cut", "whole"):
         shutil.copy(trained.weights(0), folder / f"{name}.safetensors")
     cut(folder / "cut.safetensors", 0.5)
@@ -349,20 +395,29 @@ def damaged_once(trained, tmp_path_factory) -> Path:
 @pytest.fixture
 def damaged(damaged_once, tmp_path) -> None:
     shutil.copytree(damaged_once, tmp_path / "damaged")
+    (tmp_path / "empty").mkdir()
 
 
 TRAIN = "train --profile smoke --device cpu"
 SWEEP = "sweep --profile smoke --device cpu"
 MISTAKES = [
     (f"{TRAIN} --acceleration 0.5", "acceleration must be .* at least 1; got 0.5"),
+    (f"{TRAIN} --acceleration 100000", "acceleration must be at most 1024, .*; got 100000"),
+    (f"{SWEEP} --accelerations 4,1025", "acceleration must be at most 1024, .*; got 1025"),
     (f"{TRAIN} --slope -20.0", "slope must be .*; got -20.0"),
     (f"{TRAIN} --patience 0", "patience must be a whole number of at least 1; got 0"),
     (f"{TRAIN} --factor nan", "factor must be .*finite.*; got nan"),
     (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),
-    (f"{TRAIN} --data damaged", "cannot read damaged: Is a directory"),
-    (f"{TRAIN} --data damaged/version.h5", "damaged/version.h5: not a .*loupe-images"),
+    (
+        f"{TRAIN} --data damaged",
+        "cannot read damaged: Is a directory; the commands .* make image files",
+    ),
+    (
+        f"{TRAIN} --data damaged/version.h5",
+        "damaged/version.h5: not a loupe-images file; the commands .* make",
+    ),
     (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
     (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4 x 48 x 48 float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
@@ -372,20 +427,26 @@ MISTAKES = [
     (f"{SWEEP} --out damaged/version.h5", "version 3; this program reads 2"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
-    ("evaluate damaged", "damaged is a folder; give a file, such as damaged/weights.safetensors"),
+    (
+        "evaluate damaged",
+        "damaged is a folder; give .*, such as damaged/store/run/weights.* .found in it: 1.",
+    ),
+    ("evaluate .", r"such as damaged/store/run/weights.safetensors .found in it: 1."),
+    ("evaluate empty", "empty is a folder without a trained run; give the weights.safetensors of"),
+    ("evaluate damaged/images.h5", "images.h5 is not a trained model; give the weights.safetenso"),
     ("evaluate damaged/whole.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
     (
         "evaluate damaged/whole.safetensors --data damaged/images.h5",
         "the model takes images of side 32; damaged/images.h5 has 48",
     ),
-    ("export-mask damaged --out m.npy", "damaged is a folder; give a file"),
-    ("export-mask damaged/text.h5 --out m.npy", "damaged/text.h5.* loupe-weights"),
+    ("export-mask damaged --out m.npy", "damaged is a folder; give a file of weights"),
+    ("export-mask damaged/text.h5 --out m.npy", "damaged/text.h5 is not a trained model"),
     ("export-mask damaged/cut.safetensors --out m.npy", "damaged/cut.safe.* loupe-weights"),
     ("export-mask damaged/whole.safetensors --out m.gif", "must end in .npy or .png; got 'm.gif'"),
     ("export-mask damaged/whole.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
     ("export-mask damaged/whole.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
     ("runs --runs nowhere", "cannot read nowhere: No such file or directory"),
-    ("data show damaged/text.h5", "damaged/text.h5.* loupe-images"),
+    ("data show damaged/text.h5", "damaged/text.h5: not a loupe-images file; the commands"),
     ("data show nowhere.h5", "cannot read nowhere.h5: No such file"),
     ("data heads --out own.h5 --profile huge", "profile must be one of .*; got 'huge'"),
     ("data heads --profile smoke --out damaged/cut.h5/own.h5", "cannot write damaged/cut.h5/own"),

@@ -249,6 +249,8 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
         *(((size, 4), f"size.*{size}") for size in (0, -32, 16, 40, 32.5, True, math.nan)),
         *(((size, 4), "size.*got") for size in ((N, N), str(N))),
         *(((N, r), f"acceleration.*{r}") for r in (0.5, -4, math.nan, math.inf, "4")),
+        ((N, N * N + 1), f"acceleration must be at most {N * N}, .*; got {N * N + 1}"),
+        ((N, N + 0.5, 200, 5, True), f"acceleration must be at most {N}, .*; got {N}.5"),
         *(((N, 4, s), f"slope.*{s}") for s in (0, -1, math.nan, math.inf, None)),
         *(((N, 4, 200, t), f"t must.*{t}") for t in (0, math.nan)),
         ((N, 4, 1e39), "slope must be a finite number"),  # infinite in float32
@@ -262,6 +264,11 @@ def test_topk_keeps_exactly_the_budget_and_the_largest(p, acceleration, device):
 def test_values_out_of_range_are_refused(arguments, named):
     with pytest.raises(InputError, match=named):
         ProbabilityMask(*arguments)
+
+
+@pytest.mark.parametrize(("lines", "r"), [(False, N * N), (True, N)])
+def test_the_highest_acceleration_keeps_one_sample_or_column(lines, r):
+    assert ProbabilityMask(N, r, lines=lines).binarize("topk").sum() == N * N / r
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def main() -> None:
     watch(loupe_companion.sweep, "write_results", "writing")
     watch(loupe_companion.sweep, "collect_results", "collecting")
     watch(loupe_lib.data.conversion, "_convert", "converting")
-    watch(loupe_lib.data.conversion, "writing_images", "converting")
+    watch(loupe_lib.data.conversion, "write_volumes", "converting")
     watch(files.os, "replace", "between fsync and rename")
     # A checkpoint after each epoch, and one process.
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0

@@ -104,9 +104,9 @@ def test_head_stays_in_view_and_noise_is_low(images):
     ("change", "message"),
     [
         ({"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
-        ({"train": 0}, "train must be at least 1 slice; got 0"),
-        ({"test": -1}, "test must be at least 1 slice; got -1"),
-        ({"seed": -2}, "seed must be 0 or more; got -2"),
+        ({"train": 0}, "train must be a whole number of at least 1; got 0"),
+        ({"test": -1}, "test must be a whole number of at least 1; got -1"),
+        ({"seed": -2}, "seed must be a whole number of at least 0; got -2"),
     ],
 )
 def test_bad_values_are_refused(change, message):

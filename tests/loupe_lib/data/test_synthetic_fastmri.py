@@ -190,11 +190,11 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     ("change", "message"),
     [
         ({"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
-        ({"train": -1}, "train must be at least 0; got -1"),
+        ({"train": -1}, "train must be a whole number of at least 0; got -1"),
         ({"train": 0}, "train, val and test must be at least one volume together; got none"),
-        ({"slices": 0}, "slices must be at least 1; got 0"),
-        ({"coils": 1}, "coils must be at least 2; got 1"),
-        ({"seed": -1}, "seed must be at least 0; got -1"),
+        ({"slices": 0}, "slices must be a whole number of at least 1; got 0"),
+        ({"coils": 1}, "coils must be a whole number of at least 2; got 1"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
         (
             {"acquisitions": ("T1",)},
             "acquisitions must be of CORPD_FBK, CORPDFS_FBK, AXT1, AXT1PRE, AXT1POST, AXT2, "

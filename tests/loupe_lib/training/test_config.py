@@ -83,6 +83,7 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": "circle"}, "mask must be one of sigmoid, .*, spectrum; got 'circle'"),
         ({"mask": ["disc"]}, "mask must be one of"),
         ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
+        ({"lines": True, "acceleration": 33}, "acceleration must be at most 32, .*; got 33"),
         ({"lines": 1}, "lines must be true or false; got 1"),
         ({"keras": 1}, "keras must be true or false; got 1"),
         ({"dc_raised": True, "mask": "disc", "shrink_epochs": 0}, "'disc' has no gamma: dc_raised"),
@@ -155,7 +156,7 @@ def test_json_that_is_no_configuration_is_refused(text):
     ("name", "value"),
     [
         *(("size", n) for n in (16, 40, 32.5)),
-        *(("acceleration", r) for r in (0.5, math.inf)),
+        *(("acceleration", r) for r in (0.5, 1025, math.inf)),  # of 32 x 32 samples
         *((n, v) for n in ("slope", "max_slope", "learning_rate", "min_lr") for v in (0, math.nan)),
         *(("patience", p) for p in (0, 2.5, True)),
         *(("factor", m) for m in (1, math.inf)),
