@@ -42,7 +42,7 @@ def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
     """
     if config.data == HEADS:
         counts = {name: getattr(config, name) for name in SPLITS}
-        return _cohort(config.size, seed=config.data_seed, **counts)
+        return _cohort(config.size, seed=config.data_seed, test_head=config.test_head, **counts)
     if data is None:
         raise InputError(f"{config.label} needs the image file with SHA-256 {config.data}")
     images = _read(data)

@@ -206,7 +206,7 @@ def plan_work(
         workers = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
     def shape(c: RunConfig) -> tuple[object, ...]:
-        images = (c.data, c.data_seed, c.size, c.train, c.validation, c.test)
+        images = (c.data, c.data_seed, c.test_head, c.size, c.train, c.validation, c.test)
         step = (c.width, c.batch, mask_kind(c), c.schedule == "released", c.keras)
         return (*images, *step, c.shrink_epochs + c.settle_epochs)
 

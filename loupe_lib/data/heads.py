@@ -5,6 +5,7 @@ one volume of axial slices. Training and validation subjects come from Colin27 a
 subjects only from S1, a person never seen in training.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,14 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_lib.data.images import SPLITS, Images, Split
-from loupe_lib.errors import check_whole
+from loupe_lib.errors import InputError, check_whole
 from loupe_lib.mask import check_size
 
-HEADS = {
-    "train": ("colin27", "mni152"),
-    "validation": ("colin27", "mni152"),
-    "test": ("s1",),
-}
+HEADS = ("colin27", "mni152", "s1")
+TEST_HEAD = "s1"  # one person, scanned once: the nearest to a patient
 # Slices of a subject. The slabs hold 50 to 70 mm of usable height, so that 16 slices lie 3 to 5 mm
 # apart, as in a clinical scan: closer slices would be nearly equal.
 SLICES = 16
@@ -82,6 +80,7 @@ def draw_cohort(
     test: int,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    test_head: str = TEST_HEAD,
 ) -> Images:
     """Draw virtual subjects until there are enough slices.
 
@@ -96,27 +95,47 @@ def draw_cohort(
         test: number of slices for the test.
         seed: 0 or more.
         device: where to deform the heads. The images come back to the CPU.
+        test_head: the head of the test subjects. Training and validation have the other two.
 
     Returns:
         Images of (n, N, N) slices in [0, 1], each volume divided by its maximum.
 
     Raises:
-        InputError: for a size, a count or a seed out of range.
+        InputError: for a size, a count or a seed out of range, or another head.
     """
     check_size(size)
     check_whole("seed", seed, at_least=0)
+    check_head(test_head)
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for name, count in counts.items():
         check_whole(name, count, at_least=1)
-    splits = [_split(name, size, count, seed, device) for name, count in counts.items()]
-    return Images(splits[0], splits[1], splits[2], f"heads cohort, seed {seed}")
+    others = tuple(head for head in HEADS if head != test_head)
+    heads = {"train": others, "validation": others, "test": (test_head,)}
+    splits = [_split(n, heads[n], size, count, seed, device) for n, count in counts.items()]
+    source = f"heads cohort, seed {seed}"
+    if test_head != TEST_HEAD:
+        source += f", tested on {test_head}"
+    return Images(splits[0], splits[1], splits[2], source)
 
 
-def _split(name: str, size: int, count: int, seed: int, device: torch.device | str) -> Split:
+def check_head(name: str) -> None:
+    """Raise InputError unless a head of that name comes with the library."""
+    if name not in HEADS:
+        raise InputError(f"test_head must be one of {', '.join(HEADS)}; got {name!r}")
+
+
+def _split(
+    name: str,
+    heads: Sequence[str],
+    size: int,
+    count: int,
+    seed: int,
+    device: torch.device | str,
+) -> Split:
     slices = [min(SLICES, count - first) for first in range(0, count, SLICES)]
     names, volumes = [], []
     for index, n in enumerate(slices):
-        head = HEADS[name][index % len(HEADS[name])]
+        head = heads[index % len(heads)]
         rng = np.random.default_rng((seed, SPLITS.index(name), index))
         names.append(f"{head}-{name}-{index:03d}")
         volumes.append(_subject(load_heads()[head], size, n, rng, device))

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from loupe_lib.baselines import MASKS
+from loupe_lib.data.heads import TEST_HEAD, check_head
 from loupe_lib.errors import InputError, check_number, check_whole
 from loupe_lib.mask import ProbabilityMask, check_acceleration, check_center, check_size
 
@@ -17,7 +18,7 @@ LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
-LATER = ("mask", "lines", "schedule", "center", "dc_raised", "keras")
+LATER = ("mask", "lines", "schedule", "center", "dc_raised", "keras", "test_head")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class RunConfig:
     schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
     center: int = 0  # side of the central square, or number of columns, that is always measured
     dc_raised: bool = False  # start with S = 0.99 at the zero frequency
+    test_head: str = TEST_HEAD  # the head of the test subjects, where data is heads
     keras: bool = False  # Keras's defaults, see loupe_lib.training.model.use_keras_defaults
 
     def __post_init__(self) -> None:
@@ -67,6 +69,12 @@ class RunConfig:
             check_whole(name, getattr(self, name), at_least=1)
         for name in ("shrink_epochs", "seed", "data_seed"):
             check_whole(name, getattr(self, name), at_least=0)
+        check_head(self.test_head)
+        if self.data != HEADS and self.test_head != TEST_HEAD:
+            raise InputError(
+                f"an image file has its own test images: test_head must be {TEST_HEAD!r}; "
+                f"got {self.test_head!r}"
+            )
         if self.seed > LARGEST_SEED:
             raise InputError(f"seed must be at most {LARGEST_SEED}; got {self.seed}")
         for name in ("slope", "max_slope", "learning_rate", "min_lr"):
@@ -113,6 +121,7 @@ class RunConfig:
             f" center {self.center}": self.center,
             " DC raised": self.dc_raised,
             " Keras": self.keras,
+            f" tested on {self.test_head}": self.test_head != TEST_HEAD,
         }
         return "".join(word for word, differs in words.items() if differs)
 

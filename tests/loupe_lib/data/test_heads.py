@@ -74,6 +74,13 @@ def test_splits_share_no_subject_and_no_test_head(images):
     assert test == {"s1"}
 
 
+def test_any_head_can_be_that_of_the_test(images):
+    other = draw_cohort(64, 2 * SLICES, 2 * SLICES, SLICES, seed=3, test_head="colin27")
+    heads = [{name.split("-")[0] for name in getattr(other, split).names} for split in SPLITS]
+    assert heads == [{"mni152", "s1"}, {"mni152", "s1"}, {"colin27"}]
+    assert "tested on colin27" in other.source and "tested on" not in images.source
+
+
 def test_no_two_subjects_are_alike(images):
     firsts = torch.cat([getattr(images, name).images[::SLICES] for name in SPLITS])
     distances = torch.cdist(firsts.flatten(1), firsts.flatten(1)) / 64  # RMS of the difference
@@ -107,6 +114,7 @@ def test_head_stays_in_view_and_noise_is_low(images):
         ({"train": 0}, "train must be a whole number of at least 1; got 0"),
         ({"test": -1}, "test must be a whole number of at least 1; got -1"),
         ({"seed": -2}, "seed must be a whole number of at least 0; got -2"),
+        ({"test_head": "me"}, "test_head must be one of colin27, mni152, s1; got 'me'"),
     ],
 )
 def test_bad_values_are_refused(change, message):

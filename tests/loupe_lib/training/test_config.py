@@ -46,6 +46,7 @@ OTHER = {
     "mask": "concrete",
     "lines": True,
     "schedule": "released",
+    "test_head": "mni152",
 }
 
 
@@ -63,9 +64,10 @@ def test_json_keeps_every_setting():
     assert json.loads(config.to_json()) == dataclasses.asdict(config)
 
 
-LATER = {"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2} | dict.fromkeys(
-    ("dc_raised", "keras"), True
-)
+LATER = {
+    **{"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2},
+    **{"dc_raised": True, "keras": True, "test_head": "colin27"},
+}
 
 
 def test_settings_that_came_later_rename_no_earlier_run():
@@ -85,6 +87,8 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
         ({"lines": True, "acceleration": 33}, "acceleration must be at most 32, .*; got 33"),
         ({"lines": 1}, "lines must be true or false; got 1"),
+        ({"test_head": "me"}, "test_head must be one of colin27, mni152, s1; got 'me'"),
+        ({"test_head": "mni152", "data": "0"}, "an image file has its own test images: test_head"),
         ({"keras": 1}, "keras must be true or false; got 1"),
         ({"dc_raised": True, "mask": "disc", "shrink_epochs": 0}, "'disc' has no gamma: dc_raised"),
         ({"center": 17}, "center must be at most 16, .* budget of 1/4 .*; got 17"),
