@@ -166,8 +166,7 @@ def convert(
 
 def _part(parts: Path, source: Source, volume: Volume) -> Path:
     """The file of a converted volume."""
-    settings = source.size, source.is_complex, source.clip_negative, source.settings
-    return parts / f"{volume.key(settings)}.h5"
+    return parts / f"{volume.key(source.size, source.is_complex, source.settings)}.h5"
 
 
 def _is_done(part: Path) -> bool:

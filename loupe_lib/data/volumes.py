@@ -64,7 +64,7 @@ class Source(Protocol):
         size: side of the images that are wanted.
         is_complex: whether complex images are wanted.
         clip_negative: whether pixels below 0 become 0, or else are refused.
-        settings: all else that the images depend on besides the file.
+        settings: what the images depend on besides the file, their size and kind.
     """
 
     title: str
