@@ -66,9 +66,10 @@ class Report:
             found = [f"{size} ({_volumes(sizes[size])})" for size in sizes]
             lines.append(f"the voxel sizes differ: {_some(found)}")
         splits = _grouped({(one.volume.patient, one.split): None for one in self.converted})
-        twice = [patient for patient, where in splits.items() if len(where) > 1]
+        twice = sum(len(where) > 1 for where in splits.values())
         if twice:
-            lines.append(f"{len(twice)} patients are in more than one split of the list")
+            who = "1 patient is" if twice == 1 else f"{twice} patients are"
+            lines.append(f"{who} in more than one split of the list")
         return lines
 
     def to_markdown(self) -> str:

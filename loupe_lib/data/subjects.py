@@ -66,13 +66,13 @@ def _read_table(path: Path, column: str) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
-            rows, columns = list(table), table.fieldnames or [""]
+            rows, columns = list(table), table.fieldnames or []
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file: {error}") from error
     if column not in columns:
-        raise InputError(f"{path} has no column {column}; it has {', '.join(columns)}")
+        raise InputError(f"{path} has no column {column}; it has {', '.join(columns) or 'none'}")
     subjects: dict[str, str] = {}
     for row in rows:
         name, subject = row[columns[0]], row[column]
