@@ -143,7 +143,14 @@ def convert(
             for v in choice[split]
             if str(v.path) not in lost
         ]
-        _compare(converted, expected)
+        hashes = {wanted.name: wanted.sha256 for wanted in expected}
+        for one in converted:
+            wanted = hashes.get(one.volume.name, one.sha256)
+            if one.sha256 != wanted:
+                raise InputError(
+                    f"{one.volume.path} is not the one listed: "
+                    f"its SHA-256 is {one.sha256}, not {wanted}"
+                )
         listed = list_text([one.listed for one in converted]).encode()
         kinds = ", ".join(sorted({one.volume.acquisition for one in converted}))
         title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
@@ -263,14 +270,3 @@ def _converted(volume: Volume, split: str, size: int, part: Path) -> Converted:
         mean=float(found["mean"]),
         warnings=tuple(warnings),
     )
-
-
-def _compare(converted: Sequence[Converted], expected: Sequence[Listed]) -> None:
-    found = {one.volume.name: one for one in converted}
-    for wanted in expected:
-        one = found[wanted.name]
-        if one.sha256 != wanted.sha256:
-            raise InputError(
-                f"{one.volume.path} is not the one listed: "
-                f"its SHA-256 is {one.sha256}, not {wanted.sha256}"
-            )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loupe_lib.data.choice import (
-    Listed,
     check_split,
     choose,
     find_listed,
@@ -159,13 +158,15 @@ def _import(
     if not candidates:
         why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
         raise InputError(f"there is no volume that can be used{why}")
-    listed: list[Listed] = []
-    wanted: tuple[float, ...] = ()
-    scaled_from = 0
+    listed = read_list(selection.from_list) if selection.from_list else []
+    if listed:
+        names = {one.name for one in listed}
+        candidates = [volume for volume in candidates if volume.name in names]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
+    wanted: tuple[float, ...] = ()
+    scaled_from = 0
     if selection.from_list:
-        listed = read_list(selection.from_list)
         choice = find_listed(candidates, listed, str(selection.from_list))
     else:
         choice = choose(candidates, selection.split, selection.seed)
@@ -175,14 +176,13 @@ def _import(
     converted = convert(source, choice, out, listed, progress, bad)
     if selection.list_to:
         write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
-    not_used = "not listed" if listed else "not needed"
     chosen = {volume.name for split in choice.values() for volume in split}
     possible = {volume.name for volume in candidates}
-    reasons = [
-        LeftOut(v.name, not_used if v.name in possible else f"acquisition {v.acquisition}")
-        for v in found
-        if v.name not in chosen
-    ]
+    unused = [*left_out, *(bad or ())]
+    for v in found:
+        if v.name not in chosen:
+            reason = "not needed" if v.name in possible else f"acquisition {v.acquisition}"
+            unused.append(LeftOut(v.name, "not listed" if listed else reason))
     return Report(
         title=source.title,
         size=source.size,
@@ -191,6 +191,6 @@ def _import(
         converted=tuple(converted),
         wanted=wanted,
         scaled_from=scaled_from,
-        left_out=(*left_out, *(bad or ()), *reasons),
+        left_out=tuple(unused),
         shows_subjects=selection.subject is not None,
     )

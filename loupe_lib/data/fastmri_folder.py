@@ -48,9 +48,9 @@ class FastMRIFolder:
             InputError: if the folder cannot be read, is an archive, or has a file that ends the
                 process that reads it.
         """
-        paths = sorted(_files(self.root))
-        left_out = [LeftOut(path.name, _unpack(path)) for path in paths if _is_archive(path)]
-        paths = [path for path in paths if not _is_archive(path)]
+        files = sorted(_files(self.root))
+        left_out = [LeftOut(path.name, _unpack(path)) for path in files if _is_archive(path)]
+        paths = [path for path in files if not _is_archive(path)]
         hide = None if progress else True  # None: disabled unless on a terminal
         headers = read_in_workers(self.header, paths, min(cores(), HEADER_WORKERS), bad)
         found = dict(tqdm(headers, "headers", len(paths), disable=hide))
@@ -94,7 +94,7 @@ def _files(root: Path) -> Iterator[Path]:
     if root.is_file():
         if _is_archive(root):
             raise InputError(f"{root} is {_unpack(root)}")
-        if not _is_volume(root):
+        if root.suffix != SUFFIX:
             raise InputError(f"{root} must be a folder or a {SUFFIX} file")
         yield root
         return
@@ -103,13 +103,9 @@ def _files(root: Path) -> Iterator[Path]:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
 
     for folder, _, names in os.walk(root, onerror=fail, followlinks=True):
-        for path in (Path(folder, name) for name in names):
-            if _is_volume(path) or _is_archive(path):
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            if path.suffix == SUFFIX or _is_archive(path):
                 yield path
-
-
-def _is_volume(path: Path) -> bool:
-    return path.name.endswith(SUFFIX) and not path.name.startswith(".")
 
 
 def _is_archive(path: Path) -> bool:
