@@ -114,7 +114,7 @@ def fastmri(
 
     If it is stopped, the same command goes on. The image file appears when it is complete.
     """
-    from loupe_lib.data.convert import Selection, import_fastmri
+    from loupe_lib.data.importing import Selection, import_fastmri
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     kinds = acquisition.split(",")
@@ -167,7 +167,7 @@ def import_images(
 
     NIfTI needs nibabel, DICOM pydicom. If it is stopped, the same command goes on.
     """
-    from loupe_lib.data.convert import Selection, import_files
+    from loupe_lib.data.importing import Selection, import_files
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     _show(import_files(files, out, selection, axis, dataset, size), out)

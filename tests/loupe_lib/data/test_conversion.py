@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from loupe_lib.data.conversion import parts_folder
-from loupe_lib.data.convert import Selection, import_fastmri
+from loupe_lib.data.importing import Selection, import_fastmri
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import files_in
@@ -109,7 +109,7 @@ from pathlib import Path
 if __name__ == "__main__":
     import loupe_companion.cli
     from loupe_lib.data import conversion
-    from loupe_lib.data.convert import Selection, import_fastmri
+    from loupe_lib.data.importing import Selection, import_fastmri
 
     conversion.cores = lambda: 16
     root, out = map(Path, sys.argv[1:])

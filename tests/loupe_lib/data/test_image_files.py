@@ -11,12 +11,12 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.data import workers
-from loupe_lib.data.convert import Selection, import_files
 from loupe_lib.data.formats import image_files
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.importing import Selection, import_files
 from tests.common import cut, files_in
 
 nibabel = pytest.importorskip("nibabel")

@@ -9,9 +9,9 @@ import pytest
 from loupe_lib import InputError
 from loupe_lib.data.choice import choose
 from loupe_lib.data.conversion import convert
-from loupe_lib.data.convert import FRACTIONS, Selection, import_files
 from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.importing import FRACTIONS, Selection, import_files
 from loupe_lib.data.report import Report
 
 

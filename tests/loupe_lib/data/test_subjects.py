@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.data.convert import Selection, import_files
 from loupe_lib.data.images import SPLITS
+from loupe_lib.data.importing import Selection, import_files
 from loupe_lib.data.subjects import assign_subjects
 from loupe_lib.data.volumes import Volume
 

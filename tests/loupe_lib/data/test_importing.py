@@ -17,9 +17,9 @@ from loupe_lib import InputError
 from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
 from loupe_lib.data.conversion import parts_folder
-from loupe_lib.data.convert import Selection, import_fastmri, import_files
 from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in, flip
