@@ -104,13 +104,17 @@ def fastmri(
     An image is a slice of reconstruction_esc where there is one, else the magnitude of the inverse
     FFT of kspace, cropped to the size in the header, root of the sum of squares over coils. It is
     cropped at the centre to SIZE, or gets zeros around it, and is divided by the maximum of its
-    volume.
+    volume, which is taken before the crop.
 
     The paper has 2269 proton density images, 1895 / 188 / 186, in volumes of
     about 40 slices, and names neither the volumes nor a seed. Chosen here: CORPD_FBK, without fat
     suppression; whole patients, none in two splits, in the order of the SHA-256 of seed and
     patient. A split misses its number of slices by part of a patient; the report says by how much.
     With fewer slices than asked for, the numbers are scaled in proportion.
+
+    Files without images, such as those of the test sets, are left out, and the report lists them. A
+    file that turns out damaged, or on which HDF5 crashes, ends the command, unless --skip-bad is
+    given.
 
     If it is stopped, the same command goes on. The image file appears when it is complete.
     """

@@ -72,10 +72,10 @@ def check_writable(path: Path) -> None:
 
     Nothing is made: folders that are missing can be made if the last one that exists is writable.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, false where looking is not permitted
         raise InputError(f"cannot write {path}: it is a folder; name a file in it")
     folder = next(parent for parent in path.absolute().parents if os.path.exists(parent))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"cannot write {path}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: no permission to write in {folder}")
@@ -151,24 +151,29 @@ def convert(
                     f"{one.volume.path} is not the one listed: "
                     f"its SHA-256 is {one.sha256}, not {wanted}"
                 )
-        listed = list_text([one.listed for one in converted]).encode()
-        kinds = ", ".join(sorted({one.volume.acquisition for one in converted}))
-        title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
         remove_unfinished(out)
-        paths = {one.volume.name: _part(parts, source, one.volume) for one in converted}
-        needed = sum(path.stat().st_size for path in paths.values())
-        free = shutil.disk_usage(out.parent).free
-        if free < needed:
-            raise InputError(
-                f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
-                "make room, then repeat the command to continue"
-            )
-        with writing_images(out, title, source.size, source.is_complex) as writer:
-            for one in converted:
-                with open_hdf5(paths[one.volume.name], PART_FORMAT, PART_VERSION) as file:
-                    writer.append(one.split, one.volume.name, read_stack(file))
+        _join(source, converted, parts, out)
         shutil.rmtree(parts, ignore_errors=True)
     return converted
+
+
+def _join(source: Source, converted: Sequence[Converted], parts: Path, out: Path) -> None:
+    """Write the converted volumes to the image file."""
+    listed = list_text([one.listed for one in converted]).encode()
+    kinds = ", ".join(sorted({one.volume.acquisition for one in converted}))
+    title = f"{source.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
+    paths = [_part(parts, source, one.volume) for one in converted]
+    needed = sum(path.stat().st_size for path in paths)
+    free = shutil.disk_usage(out.parent).free
+    if free < needed:
+        raise InputError(
+            f"cannot write {out}: it needs {needed >> 20} MB, and {free >> 20} MB are free; "
+            "make room, then repeat the command to continue"
+        )
+    with writing_images(out, title, source.size, source.is_complex) as writer:
+        for one, path in zip(converted, paths, strict=True):
+            with open_hdf5(path, PART_FORMAT, PART_VERSION) as file:
+                writer.append(one.split, one.volume.name, read_stack(file))
 
 
 def _part(parts: Path, source: Source, volume: Volume) -> Path:
