@@ -130,7 +130,7 @@ def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
     """Apply the function to each task that comes through the pipe, and send the results back."""
     exit_with_parent()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches workers too; the parent ends them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C too: the parent ends its workers
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         while True:
