@@ -1,5 +1,6 @@
 """The commands ``data ...``, which make and inspect image files."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from loupe_companion.cli_shared import ProfileName, check_out, numbers, stoppabl
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
+    from loupe_lib.data.report import Report
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
@@ -71,6 +73,13 @@ FromList = Annotated[
     Path | None,
     typer.Option(help="Take exactly the volumes of such a list, whatever split and seed."),
 ]
+Subject = Annotated[
+    str | None,
+    typer.Option(
+        help="Who a volume is of: a regular expression for its path (the first group, or else the "
+        "whole match), or FILE.csv:COLUMN, where the first column names the volume or its file."
+    ),
+]
 
 
 @app.command()
@@ -92,6 +101,11 @@ def fastmri(
     ] = False,
     list_to: ListTo = None,
     from_list: FromList = None,
+    subject: Subject = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(help="Leave out files that are damaged, or on which HDF5 crashes, and go on."),
+    ] = False,
 ) -> None:
     """Write the paper's subset of your copy of fastMRI as an image file.
 
@@ -101,7 +115,7 @@ def fastmri(
     An image is a slice of reconstruction_esc where there is one, else the magnitude of the inverse
     FFT of kspace, cropped to the size in the header, root of the sum of squares over coils. It is
     cropped at the centre to SIZE, or gets zeros around it, and is divided by the maximum of its
-    volume.
+    volume, which is taken before the crop.
 
     The paper has 2269 proton density images, 1895 / 188 / 186, in volumes of
     about 40 slices, and names neither the volumes nor a seed. Chosen here: CORPD_FBK, without fat
@@ -109,20 +123,24 @@ def fastmri(
     patient. A split misses its number of slices by part of a patient; the report says by how much.
     With fewer slices than asked for, the numbers are scaled in proportion.
 
+    Files without images, such as those of the test sets, are left out, and the report lists them. A
+    file that turns out damaged, or on which HDF5 crashes, ends the command, unless --skip-bad is
+    given.
+
     If it is stopped, the same command goes on. The image file appears when it is complete.
     """
-    from loupe_lib.data.convert import Selection, import_fastmri
+    from loupe_lib.data.importing import Selection, import_fastmri
 
-    report = import_fastmri(
-        root,
-        out,
-        Selection(tuple(numbers("split", split)), seed, from_list, list_to),
-        acquisition.split(","),
-        size,
-        keep_complex,
-    )
-    print(report.to_markdown())
-    print(f"\n{out}")
+    selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
+    kinds = acquisition.split(",")
+    _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad), out)
+
+
+def _show(report: "Report", out: Path) -> None:
+    """Print the report of a conversion, the name of its file, and its warnings."""
+    print(f"{report.to_markdown()}\n\n{out}")
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 @app.command("import")
@@ -150,6 +168,7 @@ def import_images(
     seed: Seed = 0,
     list_to: ListTo = None,
     from_list: FromList = None,
+    subject: Subject = None,
 ) -> None:
     """Write your own volumes as an image file: NIfTI, DICOM, .npy or HDF5.
 
@@ -158,15 +177,15 @@ def import_images(
     volume; a volume with pixels below 0 is refused.
 
     No patient is in two splits. A patient is whom a DICOM file names, or what sub-... at the
-    beginning of a file's name says (BIDS); else each file is of another patient.
+    beginning of a file's name says (BIDS); else each file is of another patient. If they say it in
+    another way, say how by --subject.
 
     NIfTI needs nibabel, DICOM pydicom. If it is stopped, the same command goes on.
     """
-    from loupe_lib.data.convert import Selection, import_files
+    from loupe_lib.data.importing import Selection, import_files
 
-    selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to)
-    print(import_files(files, out, selection, axis, dataset, size).to_markdown())
-    print(f"\n{out}")
+    selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
+    _show(import_files(files, out, selection, axis, dataset, size), out)
 
 
 @app.command()

@@ -3,13 +3,14 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
+ROUNDING = 1e-9  # of the sum of three fractions
 LIST_HEADER = "split\tvolume\tslices\tsha256"
 
 Choice = dict[str, list[Volume]]  # split -> its volumes, sorted by name
@@ -27,15 +28,15 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
 
     Args:
         volumes: to choose from.
-        split: slices wanted for train, validation and test; or their fractions of all slices, if
-            they add up to 1 or less.
+        split: for train, validation and test the number of slices wanted, or the fraction of all
+            slices; see :func:`check_split`.
         seed: of the order.
 
     Returns:
         The volumes of each split, each split with one patient at least.
 
     Raises:
-        InputError: if a number is not above 0, or there are fewer patients than splits.
+        InputError: for another split, or if there are fewer patients than splits.
     """
     check_split(split)
     patients: dict[str, list[Volume]] = {}
@@ -63,21 +64,40 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
 
 
 def check_split(split: Sequence[float]) -> None:
-    """Raise InputError unless ``split`` is three numbers above 0."""
+    """Raise InputError unless ``split`` is three fractions, or three numbers of slices.
+
+    Fractions are below 1, and add up to 1 or less. Numbers of slices are whole, and at least 1.
+    """
+    found = ",".join(f"{n:g}" for n in split)
     if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
-        found = ",".join(f"{n:g}" for n in split)
         raise InputError(f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}")
+    if _are_fractions(split):
+        if sum(split) > 1 + ROUNDING:
+            total = f"{sum(split):g}"
+            raise InputError(
+                f"split: fractions must add up to 1 or less; {found} add up to {total}"
+            )
+        return
+    for name, n in zip(SPLITS, split, strict=True):
+        if n != round(n):
+            raise InputError(
+                "split must be three fractions below 1, or three whole numbers of slices; "
+                f"got {n:g} for {name} in {found}"
+            )
 
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:
     """Slices of each split: as asked for, a fraction, or in proportion if there are too few."""
-    if sum(split) <= 1 + 1e-9:  # fractions
+    if _are_fractions(split):
         return [total * fraction for fraction in split]
     return [n * min(1, total / sum(split)) for n in split]
 
 
-@dataclass(frozen=True)
-class Listed:
+def _are_fractions(split: Sequence[float]) -> bool:
+    return max(split) < 1
+
+
+class Listed(NamedTuple):
     """A line of a list of volumes."""
 
     split: str
@@ -88,8 +108,7 @@ class Listed:
 
 def list_text(listed: Sequence[Listed]) -> str:
     """A list of volumes: tab-separated, one line a volume, after one of column names."""
-    lines = [f"{v.split}\t{v.name}\t{v.slices}\t{v.sha256}" for v in listed]
-    return "\n".join([LIST_HEADER, *lines, ""])
+    return "\n".join([LIST_HEADER, *("\t".join(map(str, one)) for one in listed), ""])
 
 
 def read_list(path: Path | str) -> list[Listed]:

@@ -9,7 +9,6 @@ have a dataset ``mask`` and no reconstruction.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,42 +18,49 @@ from scipy import fft
 
 from loupe_lib.data.images import centre_crop
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
+from loupe_lib.data.volumes import Volume, stack_bytes
 from loupe_lib.errors import InputError
 
+SUFFIX = ".h5"
 KSPACE, STORED = "kspace", "reconstruction_esc"
 
 
-@dataclass(frozen=True)
-class Scan:
-    """The header of a file.
-
-    Attributes:
-        acquisition: such as ``CORPD_FBK``, knee, proton density without fat suppression.
-        patient: the anonymous name of the patient, or empty.
-        slices: how many.
-        coils: of k-space; 1 also where it has no such axis.
-        shape: rows and columns of an image, oversampling removed.
-        dataset: the source of the images, k-space or a stored reconstruction.
-        slice_bytes: of a slice of that dataset.
-    """
-
-    acquisition: str
-    patient: str
-    slices: int
-    coils: int
-    shape: tuple[int, int]
-    dataset: str
-    slice_bytes: int
+def volume_name(path: Path) -> str:
+    """The folder and the file, without suffix: ``singlecoil_train/file1000001``."""
+    return "/".join(path.absolute().parts[-2:]).removesuffix(SUFFIX)
 
 
-def read_scan(path: Path, is_complex: bool = False) -> Scan:
+def read_header(path: Path, size: int, is_complex: bool = False) -> Volume:
     """Read the header of a file, and none of its images.
+
+    Its acquisition is such as ``CORPD_FBK``: knee, proton density without fat suppression. A file
+    that names no patient is of a patient of its own.
+
+    Args:
+        path: the file.
+        size: side of the images that are wanted.
+        is_complex: whether complex images are wanted.
 
     Raises:
         InputError: if the file has no real, or complex, images; the message gives the reason.
+        OSError: if the file cannot be found.
     """
-    with _open(path) as volume:
-        return _scan(volume, is_complex)
+    status = path.stat()
+    with _open(path) as file:
+        source, shape = _source(file, is_complex)
+        slices, *coils, _, _ = source.shape
+        slice_bytes = source.nbytes // slices
+        working = slice_bytes + 6 * slice_bytes // math.prod(coils)
+        return Volume(
+            name=volume_name(path),
+            patient=_text(file, "patient_id") or volume_name(path),
+            acquisition=_text(file, "acquisition") or "unknown",
+            slices=slices,
+            shape=shape,
+            memory=stack_bytes(slices, size, is_complex) + working,
+            path=path,
+            stamp=(status.st_size, status.st_mtime_ns),
+        )
 
 
 def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
@@ -71,13 +77,10 @@ def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
     Raises:
         InputError: if the file is damaged, or not as published.
     """
-    with _open(path) as volume:
-        scan = _scan(volume, is_complex)
-        source = member(volume, scan.dataset, h5py.Dataset)
-        for number in range(scan.slices):
-            image = source[number]
-            if scan.dataset == KSPACE:
-                image = _image(image, scan.shape, is_complex)
+    with _open(path) as file:
+        source, shape = _source(file, is_complex)
+        for stored in source:
+            image = _image(stored, shape, is_complex) if stored.dtype.kind == "c" else stored
             yield image.astype(np.complex64 if is_complex else np.float32, copy=False)
 
 
@@ -95,25 +98,20 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
     return np.sqrt(power)
 
 
-def _scan(volume: h5py.File, is_complex: bool) -> Scan:
-    if "mask" in volume:
+def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:
+    """The dataset that gives the images, and their rows and columns, oversampling removed."""
+    if "mask" in file:
         raise InputError("undersampled: a file of a test set")
-    acquisition, patient = (_text(volume, name) for name in ("acquisition", "patient_id"))
-    name = KSPACE if is_complex or STORED not in volume else STORED
-    source = member(volume, name, h5py.Dataset)
-    if name == STORED:
-        _check_stack(source, "f", (3,))
-        slices, *shape = source.shape
-        coils = 1
-    else:
-        _check_stack(source, "c", (3, 4))
-        slices, *coil_axis, rows, columns = source.shape
-        coils = math.prod(coil_axis)
-        if is_complex and coils > 1:
-            raise InputError("several coils, and complex images are those of one")
-        shape = [min(a, b) for a, b in zip(_recon_size(volume), (rows, columns), strict=True)]
-    slice_bytes = source.nbytes // slices
-    return Scan(acquisition, patient, slices, coils, (shape[0], shape[1]), name, slice_bytes)
+    if STORED in file and not is_complex:
+        stored = member(file, STORED, h5py.Dataset)
+        _check_stack(stored, "f", (3,))
+        return stored, stored.shape[1:]
+    kspace = member(file, KSPACE, h5py.Dataset)
+    _check_stack(kspace, "c", (3, 4))
+    if is_complex and math.prod(kspace.shape[1:-2]) > 1:
+        raise InputError("several coils, and complex images are those of one")
+    rows, columns = _recon_size(file)
+    return kspace, (min(rows, kspace.shape[-2]), min(columns, kspace.shape[-1]))
 
 
 def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) -> None:
@@ -124,9 +122,9 @@ def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) 
     check_written(dataset)
 
 
-def _recon_size(volume: h5py.File) -> tuple[int, int]:
+def _recon_size(file: h5py.File) -> tuple[int, int]:
     """Rows (the readout, x) and columns of the image that the header asks for."""
-    header = member(volume, "ismrmrd_header", h5py.Dataset)
+    header = member(file, "ismrmrd_header", h5py.Dataset)
     try:
         root = ElementTree.fromstring(header[()])
         path = "{*}encoding/{*}reconSpace/{*}matrixSize/{*}"
@@ -136,16 +134,16 @@ def _recon_size(volume: h5py.File) -> tuple[int, int]:
     return rows, columns
 
 
-def _text(volume: h5py.File, name: str) -> str:
-    value = volume.attrs.get(name, "")
+def _text(file: h5py.File, name: str) -> str:
+    value = file.attrs.get(name, "")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
     try:
-        with h5py.File(path, "r") as volume:
-            yield volume
+        with h5py.File(path, "r") as file:
+            yield file
     except InputError:
         raise
     except HDF5_ERRORS as error:

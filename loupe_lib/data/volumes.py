@@ -27,6 +27,8 @@ class Volume:
         memory: bytes that reading it takes at most.
         path: of the file or, for a DICOM series, the folder.
         stamp: its size in bytes, and the time of its last change in ns.
+        spacing: mm between slices, rows and columns; None if unknown.
+        warnings: what a user should know, from the header.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Volume:
     memory: int
     path: Path
     stamp: tuple[int, int]
+    spacing: tuple[float, float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
     def key(self, *settings: object) -> str:
         """A hash of the volume and the settings, as the name of its converted file."""
@@ -46,7 +50,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A volume that is not used, and the reason."""
+    """A volume, or a file, that is not used, and the reason."""
 
     name: str
     reason: str
@@ -59,12 +63,14 @@ class Source(Protocol):
         title: of the volumes, for the record.
         size: side of the images that are wanted.
         is_complex: whether complex images are wanted.
-        settings: all else that the images depend on besides the file.
+        clip_negative: whether pixels below 0 become 0, or else are refused.
+        settings: what the images depend on besides the file, their size and kind.
     """
 
     title: str
     size: int
     is_complex: bool
+    clip_negative: bool
     settings: tuple[Any, ...]
 
     def read(self, volume: Volume) -> Iterator[np.ndarray]:

@@ -1,19 +1,21 @@
 """Worker processes, and how much of the machine this process may use."""
 
+import contextlib
 import gc
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-from typing import Protocol, TypeVar
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
 
 import torch
 
+from loupe_lib.data.volumes import LeftOut
 from loupe_lib.errors import InputError
 
 # On Linux, workers are forked from a process that has imported the library, and share its 200 MB of
@@ -21,18 +23,14 @@ from loupe_lib.errors import InputError
 START = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOAD = ["loupe_lib.data.conversion"]
 HEADER_WORKERS = 8  # at most, to read headers: each takes 30 MB of its own
-SECONDS = 600  # for one task; libhdf5 may read a corrupt file for ever
+SECONDS = 600  # for one file; libhdf5 may read a corrupt file for ever
 
-
-class OfFile(Protocol):
-    """A task that reads a file."""
-
-    @property
-    def path(self) -> Path: ...
-
-
-Task = TypeVar("Task", bound=OfFile)
+Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class BadFile(InputError):
+    """A file that cannot be read, or that ends the process that reads it."""
 
 
 def cores() -> int:
@@ -61,71 +59,87 @@ def exit_with_parent() -> None:
 
 
 def read_in_workers(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    bad: list[LeftOut] | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """Apply a function to files in worker processes: libhdf5 may crash on a corrupt file.
 
-    A worker also dies when one task takes ten minutes. A script that calls this needs the usual
+    A worker also dies when one file takes ten minutes. A script that calls this needs the usual
     ``if __name__ == "__main__":`` of programs that start processes.
 
     Args:
-        function: a function of a module, applied to one task.
-        tasks: the arguments of the function.
+        function: reads one file; it can be pickled.
+        tasks: its arguments: paths, or objects with an attribute ``path``.
         workers: number of processes.
+        bad: files with a `BadFile` are added to this list instead of raising it.
 
     Yields:
         Each task and its result, in any order.
 
     Raises:
-        InputError: if a worker dies, and dies again when it reads only one of the files that were
-            being read; the message names that file.
+        BadFile: if a worker dies; the message names the file that it was reading.
+        Exception: what the function raises.
     """
-    todo = list(tasks)
-    while todo:
-        try:
-            yield from _read(function, todo, workers)
-        except BrokenProcessPool:
-            for suspect in todo[:workers]:
-                single = [suspect]
-                try:
-                    yield from _read(function, single, 1)
-                except BrokenProcessPool:
-                    raise InputError(
-                        f"{suspect.path} ends the process that reads it: the file is corrupt or "
-                        "too large for the memory; move it away, then repeat the command"
-                    ) from None
-                todo.remove(suspect)
-
-
-def _read(
-    function: Callable[[Task], Result], todo: list[Task], workers: int
-) -> Iterator[tuple[Task, Result]]:
-    """Remove each task from the list when it is done; the first ones, one a worker, are running."""
-    context = multiprocessing.get_context(START)
+    context: Any = multiprocessing.get_context(START)
     context.set_forkserver_preload(PRELOAD)
-    running: dict[Future[Result], Task] = {}
-    waiting = iter(todo.copy())
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-        while todo:
-            while len(running) < min(workers, len(todo)):
-                task = next(waiting)
-                running[pool.submit(_call, function, task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                result, task = future.result(), running.pop(future)
-                todo.remove(task)
-                yield task, result
+    waiting = iter(tasks)
+    running: dict[Connection, Task] = {}
+    processes = []
+
+    def give_next_task(pipe: Connection | None) -> None:
+        for task in itertools.islice(waiting, 1):
+            if pipe is None:
+                pipe, end_of_worker = context.Pipe()
+                process = context.Process(target=_work, args=(end_of_worker, function), daemon=True)
+                process.start()
+                processes.append(process)
+                end_of_worker.close()
+            pipe.send(task)
+            running[pipe] = task
+
+    try:
+        for _ in range(workers):
+            give_next_task(None)
+        while running:
+            for pipe in set(running) & set(wait(list(running))):
+                task = running.pop(pipe)
+                path = getattr(task, "path", task)
+                try:
+                    result, worker = pipe.recv(), pipe
+                except (EOFError, ConnectionError):
+                    reason = "the file is corrupt or too large for the memory"
+                    result = BadFile(f"{path} ends the process that reads it: {reason}")
+                    worker = None
+                give_next_task(worker)
+                if isinstance(result, BadFile) and bad is not None:
+                    reason = str(result).removeprefix(str(path)).lstrip(": ")
+                    bad.append(LeftOut(str(path), reason))
+                elif isinstance(result, Exception):
+                    raise result
+                else:
+                    yield task, result
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
-def _start_worker() -> None:
+def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
+    """Apply the function to each task that comes through the pipe, and send the results back."""
     exit_with_parent()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too: no traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C too: the parent ends its workers
     torch.set_num_threads(1)
-
-
-def _call(function: Callable[[Task], Result], task: Task) -> Result:
-    signal.alarm(SECONDS)  # ends the process
-    try:
-        return function(task)
-    finally:
-        signal.alarm(0)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
+            task = pipe.recv()
+            signal.alarm(SECONDS)  # ends the process
+            try:
+                result = function(task)
+            except Exception as error:
+                error.add_note(traceback.format_exc())  # pickling loses the traceback
+                result = error
+            signal.alarm(0)
+            pipe.send(result)

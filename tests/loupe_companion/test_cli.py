@@ -18,7 +18,7 @@ from loupe_companion import cli, cli_data
 from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
 from loupe_companion.sweep import CONFIG, result_file
-from loupe_lib.data import convert
+from loupe_lib.data import importing
 from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.data.storage import digest
@@ -91,11 +91,11 @@ except SystemExit as leaving:
 
 def test_the_defaults_of_data_are_those_of_the_library():
     options = inspect.signature(cli_data.fastmri).parameters
-    assert options["size"].default == convert.PAPER_SIZE
-    assert options["acquisition"].default == convert.PAPER_ACQUISITION
-    assert options["split"].default == ",".join(map(str, convert.PAPER_SPLIT))
+    assert options["size"].default == importing.PAPER_SIZE
+    assert options["acquisition"].default == importing.PAPER_ACQUISITION
+    assert options["split"].default == ",".join(map(str, importing.PAPER_SPLIT))
     split = inspect.signature(cli_data.import_images).parameters["split"].default
-    assert split == ",".join(map(str, convert.FRACTIONS))
+    assert split == ",".join(map(str, importing.FRACTIONS))
 
 
 def test_version(loupe):

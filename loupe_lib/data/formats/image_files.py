@@ -39,6 +39,7 @@ class ImageFiles:
 
     title = "images"
     is_complex = False
+    clip_negative = False
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from loupe_lib import InputError
 from loupe_lib.data.choice import (
     LIST_HEADER,
     Listed,
+    check_split,
     choose,
     find_listed,
     list_text,
@@ -106,6 +107,30 @@ def test_fewer_patients_than_splits_are_refused():
     volumes = [volume(f"v{i}", f"p{i % 2}", 10) for i in range(8)]
     with pytest.raises(InputError, match=r"three splits need three patients.*; there are 2"):
         choose(volumes, PAPER)
+
+
+COUNTS = "split must be three fractions below 1, or three whole numbers of slices; got"
+
+
+@pytest.mark.parametrize(
+    ("split", "reason"),
+    [
+        ((0.9, 0.2, 0.1), "split: fractions must add up to 1 or less; 0.9,0.2,0.1 add up to 1.2"),
+        ((10.5, 2, 1), f"{COUNTS} 10.5 for train in 10.5,2,1"),
+        ((100, 0.1, 0.1), f"{COUNTS} 0.1 for validation in 100,0.1,0.1"),
+        ((10, 0, 1), "split must be three numbers above 0 (train, validation, test); got 10,0,1"),
+        ((10, 1), "split must be three numbers above 0 (train, validation, test); got 10,1"),
+    ],
+)
+def test_other_splits_are_refused(split, reason):
+    with pytest.raises(InputError) as caught:
+        check_split(split)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("split", [(0.33, 0.56, 0.11), (1, 1, 1), (0.3, 0.1, 0.1)])
+def test_fractions_and_whole_numbers_are_accepted(split):
+    check_split(split)
 
 
 LISTED = [Listed(split, f"folder/{split}é", 36, 64 * "a") for split in SPLITS]

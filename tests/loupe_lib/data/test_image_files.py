@@ -11,12 +11,12 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.data import workers
-from loupe_lib.data.convert import Selection, import_files
 from loupe_lib.data.formats import image_files
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.importing import Selection, import_files
 from tests.common import cut, files_in
 
 nibabel = pytest.importorskip("nibabel")
@@ -223,7 +223,9 @@ def test_pixels_that_are_no_magnitudes_are_refused(value, tmp_path):
     array[4, 5, 6] = value
     np.save(paths[1], array)
     message = refused(paths, tmp_path)
-    assert message == f"{paths[1]}: slice 4 has pixels below 0, infinite or undefined"
+    assert message.startswith(f"{paths[1]}: slice 4 has pixels ")
+    clipped = "below 0; data import --clip-negative sets them to 0"
+    assert message.endswith(clipped if value < 0 else "that are infinite or undefined")
 
 
 def test_a_volume_without_signal_is_refused(tmp_path):

@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from loupe_lib import InputError
-from loupe_lib.data.workers import read_in_workers
+from loupe_lib.data.volumes import LeftOut
+from loupe_lib.data.workers import BadFile, read_in_workers
 
 PARENT = """
 import multiprocessing, os, sys, time
@@ -55,40 +54,39 @@ def test_workers_exit_when_their_parent_is_killed(method, tmp_path):
         time.sleep(0.05)
 
 
-@dataclass(frozen=True)
-class Task:
-    path: Path
-
-
-def die_of(task: Task) -> str:
-    """Die as libhdf5 does: always of a file of that name, and once of a file that exists."""
-    if task.path.name == "deadly":
+def die_of(path: Path) -> str:
+    """Die as libhdf5 does, of a file of that name; refuse another."""
+    if path.name == "deadly":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if task.path.exists():
-        task.path.unlink()
-        os._exit(1)
-    return task.path.name
+    if path.name == "bad":
+        raise BadFile(f"{path}: no image")
+    return path.name
 
 
-def tasks(folder: Path, *names: str) -> list[Task]:
-    return [Task(folder / name) for name in names]
+def read(*paths: Path, bad: list[LeftOut] | None = None) -> list[str]:
+    return sorted(result for _, result in read_in_workers(die_of, paths, 2, bad))
 
 
-def test_a_file_that_kills_workers_is_named_and_the_others_are_read(tmp_path):
-    done = []
-    with pytest.raises(InputError) as caught:
-        for task, _ in read_in_workers(die_of, tasks(tmp_path, "a", "deadly", "b"), 2):
-            done.append(task.path.name)
-    assert str(caught.value).startswith(f"{tmp_path / 'deadly'} ends the process that reads it")
-    assert "a" in done
+def test_a_file_that_kills_workers_is_named(tmp_path):
+    with pytest.raises(BadFile) as caught:
+        read(*(tmp_path / name for name in ("a", "b", "deadly", "c")))
+    assert str(caught.value) == (
+        f"{tmp_path / 'deadly'} ends the process that reads it: "
+        "the file is corrupt or too large for the memory"
+    )
 
 
-def test_a_worker_that_dies_once_is_replaced(tmp_path):
-    (tmp_path / "b").touch()
-    found = read_in_workers(die_of, tasks(tmp_path, *"abcdef"), 2)
-    assert sorted(result for _, result in found) == list("abcdef")
+def test_the_others_are_read_where_bad_files_are_collected(tmp_path):
+    paths = [tmp_path / n / name for n in "123" for name in ("deadly", "a", "bad", "b")]
+    bad: list[LeftOut] = []
+    assert read(*paths, bad=bad) == [*"aaabbb"]
+    assert {Path(one.name) for one in bad} == {p for p in paths if p.name in ("deadly", "bad")}
+    reasons = {Path(one.name).name: one.reason for one in bad}
+    assert reasons["bad"] == "no image"
+    assert reasons["deadly"].startswith("ends the process that reads it: the file is corrupt")
 
 
-def test_an_error_of_a_task_is_raised_here():
-    with pytest.raises(AttributeError):
-        list(read_in_workers(die_of, [Task("no path")], 1))
+def test_an_error_of_a_task_is_raised_here_with_its_traceback():
+    with pytest.raises(AttributeError) as caught:
+        list(read_in_workers(die_of, ["no path"], 1, []))
+    assert "in die_of" in caught.value.__notes__[0]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loupe_lib.data.choice import (
-    Listed,
     check_split,
     choose,
     find_listed,
@@ -13,12 +12,14 @@ from loupe_lib.data.choice import (
     read_list,
     wanted_slices,
 )
-from loupe_lib.data.conversion import convert
+from loupe_lib.data.conversion import check_writable, convert
 from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.report import Report
 from loupe_lib.data.storage import write_file
+from loupe_lib.data.subjects import assign_subjects, subject_finder
 from loupe_lib.data.volumes import LeftOut, Source, Volume
+from loupe_lib.data.workers import BadFile
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
 
@@ -39,22 +40,28 @@ class Selection:
         seed: of the choice.
         from_list: a list of volumes, instead of a choice by split and seed.
         list_to: file for the list of the chosen volumes.
+        subject: keeps the volumes of one person in one split, instead of what the files say of
+            their patients; see :func:`~loupe_lib.data.subjects.subject_finder`.
 
     Raises:
-        InputError: at construction, if split is not three numbers above 0, or the file is not a
-            list.
+        InputError: at construction, if one of them cannot be used.
     """
 
     split: tuple[float, ...]
     seed: int = 0
     from_list: Path | None = None
     list_to: Path | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         # Before any header is read, which may take long.
         check_split(self.split)
         if self.from_list:
             read_list(self.from_list)
+        if self.list_to:
+            check_writable(self.list_to)
+        if self.subject:
+            subject_finder(self.subject)
 
 
 def import_fastmri(
@@ -64,6 +71,7 @@ def import_fastmri(
     acquisitions: Sequence[str] = (PAPER_ACQUISITION,),
     size: int = PAPER_SIZE,
     is_complex: bool = False,
+    skip_bad: bool = False,
     progress: bool = True,
 ) -> Report:
     """Write volumes of a fastMRI folder to an image file.
@@ -77,19 +85,29 @@ def import_fastmri(
         acquisitions: which to choose from; ignored with a list.
         size: side of the images: a multiple of 16, at least 32.
         is_complex: whether to keep the measured, complex images of single-coil data.
+        skip_bad: whether to go on without files that turn out damaged while they are converted, or
+            that end the process that reads them; not with a list, which names the volumes to take.
         progress: show progress bars.
 
     Raises:
         InputError: if there is nothing to choose from, a volume cannot be read or is not the one
             listed, or the file cannot be written.
     """
+    check_writable(out)
+    if skip_bad and selection.from_list:
+        raise InputError("--skip-bad must not be given with a list, which names all its volumes")
     source = FastMRIFolder(root, check_size(size), is_complex)
-    found, left_out = source.scan(progress)
-    candidates = [v for v in found if v.acquisition in acquisitions or selection.from_list]
-    if found and not candidates:
-        there = ", ".join(sorted({v.acquisition for v in found}))
-        raise InputError(f"acquisition must be one of {there} here; got {', '.join(acquisitions)}")
-    return _import(source, found, candidates, left_out, out, selection, progress)
+    bad: list[LeftOut] | None = [] if skip_bad else None
+    try:
+        found, left_out = source.scan(progress, bad)
+        candidates = [v for v in found if v.acquisition in acquisitions or selection.from_list]
+        if found and not candidates:
+            there = ", ".join(sorted({v.acquisition for v in found}))
+            wanted = ", ".join(acquisitions)
+            raise InputError(f"acquisition must be one of {there} here; got {wanted}")
+        return _import(source, found, candidates, left_out, out, selection, progress, bad)
+    except BadFile as error:
+        raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
 
 def import_files(
@@ -121,6 +139,7 @@ def import_files(
         InputError: if a file cannot be read, has pixels below 0, or is not the one listed; or the
             image file cannot be written.
     """
+    check_writable(out)
     source = ImageFiles(paths, axis, dataset, None if size is None else check_size(size))
     volumes = source.volumes
     return _import(source, volumes, volumes, [], out, selection, progress)
@@ -134,31 +153,36 @@ def _import(
     out: Path,
     selection: Selection,
     progress: bool,
+    bad: list[LeftOut] | None = None,
 ) -> Report:
     if not candidates:
         why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
         raise InputError(f"there is no volume that can be used{why}")
-    listed: list[Listed] = []
+    listed = read_list(selection.from_list) if selection.from_list else []
+    if listed:
+        names = {one.name for one in listed}
+        candidates = [volume for volume in candidates if volume.name in names]
+    if selection.subject:
+        candidates = assign_subjects(candidates, selection.subject)
     wanted: tuple[float, ...] = ()
     scaled_from = 0
     if selection.from_list:
-        listed = read_list(selection.from_list)
         choice = find_listed(candidates, listed, str(selection.from_list))
     else:
         choice = choose(candidates, selection.split, selection.seed)
         total = sum(volume.slices for volume in candidates)
         wanted = tuple(wanted_slices(total, selection.split))
         scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
-    converted = convert(source, choice, out, listed, progress)
+    converted = convert(source, choice, out, listed, progress, bad)
     if selection.list_to:
         write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
-    not_used = "not listed" if listed else "not needed"
-    used = {one.volume.name for one in converted}
-    reasons = [
-        LeftOut(v.name, not_used if v in candidates else f"acquisition {v.acquisition}")
-        for v in found
-        if v.name not in used
-    ]
+    chosen = {volume.name for split in choice.values() for volume in split}
+    possible = {volume.name for volume in candidates}
+    unused = [*left_out, *(bad or ())]
+    for v in found:
+        if v.name not in chosen:
+            reason = "not needed" if v.name in possible else f"acquisition {v.acquisition}"
+            unused.append(LeftOut(v.name, "not listed" if listed else reason))
     return Report(
         title=source.title,
         size=source.size,
@@ -167,5 +191,6 @@ def _import(
         converted=tuple(converted),
         wanted=wanted,
         scaled_from=scaled_from,
-        left_out=(*left_out, *reasons),
+        left_out=tuple(unused),
+        shows_subjects=selection.subject is not None,
     )

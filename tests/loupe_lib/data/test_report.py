@@ -1,0 +1,127 @@
+"""What the report of a conversion warns of, and how volumes become images that need a warning."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.data.choice import choose, read_list
+from loupe_lib.data.conversion import convert
+from loupe_lib.data.formats.image_files import ImageFiles
+from loupe_lib.data.images import SPLITS, read_images
+from loupe_lib.data.importing import FRACTIONS, Selection, import_files
+from loupe_lib.data.report import Report
+
+
+def save(folder: Path, *arrays: np.ndarray) -> list[Path]:
+    paths = [folder / f"{letter}.npy" for letter, _ in zip("abcdefg", arrays, strict=False)]
+    for path, array in zip(paths, arrays, strict=True):
+        np.save(path, array)
+    return paths
+
+
+def images(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def convert_files(source: ImageFiles, volumes, out: Path) -> Report:
+    choice = choose(volumes, FRACTIONS)
+    converted = tuple(convert(source, choice, out, progress=False))
+    return Report("images", source.size, False, tuple(volumes), converted, (), 0, ())
+
+
+def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
+    arrays = [images(2, 40, 36, seed=n) for n in range(3)]
+    for number, array in enumerate(arrays):
+        array[1, 0, 35] = 4 + number  # in a corner, which the crop takes away
+    paths = save(tmp_path, *arrays)
+    report = import_files(paths, tmp_path / "out.h5", size=32, progress=False)
+    found = read_images(tmp_path / "out.h5")
+    for one in report.converted:
+        array = arrays["abc".index(one.volume.name[0])]
+        assert one.maximum == array.max() >= 4
+        middle = array[:, 4:36, 2:34] / array.max()
+        np.testing.assert_allclose(getattr(found, one.split).images, middle, atol=1e-5)
+    assert report.warnings == [
+        "cropped from 40 x 36 to 32 x 32 (3 volumes: " + ", ".join(
+            one.volume.name for one in report.converted
+        ) + ")"
+    ]  # fmt: skip
+
+
+def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
+    arrays = [images(2, 32, 32, seed=n) for n in range(3)]
+    arrays[1][1, 2, 3] = -7.0
+    paths = save(tmp_path, *arrays)
+    with pytest.raises(InputError) as caught:
+        import_files(paths, tmp_path / "out.h5", progress=False)
+    assert str(caught.value) == (
+        f"{paths[1]}: slice 1 has pixels below 0; data import --clip-negative sets them to 0"
+    )
+    source = ImageFiles(paths)
+    source.clip_negative = True
+    report = convert_files(source, source.volumes, tmp_path / "out.h5")
+    (one,) = [one for one in report.converted if one.volume.name == "b.npy"]
+    found = getattr(read_images(tmp_path / "out.h5"), one.split).images
+    wanted = arrays[1].clip(0)
+    assert wanted[1, 2, 3] == found[1, 2, 3] == 0 and one.maximum == arrays[1].max()
+    np.testing.assert_allclose(found, wanted / wanted.max(), atol=1e-5)
+
+
+def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
+    small, large = images(2, 40, 64), images(2, 70, 50)
+    labels = np.random.default_rng(0).integers(0, 100, (2, 128, 120)).astype(float)
+    paths = save(tmp_path, small, small, small, small, large, labels, labels[:, :100, :100] + 0.5)
+    report = import_files(paths, tmp_path / "out.h5", size=112, progress=False)
+    names = {one.volume.name: one.warnings for one in report.converted}
+    padded = [name for name in names if name in ("a.npy", "b.npy", "c.npy", "d.npy")]
+    assert sorted(report.warnings) == [
+        "at most 128 different values, all whole numbers: labels and not an image? "
+        "(1 volume: f.npy)",
+        "cropped from 128 x 120 to 112 x 112 (1 volume: f.npy)",
+        f"padded with zeros from 40 x 64 to 112 x 112 (4 volumes: {', '.join(padded[:3])}, ...)",
+        "padded with zeros from 70 x 50 to 112 x 112 (1 volume: e.npy)",
+    ]
+    assert names["g.npy"] == ()  # no smaller size holds 100 x 100, and its values are not whole
+    for warning in report.warnings:
+        assert f"\n- Warning: {warning}" in report.to_markdown()
+
+
+def test_an_image_of_8_bits_is_not_taken_for_labels(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32)).astype(np.uint8)
+    report = import_files(save(tmp_path, *values), tmp_path / "out.h5", progress=False)
+    assert report.warnings == [] and "Warning" not in report.to_markdown()
+
+
+def test_warnings_of_headers_and_of_voxel_sizes_that_differ(tmp_path):
+    source = ImageFiles(save(tmp_path, *(images(2, 32, 32) for _ in range(3))))
+    a, b, c = source.volumes
+    gap = "slice 12 is missing: a gap of 6 mm"
+    volumes = [
+        replace(a, spacing=(3.0, 0.5, 0.5)),
+        replace(b, spacing=(3.0, 0.5, 0.50001)),
+        replace(c, spacing=(1.0, 1.0, 1.0), warnings=(gap,)),
+    ]
+    report = convert_files(source, volumes, tmp_path / "out.h5")
+    assert report.warnings[0] == f"{gap} (1 volume: c.npy)"
+    sizes = report.warnings[1].removeprefix("the voxel sizes differ: ")
+    assert "1 x 1 x 1 mm (1 volume: c.npy)" in sizes
+    assert sizes.count("3 x 0.5 x 0.5 mm (2 volumes: ") == 1
+    alike = [replace(volume, spacing=(1.0, 1.0, 1.0)) for volume in (a, b, c)]
+    assert convert_files(source, alike, tmp_path / "alike.h5").warnings == []
+    unknown = [volumes[0], b, c]
+    assert convert_files(source, unknown, tmp_path / "unknown.h5").warnings == []
+
+
+def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):
+    paths = save(tmp_path, *(images(1, 32, 32, seed=n) for n in range(4)))
+    first = Selection((1, 1, 1), list_to=tmp_path / "list.tsv")
+    assert import_files(paths, tmp_path / "out.h5", first, progress=False).warnings == []
+    listed = "|".join(one.name for one in read_list(tmp_path / "list.tsv"))
+    rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # finds nobody for the fourth volume
+    again = Selection((1, 1, 1), from_list=tmp_path / "list.tsv", subject=rule)
+    report = import_files(paths, tmp_path / "out.h5", again, progress=False)
+    assert [report.patients(split) for split in SPLITS] == 3 * [{"npy"}]
+    assert report.warnings == ["1 patient is in more than one split of the list"]
