@@ -27,6 +27,8 @@ class Volume:
         memory: bytes that reading it takes at most.
         path: of the file or, for a DICOM series, the folder.
         stamp: its size in bytes, and the time of its last change in ns.
+        spacing: mm between slices, rows and columns; None if unknown.
+        warnings: what a user should know, from the header.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Volume:
     memory: int
     path: Path
     stamp: tuple[int, int]
+    spacing: tuple[float, float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
     def key(self, *settings: object) -> str:
         """A hash of the volume and the settings, as the name of its converted file."""
