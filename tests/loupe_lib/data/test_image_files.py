@@ -1,5 +1,6 @@
 """Volumes of other formats become an image file."""
 
+import glob
 import itertools
 import os
 import sys
@@ -9,23 +10,26 @@ import h5py
 import numpy as np
 import pytest
 
+from loupe_companion.cli import main
 from loupe_lib import InputError
 from loupe_lib.data import workers
 from loupe_lib.data.convert import Selection, import_files
 from loupe_lib.data.formats import image_files
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
 from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.formats.nifti import open_nifti
+from loupe_lib.data.formats.stacks import Stack
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
-from tests.common import cut, files_in
+from tests.common import cut, files_in, flip
+from tests.loupe_lib.data.medical_files import AFFINE, as_ras, head, write_nifti, write_series
 
 nibabel = pytest.importorskip("nibabel")
-pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
 
-
-def head(name: str = "colin27") -> np.ndarray:
-    """(slices upwards, rows from anterior, columns from the right): 12 x 40 x 32, real anatomy."""
-    return load_heads()[name].volume[5:65:5, ::4, ::4][:, :40, :32]
+NIBABEL = Path(nibabel.__file__).parent / "tests" / "data"
+LPS = np.diag([-2, -3, 5, 1])  # of columns from the right, rows from anterior, in RAS
 
 
 def bring(paths, out: Path, **settings):
@@ -62,15 +66,6 @@ def assert_is(found: np.ndarray, wanted: np.ndarray) -> None:
     assert found.sum() == pytest.approx(middle.sum())
 
 
-def as_ras(volume: np.ndarray) -> np.ndarray:
-    """From slices upwards, rows from anterior, columns from the right, to x, y, z in RAS."""
-    return volume[:, ::-1, ::-1].transpose(2, 1, 0)
-
-
-def write_nifti(path: Path, volume: np.ndarray) -> None:
-    nibabel.Nifti1Image(as_ras(volume), np.diag([5, 5, 5, 1])).to_filename(path)
-
-
 def write_npy(path: Path, volume: np.ndarray) -> None:
     np.save(path, volume)
 
@@ -80,28 +75,8 @@ def write_hdf5(path: Path, volume: np.ndarray) -> None:
         file["group/stack"] = volume
 
 
-def write_dicom(folder: Path, volume: np.ndarray, patient: str = "", series: int = 1) -> None:
-    """One file a slice, named in another order than they lie."""
-    folder.mkdir()
-    for z, pixels in enumerate(volume):
-        file = pydicom.dataset.FileDataset(
-            str(folder), {}, file_meta=pydicom.dataset.FileMetaDataset(), preamble=bytes(128)
-        )
-        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        file.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
-        file.SOPClassUID = pydicom.uid.MRImageStorage
-        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = f"1.2.{series}.{z + 1}"
-        file.SeriesInstanceUID = f"1.2.{series}"
-        file.Modality, file.PatientID = "MR", patient or folder.name
-        file.Rows, file.Columns = pixels.shape
-        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
-        file.BitsAllocated = file.BitsStored = 16
-        file.HighBit, file.PixelRepresentation = 15, 0
-        # Towards the left along rows, towards posterior along columns, upwards slice by slice.
-        file.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        file.ImagePositionPatient = [0, 0, 5 * z]
-        file.PixelData = pixels.astype("<u2").tobytes()
-        file.save_as(folder / f"{(z * 7) % 12:02d}", enforce_file_format=True)
+def write_dicom(folder: Path, volume: np.ndarray, patient: str = "") -> None:
+    write_series(folder, as_ras(volume)[::-1, ::-1], LPS, PatientID=patient or folder.name)
 
 
 WRITERS = {".nii": write_nifti, ".nii.gz": write_nifti, ".npy": write_npy, ".h5": write_hdf5}
@@ -130,41 +105,6 @@ def test_files_of_several_formats_are_taken_together(tmp_path):
     for path, name in zip(paths, names, strict=True):
         wanted = head(name)[:, 4:-4]
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
-
-
-@pytest.mark.parametrize(
-    ("plane", "wanted"),
-    [
-        ("axial", head()),
-        ("coronal", head().transpose(1, 0, 2)[::-1, ::-1]),  # from posterior; superior on top
-        ("sagittal", head().transpose(2, 0, 1)[:, ::-1]),  # from the right; anterior at the left
-    ],
-)
-def test_planes_are_the_body_s_however_the_array_lies(plane, wanted, tmp_path):
-    """All 48 ways to store a volume, by the affine matrix."""
-    ras = nibabel.Nifti1Image(as_ras(head()), np.diag([5, 5, 5, 1]))
-    paths = []
-    for order in itertools.permutations(range(3)):
-        for flips in itertools.product([1, -1], repeat=3):
-            stored = ras.as_reoriented(np.array(list(zip(order, flips, strict=True))))
-            paths.append(tmp_path / f"{len(paths)}.nii")
-            stored.to_filename(paths[-1])
-    assert len({nibabel.load(path).shape for path in paths}) == 6
-    bring(paths, tmp_path / "out.h5", axis=plane)
-    found = volumes(tmp_path / "out.h5")
-    assert len(found) == 48
-    for volume in found.values():
-        assert_is(volume, wanted)
-
-
-@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
-def test_planes_of_dicom_are_those_of_nifti(plane, tmp_path):
-    paths = three(tmp_path, write_dicom, "")
-    bring(paths, tmp_path / "dicom.h5", axis=plane)
-    bring(three(tmp_path, write_nifti, ".nii"), tmp_path / "nifti.h5", axis=plane)
-    nifti = volumes(tmp_path / "nifti.h5")
-    for name, found in volumes(tmp_path / "dicom.h5").items():
-        np.testing.assert_array_equal(found, nifti[f"{name}.nii"])
 
 
 @pytest.mark.parametrize("axis", ["0", "1", "2"])
@@ -283,7 +223,7 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
         ("a.h5", {}, "dataset must be named; the file has group"),
         ("a.h5", {"dataset": "group/none"}, "/group/none is missing"),
         ("a.h5", {"dataset": "group"}, "group must be a dataset"),
-        ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or .dcm file"),
+        ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
         ("a.npy", {}, "three splits need three patients; there are 1"),
@@ -302,15 +242,137 @@ def test_a_file_given_twice_is_refused(tmp_path):
     assert "colin27.npy is given twice" in refused([*paths, paths[0]], tmp_path)
 
 
-def test_two_series_in_a_folder_are_refused(tmp_path):
-    write_dicom(tmp_path / "a", head())
-    write_dicom(tmp_path / "b", head(), series=2)
-    (tmp_path / "b" / "00").rename(tmp_path / "a" / "99")
-    assert "99 is not of the same series: SeriesInstanceUID" in refused([tmp_path / "a"], tmp_path)
-
-
 @pytest.mark.parametrize(("read", "package"), [(open_nifti, "nibabel"), (open_series, "pydicom")])
 def test_a_missing_package_is_one_line(read, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"needs {package}: pip install {package}"):
+    with pytest.raises(InputError, match=rf'needs {package}: pip install "loupe_lib\[images\]"'):
         read(Path("head"))
+
+
+def stack_of(path: Path, **settings) -> tuple[Stack, np.ndarray]:
+    stack = open_nifti(path, **settings)
+    return stack, np.stack(list(stack.read()))
+
+
+def test_nifti_2_is_read(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nibabel.Nifti2Image(as_ras(head()), AFFINE).to_filename(path)
+    stack, images = stack_of(path)
+    np.testing.assert_array_equal(images, head().astype(np.float32))
+    assert stack.spacing == (5, 3, 2) and stack.warnings == ()
+    with pytest.raises(InputError, match="three dimensions; got 32 x 20 x 12 x 2"):
+        open_nifti(NIBABEL / "example_nifti2.nii.gz")
+
+
+def test_an_orientation_that_the_header_does_not_give_is_a_warning(tmp_path):
+    path = tmp_path / "a.nii"
+    image = nibabel.Nifti1Image(as_ras(head()), None)
+    image.to_filename(path)
+    assert stack_of(path)[0].warnings == (
+        "no orientation in the header (sform_code and qform_code are 0): left and right, "
+        "up and down are a guess",
+    )
+    image.set_qform(AFFINE)
+    image.to_filename(path)
+    assert stack_of(path)[0].warnings == ()
+
+
+def test_a_series_in_time_is_refused(tmp_path):
+    path = NIBABEL / "functional.nii"
+    with pytest.raises(InputError, match="must have three dimensions; got 17 x 21 x 3 x 20"):
+        open_nifti(path)
+
+
+def test_damaged_nifti_is_one_line_and_nothing_is_printed(tmp_path, capfd):
+    """A bit of each byte of the header, flipped in turn."""
+    path = tmp_path / "a.nii"
+    nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), AFFINE).to_filename(path)
+    whole, refusals = path.read_bytes(), 0
+    for place in range(348):
+        path.write_bytes(whole)
+        flip(path, place)
+        try:
+            stack_of(path)
+        except InputError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            refusals += 1
+    assert 10 < refusals < 340
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "named"), [((9, 9, 4), "0 and 1", "2"), ((9, 4, 9), "0 and 2", "1")]
+)
+def test_an_array_that_looks_like_slices_last_needs_an_axis(shape, axes, named, tmp_path):
+    array = np.random.default_rng(0).random(shape).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    write_hdf5(tmp_path / "a.h5", array)
+    readers = {
+        "a.npy": open_npy,
+        "a.h5": lambda path, axis=None: open_hdf5_stack(path, "group/stack", axis),
+    }
+    for name, read in readers.items():
+        with pytest.raises(InputError) as caught:
+            read(tmp_path / name)
+        told = (
+            f"equal axes {axes}, so its slices seem to lie along axis {named}: give --axis {named}"
+        )
+        assert told in str(caught.value)
+        for axis in "0", named:
+            images = np.stack(list(read(tmp_path / name, axis).read()))
+            np.testing.assert_array_equal(images, np.moveaxis(array, int(axis), 0))
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 9), (9, 9, 9), (4, 9, 8)])
+def test_other_arrays_have_their_slices_first(shape, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(shape))
+    assert (open_npy(tmp_path / "a.npy").slices, *open_npy(tmp_path / "a.npy").shape) == shape
+
+
+def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
+    folder = tmp_path / "study"
+    for person in "01", "02":
+        (folder / f"sub-{person}" / "ses-1" / "anat").mkdir(parents=True)
+        write_nifti(folder / f"sub-{person}/ses-1/anat/sub-{person}_T1w.nii.gz", head())
+    message = refused([folder], tmp_path)
+    works = f"{folder}/sub-*/ses-*/anat/*.nii.gz"
+    assert message.endswith(f"it holds 2 NIfTI files: give those, such as {works}")
+    assert len(glob.glob(works)) == 2
+
+
+def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
+    (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
+    one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
+    first, second = ImageFiles([tmp_path / "a", one], clip_negative=True).volumes
+    assert (first.slices, first.spacing) == (11, (5, 3, 2))
+    assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
+    assert (second.slices, second.acquisition) == (1, "DICOM MR")
+    assert second.warnings == ("one slice only; a series of files is imported by its folder",)
+
+
+def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):
+    folders = []
+    for name in load_heads():
+        folders.append(tmp_path / name)
+        for echo in 1, 2:
+            attributes = {"PatientID": name, "EchoNumbers": echo, "SeriesNumber": 4}
+            volume = as_ras(head(name))[::-1, ::-1]
+            write_series(folders[-1], volume if echo == 2 else 255 - volume, LPS, **attributes)
+        localizer = {"SeriesInstanceUID": "1.2.9", "SeriesNumber": 9, "EchoNumbers": 9}
+        write_series(folders[-1], volume[:, :, :2], LPS, **localizer)
+    command = ["data", "import", *map(str, folders), "--out", str(tmp_path / "out.h5")]
+    command += ["--split", "0.4,0.3,0.3"]
+    told = {
+        "--series: 4 (no description, MR, 24 slices); 9 (no description, MR, 2 slices)": [],
+        "--echo: 1 (unknown ms, 12 slices); 2 (unknown ms, 12 slices)": ["--series", "4"],
+    }
+    for message, options in told.items():
+        monkeypatch.setattr(sys, "argv", ["loupe4s", *command, *options])
+        with pytest.raises(SystemExit, match="2"):
+            main()
+        assert message in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["loupe4s", *command, "--series", "4", "--echo", "2"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    for name, images in volumes(tmp_path / "out.h5").items():
+        assert_is(images, head(name))
