@@ -13,13 +13,6 @@ IMAGES = re.compile(
     "(LegacyConverted)?(Enhanced)?(MR|CT|PET)ImageStorage|PositronEmissionTomographyImageStorage"
 )
 DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax that expands without bound
-HEADER = [
-    *("PatientID", "Modality", "SOPClassUID", "SeriesInstanceUID", "SeriesNumber"),
-    *("SeriesDescription", "NumberOfFrames", "Rows", "Columns", "PhotometricInterpretation"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "EchoNumbers"),
-    *("EchoTime", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-]
 # Functional groups, of a frame or shared, which hold what a file of one frame has at its top.
 GROUPS = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
@@ -90,8 +83,7 @@ def _headers(path: Path) -> Files:
         elif file.suffix.lower() != ".dcm":
             continue
         # By force: the header of a file without the first bytes of DICOM still says what it is.
-        header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=HEADER)
-        found.append((file, header))
+        found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
     if not found:
         raise InputError("there is no DICOM file in it; give the folder that holds a series")
     return found
@@ -113,7 +105,8 @@ def _one_series(files: Files, series: str | None) -> Files:
     for file, header in files:
         kind = _kind(header)
         if not IMAGES.fullmatch(kind.keyword):
-            raise InputError(f"{file.name} is {kind.name or 'unknown'}, not MR, CT or PET images")
+            what = kind.name or "of no known kind"
+            raise InputError(f"{file.name} is {what}; only MR, CT and PET images can be read")
         if kind != first:
             raise InputError(f"{file.name} is {kind.name}; {files[0][0].name} is {first.name}")
     return files

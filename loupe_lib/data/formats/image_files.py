@@ -132,18 +132,17 @@ def _is_dicom(path: Path) -> bool:
 
 def _check_folder(path: Path) -> None:
     """Raise InputError if a folder holds no DICOM files, but NIfTI files, at any depth."""
-    if any(file.is_file() and _is_dicom(file) for file in path.iterdir()):
-        return
-    below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))
-    if below:
-        first = below[0].relative_to(path)
-        folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in first.parts[:-1]]
-        suffix = ".nii.gz" if first.name.lower().endswith(".gz") else ".nii"
-        works = Path(path, *folders, f"*{suffix}")
-        raise InputError(
-            f"{path} is not a DICOM series; it holds {len(below)} NIfTI files: give those, such as "
-            f"{works}"
-        )
+    with telling(path, "a DICOM series"):
+        if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
+            return
+        below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))
+        if below:
+            folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
+            works = Path(*folders) / f"*{''.join(below[0].suffixes[-2:])}"
+            raise InputError(
+                f"not a DICOM series, but a folder of {len(below)} NIfTI files; give those, such "
+                f"as {works}"
+            )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

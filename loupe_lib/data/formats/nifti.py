@@ -27,8 +27,6 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
         import nibabel
         from nibabel.volumeutils import apply_read_scaling
 
-        with open(path, "rb"):  # a plain reason if the file must not be read
-            pass
         image: Any = nibabel.load(path)
         shape = image.shape
         while len(shape) > 3 and shape[-1] == 1:

@@ -124,7 +124,7 @@ def test_what_is_no_image_volume_is_refused_by_name(name, what, tmp_path):
     """Alone, and among the slices of a series."""
     path = tmp_path / name
     path.write_bytes(Path(get_testdata_file(name)).read_bytes())
-    assert refused(path).endswith(f"{name} is {what}, not MR, CT or PET images")
+    assert refused(path).endswith(f"{name} is {what}; only MR, CT and PET images can be read")
     write_series(tmp_path, ARRAY)
     assert what in refused(tmp_path)
     np.testing.assert_array_equal(pixels(tmp_path, series="1.2.1"), STACK)

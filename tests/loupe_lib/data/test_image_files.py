@@ -336,7 +336,7 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
         write_nifti(folder / f"sub-{person}/ses-1/anat/sub-{person}_T1w.nii.gz", head())
     message = refused([folder], tmp_path)
     works = f"{folder}/sub-*/ses-*/anat/*.nii.gz"
-    assert message.endswith(f"it holds 2 NIfTI files: give those, such as {works}")
+    assert message.endswith(f"a folder of 2 NIfTI files; give those, such as {works}")
     assert len(glob.glob(works)) == 2
 
 
