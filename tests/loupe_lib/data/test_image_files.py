@@ -15,15 +15,13 @@ from loupe_lib import InputError
 from loupe_lib.data import workers
 from loupe_lib.data.convert import Selection, import_files
 from loupe_lib.data.formats import image_files
-from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.formats.nifti import open_nifti
-from loupe_lib.data.formats.stacks import Stack
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
-from tests.common import cut, files_in, flip
-from tests.loupe_lib.data.medical_files import AFFINE, as_ras, head, write_nifti, write_series
+from tests.common import cut, files_in
+from tests.loupe_lib.data.medical_files import as_ras, head, write_nifti, write_series
 
 nibabel = pytest.importorskip("nibabel")
 pytest.importorskip("highdicom")
@@ -107,31 +105,6 @@ def test_files_of_several_formats_are_taken_together(tmp_path):
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
 
 
-@pytest.mark.parametrize("axis", ["0", "1", "2"])
-@pytest.mark.parametrize("suffix", [".npy", ".h5"])
-def test_slices_of_arrays_lie_along_the_axis_named(suffix, axis, tmp_path):
-    paths = three(tmp_path, WRITERS[suffix], suffix)
-    bring(paths, tmp_path / "out.h5", axis=axis, dataset="group/stack")
-    for path, name in zip(paths, load_heads(), strict=True):
-        wanted = np.moveaxis(head(name), int(axis), 0)
-        assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
-
-
-def test_scaled_nifti_is_read_in_its_unit(tmp_path):
-    paths = three(tmp_path, write_nifti, ".nii")
-    for path in paths:
-        image = nibabel.load(path)
-        values = np.asarray(image.dataobj) * 0.25 + 3.0
-        scaled = nibabel.Nifti1Image(values, image.affine)
-        scaled.set_data_dtype(np.int16)
-        path.unlink()
-        scaled.to_filename(path)
-    bring(paths, tmp_path / "out.h5")
-    found = volumes(tmp_path / "out.h5")["colin27.nii"][:, 4:-4, 8:-8]
-    wanted = head() * 0.25 + 3.0
-    np.testing.assert_allclose(found, wanted / wanted.max(), atol=1e-4)
-
-
 def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
     paths = []
     for patient, visit in itertools.product("abc", (1, 2)):
@@ -173,34 +146,12 @@ def test_a_volume_without_signal_is_refused(tmp_path):
     assert message == f"{paths[2]}: no image: its largest magnitude is 0"
 
 
-@pytest.mark.parametrize(
-    ("array", "reason"),
-    [
-        (np.zeros((3, 4), np.float32), "must have three dimensions; got 3 x 4"),
-        (np.zeros((3, 0, 4), np.float32), "must have three dimensions; got 3 x 0 x 4"),
-        (np.zeros((3, 4, 4), np.complex64), "must be real numbers; got complex64"),
-        (np.array([[["text"]]]), "must be real numbers; got <U4"),
-    ],
-)
-def test_other_arrays_are_refused(array, reason, tmp_path):
-    np.save(tmp_path / "a.npy", array)
-    assert reason in refused([tmp_path / "a.npy"], tmp_path)
-
-
 @pytest.mark.parametrize("suffix", [*WRITERS, "-dicom"])
 def test_files_cut_short_are_refused(suffix, tmp_path):
     paths = three(tmp_path, WRITERS.get(suffix, write_dicom), suffix)
     cut(paths[1] if paths[1].is_file() else sorted(paths[1].iterdir())[3], 0.5)
     message = refused(paths, tmp_path, dataset="group/stack")
     assert str(paths[1]) in message
-
-
-def test_a_link_to_another_hdf5_file_is_refused(tmp_path):
-    write_hdf5(tmp_path / "other.h5", head())
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["stack"] = h5py.ExternalLink("other.h5", "group/stack")
-    message = refused([tmp_path / "a.h5"], tmp_path, dataset="stack")
-    assert "stack must be stored in the file itself" in message
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -217,12 +168,8 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("a.nii", {"axis": "0"}, "axis must be one of axial, coronal, sagittal here; got '0'"),
-        ("a.npy", {"axis": "axial"}, "axis must be one of 0, 1, 2 for an array; got 'axial'"),
         ("a.npy", {"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
         ("a.h5", {}, "dataset must be named; the file has group"),
-        ("a.h5", {"dataset": "group/none"}, "/group/none is missing"),
-        ("a.h5", {"dataset": "group"}, "group must be a dataset"),
         ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
@@ -247,86 +194,6 @@ def test_a_missing_package_is_one_line(read, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf'needs {package}: pip install "loupe_lib\[images\]"'):
         read(Path("head"))
-
-
-def stack_of(path: Path, **settings) -> tuple[Stack, np.ndarray]:
-    stack = open_nifti(path, **settings)
-    return stack, np.stack(list(stack.read()))
-
-
-def test_nifti_2_is_read(tmp_path):
-    path = tmp_path / "a.nii.gz"
-    nibabel.Nifti2Image(as_ras(head()), AFFINE).to_filename(path)
-    stack, images = stack_of(path)
-    np.testing.assert_array_equal(images, head().astype(np.float32))
-    assert stack.spacing == (5, 3, 2) and stack.warnings == ()
-    with pytest.raises(InputError, match="three dimensions; got 32 x 20 x 12 x 2"):
-        open_nifti(NIBABEL / "example_nifti2.nii.gz")
-
-
-def test_an_orientation_that_the_header_does_not_give_is_a_warning(tmp_path):
-    path = tmp_path / "a.nii"
-    image = nibabel.Nifti1Image(as_ras(head()), None)
-    image.to_filename(path)
-    assert stack_of(path)[0].warnings == (
-        "no orientation in the header (sform_code and qform_code are 0): left and right, "
-        "up and down are a guess",
-    )
-    image.set_qform(AFFINE)
-    image.to_filename(path)
-    assert stack_of(path)[0].warnings == ()
-
-
-def test_a_series_in_time_is_refused(tmp_path):
-    path = NIBABEL / "functional.nii"
-    with pytest.raises(InputError, match="must have three dimensions; got 17 x 21 x 3 x 20"):
-        open_nifti(path)
-
-
-def test_damaged_nifti_is_one_line_and_nothing_is_printed(tmp_path, capfd):
-    """A bit of each byte of the header, flipped in turn."""
-    path = tmp_path / "a.nii"
-    nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), AFFINE).to_filename(path)
-    whole, refusals = path.read_bytes(), 0
-    for place in range(348):
-        path.write_bytes(whole)
-        flip(path, place)
-        try:
-            stack_of(path)
-        except InputError as error:
-            assert str(error).startswith(str(path)) and "\n" not in str(error)
-            refusals += 1
-    assert 10 < refusals < 340
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("shape", "axes", "named"), [((9, 9, 4), "0 and 1", "2"), ((9, 4, 9), "0 and 2", "1")]
-)
-def test_an_array_that_looks_like_slices_last_needs_an_axis(shape, axes, named, tmp_path):
-    array = np.random.default_rng(0).random(shape).astype(np.float32)
-    np.save(tmp_path / "a.npy", array)
-    write_hdf5(tmp_path / "a.h5", array)
-    readers = {
-        "a.npy": open_npy,
-        "a.h5": lambda path, axis=None: open_hdf5_stack(path, "group/stack", axis),
-    }
-    for name, read in readers.items():
-        with pytest.raises(InputError) as caught:
-            read(tmp_path / name)
-        told = (
-            f"equal axes {axes}, so its slices seem to lie along axis {named}: give --axis {named}"
-        )
-        assert told in str(caught.value)
-        for axis in "0", named:
-            images = np.stack(list(read(tmp_path / name, axis).read()))
-            np.testing.assert_array_equal(images, np.moveaxis(array, int(axis), 0))
-
-
-@pytest.mark.parametrize("shape", [(4, 9, 9), (9, 9, 9), (4, 9, 8)])
-def test_other_arrays_have_their_slices_first(shape, tmp_path):
-    np.save(tmp_path / "a.npy", np.ones(shape))
-    assert (open_npy(tmp_path / "a.npy").slices, *open_npy(tmp_path / "a.npy").shape) == shape
 
 
 def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
