@@ -134,7 +134,10 @@ def import_images(
         int | None, typer.Option(help="Side of the images; holds every slice by default.")
     ] = None,
     series: Annotated[
-        str | None, typer.Option(help="Number or UID of the series, of several in a DICOM folder.")
+        str | None,
+        typer.Option(
+            help="Number, description or UID of the series, of several in a DICOM folder."
+        ),
     ] = None,
     echo: Annotated[
         int | None, typer.Option(help="Which echo, of several in a DICOM series: 1 is the first.")

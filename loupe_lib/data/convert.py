@@ -118,7 +118,7 @@ def import_files(
         dataset: name of the stack in HDF5 files.
         size: side of the images: a multiple of 16, at least 32; by default the smallest that
             holds every slice.
-        series: number or UID of the DICOM series, for folders that hold several.
+        series: number, description or UID of the DICOM series, for folders that hold several.
         echo: which echo, for DICOM series that have several at each position: 1 is the first.
         clip_negative: whether pixels below 0 become 0; else they are refused.
         progress: show progress bars.

@@ -23,7 +23,7 @@ def open_series(
         path: a folder that holds the files of a series, in any order; or one file.
         axis: axial, coronal or sagittal, by the orientation in the headers; without it the
             slices are as they were acquired.
-        series: the number or the UID of the series, if the folder holds several.
+        series: the number, description or UID of the series, if the folder holds several.
         echo: which echo, if there are several at each position: 1 is the first.
 
     Raises:

@@ -18,6 +18,7 @@ GROUPS = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
     *("MREchoSequence", "PixelValueTransformationSequence"),
 )
+NAMES = ("SeriesNumber", "SeriesDescription")  # by which a series is chosen, or by its UID
 ECHO = ("EchoNumbers", "EffectiveEchoTime", "EchoTime")
 
 Files = list[tuple[Path, Any]]  # each with its header
@@ -59,7 +60,7 @@ def read_frames(path: Path, series: str | None, echo: int | None) -> list[Frame]
 
     Args:
         path: a DICOM file, or a folder of such files.
-        series: the number or the UID of the series; needed if there are several.
+        series: the number, description or UID of the series; needed if there are several.
         echo: which echo, from 1; needed if there are several.
 
     Raises:
@@ -75,7 +76,7 @@ def _headers(path: Path) -> Files:
 
     found = []
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if not file.is_file() or file.name == "DICOMDIR":
+        if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
             continue
         if is_dicom(file):
             if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
@@ -92,13 +93,18 @@ def _headers(path: Path) -> Files:
 def _one_series(files: Files, series: str | None) -> Files:
     every: dict[str, Files] = {}
     for file, header in files:
-        every.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
-    numbers = {uid: str(theirs[0][1].get("SeriesNumber", "")) for uid, theirs in every.items()}
-    chosen = [uid for uid in every if series in (None, uid, numbers[uid])]
+        every.setdefault(_text(header, "SeriesInstanceUID"), []).append((file, header))
+    named = {uid: [_text(files[0][1], name) for name in NAMES] for uid, files in every.items()}
+    chosen = [uid for uid in every if series is None or series in (uid, *named[uid])]
     if len(chosen) != 1:
-        given = list(numbers.values())
-        names = [n if n and given.count(n) == 1 else uid for uid, n in numbers.items()]
-        told = [_told(name, theirs) for name, theirs in zip(names, every.values(), strict=True)]
+        numbers = [number for number, _ in named.values()]
+        told = []
+        for uid, (number, description) in named.items():
+            name = number if number and numbers.count(number) == 1 else uid
+            modality = _text(every[uid][0][1], "Modality")
+            told.append(
+                f"{name} ({description or 'no description'}, {modality}, {_content(every[uid])})"
+            )
         raise InputError(f"choose one series by --series: {'; '.join(sorted(told))}")
     files = every[chosen[0]]
     first = _kind(files[0][1])
@@ -118,13 +124,14 @@ def _kind(header: Any) -> Any:
     return UID(header.get("SOPClassUID", ""))
 
 
-def _told(name: str, files: Files) -> str:
-    header = files[0][1]
-    kind = _kind(header)
-    slices = sum(int(h.get("NumberOfFrames", None) or 1) for _, h in files)
-    what = f"{slices} slices" if IMAGES.fullmatch(kind.keyword) else kind.name
-    described = header.get("SeriesDescription") or "no description"
-    return f"{name} ({described}, {header.get('Modality', '')}, {what})"
+def _text(header: Any, name: str) -> str:
+    return str(header.get(name, ""))
+
+
+def _content(files: Files) -> str:
+    kind = _kind(files[0][1])
+    slices = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in files)
+    return f"{slices} slices" if IMAGES.fullmatch(kind.keyword) else kind.name
 
 
 def _split(files: Files) -> list[Frame]:

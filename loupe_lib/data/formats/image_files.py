@@ -32,7 +32,7 @@ class ImageFiles:
         axis: along which the slices lie; see the readers.
         dataset: of HDF5 files.
         size: side of the images; the smallest multiple of 16 that holds every slice, without it.
-        series: number or UID of the series in DICOM folders that hold several.
+        series: number, description or UID of the series in DICOM folders that hold several.
         echo: which echo of DICOM series that have several, from 1.
         clip_negative: whether pixels below 0 become 0, or else are refused.
 

@@ -94,6 +94,7 @@ def test_one_series_is_chosen(tmp_path):
     write_series(tmp_path, ARRAY[:, :, :2] + 1, **other)
     (tmp_path / "seg.dcm").write_bytes(Path(get_testdata_file("liver_1frame.dcm")).read_bytes())
     np.testing.assert_array_equal(pixels(tmp_path, series="3"), STACK)
+    np.testing.assert_array_equal(pixels(tmp_path, series="T1w"), STACK)
     np.testing.assert_array_equal(pixels(tmp_path, series="1.2.2"), STACK[:2] + 1)
     told = (
         "choose one series by --series: 1 (Liver Segmentation, SEG, Segmentation Storage); "
