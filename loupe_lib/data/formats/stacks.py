@@ -59,7 +59,7 @@ def telling(path: Path, kind: str) -> Iterator[None]:
             f'{path}: {kind} needs {error.name}: pip install "loupe_lib[images]"'
         ) from error
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = str(error) or type(error).__name__
         raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
     finally:
         logging.disable(disabled)

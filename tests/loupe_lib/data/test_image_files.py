@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,12 +22,18 @@ from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
 from tests.common import cut, files_in
-from tests.loupe_lib.data.medical_files import as_ras, head, write_nifti, write_series
+from tests.conftest import ROOT
 
-nibabel = pytest.importorskip("nibabel")
+pytest.importorskip("nibabel")
 pytest.importorskip("highdicom")
 
-NIBABEL = Path(nibabel.__file__).parent / "tests" / "data"
+from tests.loupe_lib.data.medical_files import (
+    as_ras,
+    head,
+    write_nifti,
+    write_series,
+)
+
 LPS = np.diag([-2, -3, 5, 1])  # of columns from the right, rows from anterior, in RAS
 
 
@@ -243,3 +250,27 @@ def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):
         main()
     for name, images in volumes(tmp_path / "out.h5").items():
         assert_is(images, head(name))
+
+
+def test_the_readers_of_others_print_nothing(tmp_path):
+    """Nibabel logs what is odd in a header, pydicom warns of it."""
+    write_nifti(tmp_path / "a.nii", head())
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[0] = 0  # of the size of the header, 348
+    (tmp_path / "a.nii").write_bytes(content)
+    write_series(tmp_path / "b", as_ras(head()), SeriesInstanceUID="9.9.9")
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(file.read_bytes().replace(b"9.9.9", b"9.9.x"))  # no UID
+    script = """if True:
+        import sys
+        from pathlib import Path
+        from loupe_lib.data.formats.dicom import open_series
+        from loupe_lib.data.formats.nifti import open_nifti
+        for stack in open_nifti(Path("a.nii")), open_series(Path("b")):
+            print(sum(1 for image in stack.read()))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.stdout, ran.stderr) == ("12\n12\n", "")

@@ -88,7 +88,7 @@ def test_an_affine_matrix_without_an_orientation_is_refused(tmp_path):
         open_nifti(tmp_path / "a.nii")
 
 
-def test_damage_is_one_line_and_nothing_is_printed(tmp_path, capfd):
+def test_damage_is_one_line(tmp_path):
     """A bit of each byte of the header, flipped in turn."""
     path = tmp_path / "a.nii"
     nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), AFFINE).to_filename(path)
@@ -102,4 +102,3 @@ def test_damage_is_one_line_and_nothing_is_printed(tmp_path, capfd):
             assert str(error).startswith(str(path)) and "\n" not in str(error)
             refusals += 1
     assert 10 < refusals < 340
-    assert capfd.readouterr() == ("", "")
