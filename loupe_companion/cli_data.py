@@ -148,7 +148,7 @@ def _show(report: "Report", out: Path) -> None:
 def import_images(
     files: Annotated[
         list[Path],
-        typer.Argument(help=".nii, .nii.gz, .npy, .h5 or .dcm files, or folders of DICOM."),
+        typer.Argument(help=".nii, .nii.gz, .npy, .h5 or DICOM files, or folders of DICOM."),
     ],
     out: Out,
     axis: Annotated[
@@ -162,6 +162,18 @@ def import_images(
     size: Annotated[
         int | None, typer.Option(help="Side of the images; holds every slice by default.")
     ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            help="Number, description or UID of the series, of several in a DICOM folder."
+        ),
+    ] = None,
+    echo: Annotated[
+        int | None, typer.Option(help="Which echo, of several in a DICOM series: 1 is the first.")
+    ] = None,
+    clip_negative: Annotated[
+        bool, typer.Option("--clip-negative", help="Set pixels below 0 to 0.")
+    ] = False,
     split: Annotated[
         str, typer.Option(help="Fractions, or numbers of slices, of train, validation and test.")
     ] = "0.8,0.1,0.1",
@@ -174,18 +186,19 @@ def import_images(
 
     Each file is one volume, and so is a folder, which holds one DICOM series. Slices are cropped
     at the centre to SIZE, or get zeros around them, and are divided by the maximum of their
-    volume; a volume with pixels below 0 is refused.
+    volume; a volume with pixels below 0 is refused, or clipped by --clip-negative.
 
     No patient is in two splits. A patient is whom a DICOM file names, or what sub-... at the
     beginning of a file's name says (BIDS); else each file is of another patient. If they say it in
     another way, say how by --subject.
 
-    NIfTI needs nibabel, DICOM pydicom. If it is stopped, the same command goes on.
+    NIfTI and DICOM need the extra "images". If it is stopped, the same command goes on.
     """
     from loupe_lib.data.importing import Selection, import_files
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
-    _show(import_files(files, out, selection, axis, dataset, size), out)
+    report = import_files(files, out, selection, axis, dataset, size, series, echo, clip_negative)
+    _show(report, out)
 
 
 @app.command()

@@ -117,6 +117,9 @@ def import_files(
     axis: str | None = None,
     dataset: str | None = None,
     size: int | None = None,
+    series: str | None = None,
+    echo: int | None = None,
+    clip_negative: bool = False,
     progress: bool = True,
 ) -> Report:
     """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
@@ -133,14 +136,18 @@ def import_files(
         dataset: name of the stack in HDF5 files.
         size: side of the images: a multiple of 16, at least 32; by default the smallest that
             holds every slice.
+        series: number, description or UID of the DICOM series, for folders that hold several.
+        echo: which echo, for DICOM series that have several at each position: 1 is the first.
+        clip_negative: whether pixels below 0 become 0; else they are refused.
         progress: show progress bars.
 
     Raises:
-        InputError: if a file cannot be read, has pixels below 0, or is not the one listed; or the
-            image file cannot be written.
+        InputError: if a file cannot be read, is not one volume, has pixels below 0, or is not the
+            one listed; or the image file cannot be written.
     """
     check_writable(out)
-    source = ImageFiles(paths, axis, dataset, None if size is None else check_size(size))
+    side = None if size is None else check_size(size)
+    source = ImageFiles(paths, axis, dataset, side, series, echo, clip_negative)
     volumes = source.volumes
     return _import(source, volumes, volumes, [], out, selection, progress)
 

@@ -1,14 +1,16 @@
 """Stacks of slices in ``.npy`` and HDF5 files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from loupe_lib.data.formats.stacks import Stack, array_axis, check_array, telling
+from loupe_lib.data.formats.stacks import Stack, check_array, telling
 from loupe_lib.data.storage import check_written, member
 from loupe_lib.errors import InputError
+
+INDICES = ("0", "1", "2")
 
 
 def open_npy(path: Path, axis: str | None = None) -> Stack:
@@ -25,14 +27,9 @@ def open_npy(path: Path, axis: str | None = None) -> Stack:
         # Reads only plain arrays: an array of objects, which are pickled, is refused.
         array = np.lib.format.open_memmap(path, mode="r")
         check_array(array.shape, array.dtype)
-        array = np.moveaxis(array, array_axis(axis), 0)
+        array = array.transpose(_order(array.shape, axis))
         slices, rows, columns = array.shape
-
-    def read() -> Iterator[np.ndarray]:
-        with telling(path, ".npy"):
-            yield from array
-
-    return Stack("npy", "", slices, (rows, columns), array.nbytes, read)
+    return Stack("npy", "", slices, (rows, columns), None, (), array.nbytes, lambda: iter(array))
 
 
 def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) -> Stack:
@@ -46,7 +43,6 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
     Raises:
         InputError: if it cannot be read, or is not a stack of real images in the file itself.
     """
-    along = array_axis(axis)
     with telling(path, "HDF5"), h5py.File(path, "r") as file:
         if dataset is None:
             raise InputError(f"dataset must be named; the file has {', '.join(file)}")
@@ -59,7 +55,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         if stack.chunks:  # HDF5 reads them whole
             check_array(stack.chunks, stack.dtype)
         check_written(stack)
-        order = [along, *(i for i in range(3) if i != along)]
+        order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
         memory = stack.nbytes
 
@@ -67,4 +63,24 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         with telling(path, "HDF5"), h5py.File(path, "r") as file:
             yield from file[dataset][:].transpose(order)
 
-    return Stack("HDF5", "", slices, (rows, columns), memory, read)
+    return Stack("HDF5", "", slices, (rows, columns), None, (), memory, read)
+
+
+def _order(shape: Sequence[int], axis: str | None) -> list[int]:
+    """The axes of an array that are slices, rows and columns.
+
+    Raises:
+        InputError: if the axis is a plane of the body, because an array does not say how the
+            patient lay; or none is given and the array looks like (rows, columns, slices).
+    """
+    if axis is not None and axis not in INDICES:
+        raise InputError(f"axis must be one of {', '.join(INDICES)} for an array; got {axis!r}")
+    if axis is None and shape[1] != shape[2] and shape[0] in shape[1:]:
+        other = 1 if shape[0] == shape[1] else 2
+        raise InputError(
+            f"an array of {' x '.join(map(str, shape))} has equal axes 0 and {other}, so its "
+            f"slices seem to lie along axis {3 - other}: give --axis {3 - other}, or --axis 0 if "
+            f"they are {shape[1]} x {shape[2]}"
+        )
+    along = int(axis or 0)
+    return [along, *(i for i in range(3) if i != along)]

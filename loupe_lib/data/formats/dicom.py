@@ -1,129 +1,126 @@
-"""DICOM series, read by pydicom."""
+"""DICOM: a series of files, or one file of many frames; read by pydicom and highdicom."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from loupe_lib.data.formats.stacks import Stack, check_array, telling, turned, view
+from loupe_lib.data.formats.dicom_frames import Frame, read_frames
+from loupe_lib.data.formats.planes import AS_STORED, orientation_of, per_axis
+from loupe_lib.data.formats.stacks import Stack, check_array, telling
 from loupe_lib.errors import InputError
 
-DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax that expands without bound
-HEADER = [
-    *("PatientID", "Modality", "SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames"),
-    *("SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation", "InstanceNumber"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept"),
-]
+SAME = 1e-3  # mm; slices that lie nearer are at one position
+TO_RAS = np.diag([-1, -1, 1, 1])  # DICOM counts towards left, posterior and superior
 
 
-def open_series(path: Path, axis: str | None = None) -> Stack:
+def open_series(
+    path: Path, axis: str | None = None, series: str | None = None, echo: int | None = None
+) -> Stack:
     """Open a series as one volume.
 
     Args:
-        path: a folder that holds the files of one series, in any order, and of no other; or one
-            file of several frames.
+        path: a folder that holds the files of a series, in any order; or one file.
         axis: axial, coronal or sagittal, by the orientation in the headers; without it the
             slices are as they were acquired.
+        series: the number, description or UID of the series, if the folder holds several.
+        echo: which echo, if there are several at each position: 1 is the first.
 
     Raises:
-        InputError: if it cannot be read, or is not one series of grey images of one size.
+        InputError: if it cannot be read, or is not one volume of grey images of one size.
     """
-    try:
-        import pydicom
-        from pydicom.filereader import read_file_meta_info
-    except ModuleNotFoundError:
-        raise InputError(f"{path}: DICOM needs pydicom: pip install pydicom") from None
-    with telling(path, "a DICOM series"):
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        headers = []
-        for file in files:
-            if not file.is_file() or not pydicom.misc.is_dicom(file) or file.name == "DICOMDIR":
-                continue
-            if read_file_meta_info(file).TransferSyntaxUID == DEFLATED:
-                raise InputError(f"{file.name} is deflated as a whole: not supported")
-            headers.append(
-                (file, pydicom.dcmread(file, stop_before_pixels=True, specific_tags=HEADER))
-            )
-        if not headers:
-            raise InputError("there is no DICOM file in it")
-        first = headers[0][1]
-        for file, header in headers:
-            _check(file, header, first)
-        headers = _in_order(headers)
-        frames = int(first.get("NumberOfFrames", None) or 1)
-        if frames > 1 and len(headers) > 1:
-            raise InputError("several files, each of several frames")
-        shape = (max(frames, len(headers)), int(first.Rows), int(first.Columns))
+    with telling(path, "DICOM"):
+        from nibabel import apply_orientation
+        from pydicom.pixels.processing import apply_modality_lut
+        from pydicom.pixels.utils import iter_pixels
+
+        frames = read_frames(path, series, echo)
+        _check(frames)
+        first = frames[0].header
+        shape = (len(frames), int(first.Rows), int(first.Columns))
         check_array(shape, np.dtype(np.float32))
-        order, reverse = [0, 1, 2], [False] * 3
-        if axis is not None:
-            order, reverse = view(_orientation(headers), axis)
-        patient = str(first.get("PatientID", ""))
+        frames, affine, notes = _in_space(frames)
+        turn = AS_STORED if axis is None else orientation_of(affine, axis)
+        slices, *size = per_axis(shape, turn)
+        spacing = None
+        if "PixelSpacing" in first and len(frames) > 1:
+            spacing = per_axis(np.linalg.norm(affine[:3, :3], axis=0), turn)
         kind = f"DICOM {first.get('Modality', '')}".strip()
+        patient = str(first.get("PatientID", ""))
+        if path.is_file() and len(frames) == 1:
+            notes.append("one slice only; a series of files is imported by its folder")
 
     def read() -> Iterator[np.ndarray]:
-        with telling(path, "a DICOM series"):
+        with telling(path, "DICOM"):
             volume = np.empty(shape, np.float32)
-            for number, (file, header) in enumerate(headers):
-                pixels = pydicom.dcmread(file).pixel_array.astype(np.float32)
-                slope, intercept = (
-                    float(header.get(name, None) or default)
-                    for name, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-                )
-                volume[number : number + (pixels.shape[0] if pixels.ndim == 3 else 1)] = (
-                    pixels * slope + intercept
-                )
-            yield from turned(volume, order, reverse)
+            for file in {frame.file for frame in frames}:
+                places = [place for place, frame in enumerate(frames) if frame.file == file]
+                pixels = iter_pixels(file, indices=[frames[place].number for place in places])
+                for place, image in zip(places, pixels, strict=True):
+                    volume[place] = apply_modality_lut(image, frames[place].header)
+        yield from apply_orientation(volume, turn)
 
-    slices, rows, columns = (shape[i] for i in order)
-    return Stack(kind, patient, slices, (rows, columns), 4 * int(np.prod(shape)), read)
+    memory = 4 * int(np.prod(shape))
+    return Stack(kind, patient, slices, tuple(size), spacing, tuple(notes), memory, read)
 
 
-def _check(file: Path, header: Any, first: Any) -> None:
-    """Raise InputError if a file is of another series, or is not a grey image."""
-    for name in ("SeriesInstanceUID", "Rows", "Columns"):
-        if header.get(name, None) != first.get(name, None):
+def _check(frames: Sequence[Frame]) -> None:
+    """Raise InputError unless the frames are grey images of one size in parallel planes."""
+    first = frames[0]
+    for frame in frames:
+        colours = frame.header.get("PhotometricInterpretation", "missing")
+        if colours != "MONOCHROME2":
             raise InputError(
-                f"{file.name} is not of the same series: {name} is {header.get(name, 'missing')}, "
-                f"not {first.get(name, 'missing')}"
+                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}"
             )
-    if header.get("PhotometricInterpretation", None) != "MONOCHROME2":
-        found = header.get("PhotometricInterpretation", "missing")
-        raise InputError(f"{file.name}: PhotometricInterpretation must be MONOCHROME2; is {found}")
+        size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))
+        if size != wanted:
+            raise InputError(f"{frame} has {size} pixels; {first} has {wanted}")
+        plane, others = (f.numbers("ImageOrientationPatient") for f in (frame, first))
+        if not np.allclose(plane, others, atol=0.01):
+            raise InputError(
+                f"{frame} and {first} are not parallel: the slices of a localizer, for example, "
+                "are not one volume"
+            )
 
 
-def _in_order(headers: Sequence[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
-    """Sorted along the normal of the slices; by number where no position is given."""
-    if all("ImagePositionPatient" in h and "ImageOrientationPatient" in h for _, h in headers):
-        normal = _normal(headers[0][1])
-        return sorted(headers, key=lambda one: float(normal @ _vector(one[1].ImagePositionPatient)))
-    if len(headers) > 1 and not all("InstanceNumber" in h for _, h in headers):
-        raise InputError("the files give neither the positions of their slices nor their order")
-    return sorted(headers, key=lambda one: int(one[1].get("InstanceNumber", None) or 0))
+def _in_space(frames: Sequence[Frame]) -> tuple[list[Frame], np.ndarray, list[str]]:
+    """The frames in the order in which they lie, their affine matrix, and warnings of gaps.
 
+    Raises:
+        InputError: if two frames are at one position.
+    """
+    from highdicom.spatial import create_affine_matrix_from_attributes
 
-def _vector(values: Any) -> np.ndarray:
-    return np.array([float(value) for value in values])
-
-
-def _normal(header: Any) -> np.ndarray:
-    along_rows, along_columns = _vector(header.ImageOrientationPatient).reshape(2, 3)
-    return np.cross(along_rows, along_columns)
-
-
-def _orientation(headers: Sequence[tuple[Path, Any]]) -> np.ndarray:
-    """Of slices, rows and columns, as `view` takes it."""
-    first = headers[0][1]
-    if "ImageOrientationPatient" not in first or "ImagePositionPatient" not in first:
-        raise InputError("the files do not give the orientation of the patient; leave the axis out")
-    to_the_right, downwards = _vector(first.ImageOrientationPatient).reshape(2, 3)
-    found = []
-    for direction in (_normal(first), downwards, to_the_right):
-        axis = int(np.argmax(np.abs(direction)))
-        # DICOM's axes run towards left, posterior and superior.
-        sign = np.sign(direction[axis]) * (1 if axis == 2 else -1)
-        found.append((axis, sign))
-    if sorted(axis for axis, _ in found) != [0, 1, 2]:
-        raise InputError("the slices are too oblique to name their plane; leave the axis out")
-    return np.array(found)
+    first = frames[0]
+    affine = create_affine_matrix_from_attributes(
+        first.numbers("ImagePositionPatient"),
+        first.numbers("ImageOrientationPatient"),
+        first.numbers("PixelSpacing") if "PixelSpacing" in first.header else (1.0, 1.0),
+        index_convention="DR",
+        slices_first=True,
+        handedness="LEFT_HANDED",  # slices run along the cross product of rows and columns
+    )
+    normal = affine[:3, 0]
+    places = np.array([normal @ frame.numbers("ImagePositionPatient") for frame in frames])
+    order = np.argsort(places, kind="stable")
+    ordered, places = [frames[i] for i in order], places[order]
+    steps = np.diff(places)
+    if not len(steps):
+        return ordered, TO_RAS @ affine, []
+    closest = int(np.argmin(steps))
+    if steps[closest] < SAME:
+        one, two = ordered[closest : closest + 2]
+        at = ", ".join(f"{x:g}" for x in one.numbers("ImagePositionPatient"))
+        raise InputError(
+            f"{one} and {two} lie at one position ({at} mm): they are images of several times, "
+            "directions or kinds, not one volume"
+        )
+    usual = np.sort(steps)[(len(steps) - 1) // 2]
+    affine[:3, 0] *= usual
+    gaps = [
+        f"a gap of {steps[i]:.4g} mm between the slices at {places[i]:.4g} and "
+        f"{places[i + 1]:.4g} mm, where others lie {usual:.4g} mm apart: slices are missing"
+        for i in np.flatnonzero(steps > 1.5 * usual)
+    ]
+    return ordered, TO_RAS @ affine, gaps

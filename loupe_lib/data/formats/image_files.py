@@ -13,7 +13,7 @@ from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
-from loupe_lib.data.formats.stacks import LARGEST, Stack
+from loupe_lib.data.formats.stacks import LARGEST, Stack, telling
 from loupe_lib.data.volumes import Volume, stack_bytes
 from loupe_lib.data.workers import HEADER_WORKERS, cores, read_in_workers
 from loupe_lib.errors import InputError
@@ -32,6 +32,9 @@ class ImageFiles:
         axis: along which the slices lie; see the readers.
         dataset: of HDF5 files.
         size: side of the images; the smallest multiple of 16 that holds every slice, without it.
+        series: number, description or UID of the series in DICOM folders that hold several.
+        echo: which echo of DICOM series that have several, from 1.
+        clip_negative: whether pixels below 0 become 0, or else are refused.
 
     Raises:
         InputError: if one of them cannot be read.
@@ -39,7 +42,6 @@ class ImageFiles:
 
     title = "images"
     is_complex = False
-    clip_negative = False
 
     def __init__(
         self,
@@ -47,11 +49,15 @@ class ImageFiles:
         axis: str | None = None,
         dataset: str | None = None,
         size: int | None = None,
+        series: str | None = None,
+        echo: int | None = None,
+        clip_negative: bool = False,
     ) -> None:
-        self.axis, self.dataset = axis, dataset
-        self.settings = (axis, dataset)
+        self.settings = (axis, dataset, series, echo, clip_negative)
+        self.how = (axis, dataset, series, echo)
+        self.clip_negative = clip_negative
         names = _names(paths)
-        tasks = [_Header(*both, axis, dataset) for both in zip(paths, names, strict=True)]
+        tasks = [_Header(*both, self.how) for both in zip(paths, names, strict=True)]
         headers = dict(read_in_workers(_read_header, tasks, min(cores(), HEADER_WORKERS)))
         found = [headers[task] for task in tasks]
         self.size = size or max(32, -(-max(max(v.shape) for v in found) // 16) * 16)
@@ -67,7 +73,7 @@ class ImageFiles:
 
     def read(self, volume: Volume) -> Iterator[np.ndarray]:
         """The slices of a volume; see `Source.read`."""
-        yield from _open(volume.path, self.axis, self.dataset).read()
+        yield from _open(volume.path, *self.how).read()
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,11 @@ class _Header:
 
     path: Path
     name: str
-    axis: str | None
-    dataset: str | None
+    how: tuple[str | None, str | None, str | None, int | None]  # as `_open` takes it
 
 
 def _read_header(task: _Header) -> Volume:
-    stack = _open(task.path, task.axis, task.dataset)
+    stack = _open(task.path, *task.how)
     bids = BIDS.match(task.path.name)
     return Volume(
         name=task.name,
@@ -92,24 +97,52 @@ def _read_header(task: _Header) -> Volume:
         memory=stack.memory,
         path=task.path.absolute(),
         stamp=_stamp(task.path),
+        spacing=stack.spacing,
+        warnings=stack.warnings,
     )
 
 
-def _open(path: Path, axis: str | None, dataset: str | None) -> Stack:
+def _open(
+    path: Path, axis: str | None, dataset: str | None, series: str | None, echo: int | None
+) -> Stack:
     name = path.name.lower()
     if not path.exists():
         raise InputError(f"cannot read {path}: No such file or directory")
-    if path.is_dir() or name.endswith(".dcm"):
-        return open_series(path, axis)
+    if path.is_dir():
+        _check_folder(path)
+        return open_series(path, axis, series, echo)
     if name.endswith(NIFTI):
         return open_nifti(path, axis)
     if name.endswith(".npy"):
         return open_npy(path, axis)
     if name.endswith(HDF5):
         return open_hdf5_stack(path, dataset, axis)
+    if name.endswith(".dcm") or _is_dicom(path):
+        return open_series(path, axis, series, echo)
     raise InputError(
-        f"{path} must be a .nii, .nii.gz, .npy, .h5 or .dcm file, or a folder of a DICOM series"
+        f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM series"
     )
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether it begins as DICOM files do: those of scanners often have no suffix."""
+    with telling(path, "DICOM"), open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _check_folder(path: Path) -> None:
+    """Raise InputError if a folder holds no DICOM files, but NIfTI files, at any depth."""
+    with telling(path, "a DICOM series"):
+        if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
+            return
+        below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))
+        if below:
+            folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
+            works = Path(*folders) / f"*{''.join(below[0].suffixes[-2:])}"
+            raise InputError(
+                f"not a DICOM series, but a folder of {len(below)} NIfTI files; give those, such "
+                f"as {works}"
+            )
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

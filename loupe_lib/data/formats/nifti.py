@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from loupe_lib.data.formats.stacks import Stack, check_array, telling, turned, view
-from loupe_lib.errors import InputError
+from loupe_lib.data.formats.planes import orientation_of, per_axis
+from loupe_lib.data.formats.stacks import Stack, check_array, telling
 
 SUFFIXES = (".nii", ".nii.gz")
 
 
 def open_nifti(path: Path, axis: str | None = None) -> Stack:
-    """Open a volume.
+    """Open a volume, NIfTI-1 or NIfTI-2.
 
     Args:
         path: a ``.nii`` or ``.nii.gz`` file.
@@ -23,35 +23,32 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
     Raises:
         InputError: if it cannot be read, or is not a volume of real numbers.
     """
-    try:
-        import nibabel
-    except ModuleNotFoundError:
-        raise InputError(f"{path}: NIfTI needs nibabel: pip install nibabel") from None
     with telling(path, "NIfTI"):
-        with open(path, "rb"):  # a plain reason if the file is missing or must not be read
-            pass
-        with nibabel.imageglobals.LoggingOutputSuppressor():  # the error says it once
-            try:
-                image = nibabel.Nifti1Image.from_filename(path)
-            except nibabel.filebasedimages.ImageFileError:
-                image = nibabel.Nifti2Image.from_filename(path)
+        import nibabel
+        from nibabel.volumeutils import apply_read_scaling
+
+        image: Any = nibabel.load(path)
         shape = image.shape
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
         check_array(shape, image.get_data_dtype())
-        orientation = nibabel.io_orientation(image.affine)
-        if np.isnan(orientation).any():
-            raise InputError("its affine matrix does not give the orientation of the patient")
-        order, reverse = view(orientation, axis or "axial")
+        orientation = orientation_of(image.affine, axis or "axial")
+        slices, *size = per_axis(shape, orientation)
+        spacing = per_axis(nibabel.affines.voxel_sizes(image.affine), orientation)
+        notes = []
+        if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
+            notes.append(
+                "no orientation in the header (sform_code and qform_code are 0): "
+                "left and right, up and down are a guess"
+            )
 
     def read() -> Iterator[np.ndarray]:
         with telling(path, "NIfTI"):
             # As stored: scaled, all of it would be float64.
-            stored: Any = image.dataobj
-            volume = np.asarray(stored.get_unscaled()).reshape(shape)
-            for part in turned(volume, order, reverse):
-                yield (part.astype(np.float64) * stored.slope + stored.inter).astype(np.float32)
+            stored = image.dataobj
+            volume = stored.get_unscaled().reshape(shape)
+            for part in nibabel.apply_orientation(volume, orientation):
+                yield apply_read_scaling(part, stored.slope, stored.inter).astype(np.float32)
 
-    slices, rows, columns = (shape[i] for i in order)
     memory = int(np.prod(shape)) * image.get_data_dtype().itemsize
-    return Stack("NIfTI", "", slices, (rows, columns), memory, read)
+    return Stack("NIfTI", "", slices, tuple(size), spacing, tuple(notes), memory, read)

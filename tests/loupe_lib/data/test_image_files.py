@@ -1,7 +1,9 @@
 """Volumes of other formats become an image file."""
 
+import glob
 import itertools
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,23 +11,30 @@ import h5py
 import numpy as np
 import pytest
 
+from loupe_companion.cli import main
 from loupe_lib import InputError
 from loupe_lib.data import workers
 from loupe_lib.data.formats import image_files
 from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_files
 from tests.common import cut, files_in
+from tests.conftest import ROOT
 
-nibabel = pytest.importorskip("nibabel")
-pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("nibabel")
+pytest.importorskip("highdicom")
 
+from tests.loupe_lib.data.medical_files import (
+    as_ras,
+    head,
+    write_nifti,
+    write_series,
+)
 
-def head(name: str = "colin27") -> np.ndarray:
-    """(slices upwards, rows from anterior, columns from the right): 12 x 40 x 32, real anatomy."""
-    return load_heads()[name].volume[5:65:5, ::4, ::4][:, :40, :32]
+LPS = np.diag([-2, -3, 5, 1])  # of columns from the right, rows from anterior, in RAS
 
 
 def bring(paths, out: Path, **settings):
@@ -62,15 +71,6 @@ def assert_is(found: np.ndarray, wanted: np.ndarray) -> None:
     assert found.sum() == pytest.approx(middle.sum())
 
 
-def as_ras(volume: np.ndarray) -> np.ndarray:
-    """From slices upwards, rows from anterior, columns from the right, to x, y, z in RAS."""
-    return volume[:, ::-1, ::-1].transpose(2, 1, 0)
-
-
-def write_nifti(path: Path, volume: np.ndarray) -> None:
-    nibabel.Nifti1Image(as_ras(volume), np.diag([5, 5, 5, 1])).to_filename(path)
-
-
 def write_npy(path: Path, volume: np.ndarray) -> None:
     np.save(path, volume)
 
@@ -80,28 +80,8 @@ def write_hdf5(path: Path, volume: np.ndarray) -> None:
         file["group/stack"] = volume
 
 
-def write_dicom(folder: Path, volume: np.ndarray, patient: str = "", series: int = 1) -> None:
-    """One file a slice, named in another order than they lie."""
-    folder.mkdir()
-    for z, pixels in enumerate(volume):
-        file = pydicom.dataset.FileDataset(
-            str(folder), {}, file_meta=pydicom.dataset.FileMetaDataset(), preamble=bytes(128)
-        )
-        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        file.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
-        file.SOPClassUID = pydicom.uid.MRImageStorage
-        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = f"1.2.{series}.{z + 1}"
-        file.SeriesInstanceUID = f"1.2.{series}"
-        file.Modality, file.PatientID = "MR", patient or folder.name
-        file.Rows, file.Columns = pixels.shape
-        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
-        file.BitsAllocated = file.BitsStored = 16
-        file.HighBit, file.PixelRepresentation = 15, 0
-        # Towards the left along rows, towards posterior along columns, upwards slice by slice.
-        file.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        file.ImagePositionPatient = [0, 0, 5 * z]
-        file.PixelData = pixels.astype("<u2").tobytes()
-        file.save_as(folder / f"{(z * 7) % 12:02d}", enforce_file_format=True)
+def write_dicom(folder: Path, volume: np.ndarray, patient: str = "") -> None:
+    write_series(folder, as_ras(volume)[::-1, ::-1], LPS, PatientID=patient or folder.name)
 
 
 WRITERS = {".nii": write_nifti, ".nii.gz": write_nifti, ".npy": write_npy, ".h5": write_hdf5}
@@ -130,66 +110,6 @@ def test_files_of_several_formats_are_taken_together(tmp_path):
     for path, name in zip(paths, names, strict=True):
         wanted = head(name)[:, 4:-4]
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
-
-
-@pytest.mark.parametrize(
-    ("plane", "wanted"),
-    [
-        ("axial", head()),
-        ("coronal", head().transpose(1, 0, 2)[::-1, ::-1]),  # from posterior; superior on top
-        ("sagittal", head().transpose(2, 0, 1)[:, ::-1]),  # from the right; anterior at the left
-    ],
-)
-def test_planes_are_the_body_s_however_the_array_lies(plane, wanted, tmp_path):
-    """All 48 ways to store a volume, by the affine matrix."""
-    ras = nibabel.Nifti1Image(as_ras(head()), np.diag([5, 5, 5, 1]))
-    paths = []
-    for order in itertools.permutations(range(3)):
-        for flips in itertools.product([1, -1], repeat=3):
-            stored = ras.as_reoriented(np.array(list(zip(order, flips, strict=True))))
-            paths.append(tmp_path / f"{len(paths)}.nii")
-            stored.to_filename(paths[-1])
-    assert len({nibabel.load(path).shape for path in paths}) == 6
-    bring(paths, tmp_path / "out.h5", axis=plane)
-    found = volumes(tmp_path / "out.h5")
-    assert len(found) == 48
-    for volume in found.values():
-        assert_is(volume, wanted)
-
-
-@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
-def test_planes_of_dicom_are_those_of_nifti(plane, tmp_path):
-    paths = three(tmp_path, write_dicom, "")
-    bring(paths, tmp_path / "dicom.h5", axis=plane)
-    bring(three(tmp_path, write_nifti, ".nii"), tmp_path / "nifti.h5", axis=plane)
-    nifti = volumes(tmp_path / "nifti.h5")
-    for name, found in volumes(tmp_path / "dicom.h5").items():
-        np.testing.assert_array_equal(found, nifti[f"{name}.nii"])
-
-
-@pytest.mark.parametrize("axis", ["0", "1", "2"])
-@pytest.mark.parametrize("suffix", [".npy", ".h5"])
-def test_slices_of_arrays_lie_along_the_axis_named(suffix, axis, tmp_path):
-    paths = three(tmp_path, WRITERS[suffix], suffix)
-    bring(paths, tmp_path / "out.h5", axis=axis, dataset="group/stack")
-    for path, name in zip(paths, load_heads(), strict=True):
-        wanted = np.moveaxis(head(name), int(axis), 0)
-        assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
-
-
-def test_scaled_nifti_is_read_in_its_unit(tmp_path):
-    paths = three(tmp_path, write_nifti, ".nii")
-    for path in paths:
-        image = nibabel.load(path)
-        values = np.asarray(image.dataobj) * 0.25 + 3.0
-        scaled = nibabel.Nifti1Image(values, image.affine)
-        scaled.set_data_dtype(np.int16)
-        path.unlink()
-        scaled.to_filename(path)
-    bring(paths, tmp_path / "out.h5")
-    found = volumes(tmp_path / "out.h5")["colin27.nii"][:, 4:-4, 8:-8]
-    wanted = head() * 0.25 + 3.0
-    np.testing.assert_allclose(found, wanted / wanted.max(), atol=1e-4)
 
 
 def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
@@ -235,34 +155,12 @@ def test_a_volume_without_signal_is_refused(tmp_path):
     assert message == f"{paths[2]}: no image: its largest magnitude is 0"
 
 
-@pytest.mark.parametrize(
-    ("array", "reason"),
-    [
-        (np.zeros((3, 4), np.float32), "must have three dimensions; got 3 x 4"),
-        (np.zeros((3, 0, 4), np.float32), "must have three dimensions; got 3 x 0 x 4"),
-        (np.zeros((3, 4, 4), np.complex64), "must be real numbers; got complex64"),
-        (np.array([[["text"]]]), "must be real numbers; got <U4"),
-    ],
-)
-def test_other_arrays_are_refused(array, reason, tmp_path):
-    np.save(tmp_path / "a.npy", array)
-    assert reason in refused([tmp_path / "a.npy"], tmp_path)
-
-
 @pytest.mark.parametrize("suffix", [*WRITERS, "-dicom"])
 def test_files_cut_short_are_refused(suffix, tmp_path):
     paths = three(tmp_path, WRITERS.get(suffix, write_dicom), suffix)
     cut(paths[1] if paths[1].is_file() else sorted(paths[1].iterdir())[3], 0.5)
     message = refused(paths, tmp_path, dataset="group/stack")
     assert str(paths[1]) in message
-
-
-def test_a_link_to_another_hdf5_file_is_refused(tmp_path):
-    write_hdf5(tmp_path / "other.h5", head())
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["stack"] = h5py.ExternalLink("other.h5", "group/stack")
-    message = refused([tmp_path / "a.h5"], tmp_path, dataset="stack")
-    assert "stack must be stored in the file itself" in message
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -279,13 +177,9 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("a.nii", {"axis": "0"}, "axis must be one of axial, coronal, sagittal here; got '0'"),
-        ("a.npy", {"axis": "axial"}, "axis must be one of 0, 1, 2 for an array; got 'axial'"),
         ("a.npy", {"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
         ("a.h5", {}, "dataset must be named; the file has group"),
-        ("a.h5", {"dataset": "group/none"}, "/group/none is missing"),
-        ("a.h5", {"dataset": "group"}, "group must be a dataset"),
-        ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or .dcm file"),
+        ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
         ("a.npy", {}, "three splits need three patients; there are 1"),
@@ -304,15 +198,81 @@ def test_a_file_given_twice_is_refused(tmp_path):
     assert "colin27.npy is given twice" in refused([*paths, paths[0]], tmp_path)
 
 
-def test_two_series_in_a_folder_are_refused(tmp_path):
-    write_dicom(tmp_path / "a", head())
-    write_dicom(tmp_path / "b", head(), series=2)
-    (tmp_path / "b" / "00").rename(tmp_path / "a" / "99")
-    assert "99 is not of the same series: SeriesInstanceUID" in refused([tmp_path / "a"], tmp_path)
-
-
 @pytest.mark.parametrize(("read", "package"), [(open_nifti, "nibabel"), (open_series, "pydicom")])
 def test_a_missing_package_is_one_line(read, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"needs {package}: pip install {package}"):
+    with pytest.raises(InputError, match=rf'needs {package}: pip install "loupe_lib\[images\]"'):
         read(Path("head"))
+
+
+def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
+    folder = tmp_path / "study"
+    for person in "01", "02":
+        (folder / f"sub-{person}" / "ses-1" / "anat").mkdir(parents=True)
+        write_nifti(folder / f"sub-{person}/ses-1/anat/sub-{person}_T1w.nii.gz", head())
+    message = refused([folder], tmp_path)
+    works = f"{folder}/sub-*/ses-*/anat/*.nii.gz"
+    assert message.endswith(f"a folder of 2 NIfTI files; give those, such as {works}")
+    assert len(glob.glob(works)) == 2
+
+
+def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
+    (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
+    one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
+    first, second = ImageFiles([tmp_path / "a", one], clip_negative=True).volumes
+    assert (first.slices, first.spacing) == (11, (5, 3, 2))
+    assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
+    assert (second.slices, second.acquisition) == (1, "DICOM MR")
+    assert second.warnings == ("one slice only; a series of files is imported by its folder",)
+
+
+def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):
+    folders = []
+    for name in load_heads():
+        folders.append(tmp_path / name)
+        for echo in 1, 2:
+            attributes = {"PatientID": name, "EchoNumbers": echo, "SeriesNumber": 4}
+            volume = as_ras(head(name))[::-1, ::-1]
+            write_series(folders[-1], volume if echo == 2 else 255 - volume, LPS, **attributes)
+        localizer = {"SeriesInstanceUID": "1.2.9", "SeriesNumber": 9, "EchoNumbers": 9}
+        write_series(folders[-1], volume[:, :, :2], LPS, **localizer)
+    command = ["data", "import", *map(str, folders), "--out", str(tmp_path / "out.h5")]
+    command += ["--split", "0.4,0.3,0.3"]
+    told = {
+        "--series: 4 (no description, MR, 24 slices); 9 (no description, MR, 2 slices)": [],
+        "--echo: 1 (unknown ms, 12 slices); 2 (unknown ms, 12 slices)": ["--series", "4"],
+    }
+    for message, options in told.items():
+        monkeypatch.setattr(sys, "argv", ["loupe4s", *command, *options])
+        with pytest.raises(SystemExit, match="2"):
+            main()
+        assert message in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["loupe4s", *command, "--series", "4", "--echo", "2"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    for name, images in volumes(tmp_path / "out.h5").items():
+        assert_is(images, head(name))
+
+
+def test_the_readers_of_others_print_nothing(tmp_path):
+    """Nibabel logs what is odd in a header, pydicom warns of it."""
+    write_nifti(tmp_path / "a.nii", head())
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[0] = 0  # of the size of the header, 348
+    (tmp_path / "a.nii").write_bytes(content)
+    write_series(tmp_path / "b", as_ras(head()), SeriesInstanceUID="9.9.9")
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(file.read_bytes().replace(b"9.9.9", b"9.9.x"))  # no UID
+    script = """if True:
+        import sys
+        from pathlib import Path
+        from loupe_lib.data.formats.dicom import open_series
+        from loupe_lib.data.formats.nifti import open_nifti
+        for stack in open_nifti(Path("a.nii")), open_series(Path("b")):
+            print(sum(1 for image in stack.read()))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.stdout, ran.stderr) == ("12\n12\n", "")

@@ -1,0 +1,168 @@
+"""The frames of a DICOM series, from the headers of its files."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loupe_lib.errors import InputError
+
+IMAGES = re.compile(
+    "(LegacyConverted)?(Enhanced)?(MR|CT|PET)ImageStorage|PositronEmissionTomographyImageStorage"
+)
+DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax that expands without bound
+# Functional groups, of a frame or shared, which hold what a file of one frame has at its top.
+GROUPS = (
+    *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
+    *("MREchoSequence", "PixelValueTransformationSequence"),
+)
+NAMES = ("SeriesNumber", "SeriesDescription")  # by which a series is chosen, or by its UID
+ECHO = ("EchoNumbers", "EffectiveEchoTime", "EchoTime")
+
+Files = list[tuple[Path, Any]]  # each with its header
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A slice.
+
+    Attributes:
+        file: that holds its pixels.
+        number: which frame of the file, from 0.
+        header: as that of a file of one frame.
+    """
+
+    file: Path
+    number: int
+    header: Any
+
+    def numbers(self, name: str) -> list[float]:
+        """The numbers of an attribute; InputError if it is missing."""
+        if self.header.get(name) in (None, ""):
+            raise InputError(f"{self} has no {name}")
+        return [float(number) for number in np.atleast_1d(self.header[name].value)]
+
+    @property
+    def echo(self) -> float:
+        """The number of its echo or, without one, the time in ms; 0 if the file does not say."""
+        given = [name for name in ECHO if self.header.get(name) not in (None, "")]
+        return self.numbers(given[0])[0] if given else 0.0
+
+    def __str__(self) -> str:
+        many = self.header.get("NumberOfFrames", None)
+        return f"{self.file.name}, frame {self.number + 1}" if many else self.file.name
+
+
+def read_frames(path: Path, series: str | None, echo: int | None) -> list[Frame]:
+    """The frames of one echo of one series, in any order.
+
+    Args:
+        path: a DICOM file, or a folder of such files.
+        series: the number, description or UID of the series; needed if there are several.
+        echo: which echo, from 1; needed if there are several.
+
+    Raises:
+        InputError: if they are not images, or the choice is missing or not there.
+    """
+    return _one_echo(_split(_one_series(_headers(path), series)), echo)
+
+
+def _headers(path: Path) -> Files:
+    from pydicom import dcmread
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.misc import is_dicom
+
+    found = []
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
+            continue
+        if is_dicom(file):
+            if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
+                raise InputError(f"{file.name} is deflated as a whole: not supported")
+        elif file.suffix.lower() != ".dcm":
+            continue
+        # By force: the header of a file without the first bytes of DICOM still says what it is.
+        found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
+    if not found:
+        raise InputError("there is no DICOM file in it; give the folder that holds a series")
+    return found
+
+
+def _one_series(files: Files, series: str | None) -> Files:
+    every: dict[str, Files] = {}
+    for file, header in files:
+        every.setdefault(_text(header, "SeriesInstanceUID"), []).append((file, header))
+    named = {uid: [_text(files[0][1], name) for name in NAMES] for uid, files in every.items()}
+    chosen = [uid for uid in every if series is None or series in (uid, *named[uid])]
+    if len(chosen) != 1:
+        numbers = [number for number, _ in named.values()]
+        told = []
+        for uid, (number, description) in named.items():
+            name = number if number and numbers.count(number) == 1 else uid
+            modality = _text(every[uid][0][1], "Modality")
+            told.append(
+                f"{name} ({description or 'no description'}, {modality}, {_content(every[uid])})"
+            )
+        raise InputError(f"choose one series by --series: {'; '.join(sorted(told))}")
+    files = every[chosen[0]]
+    first = _kind(files[0][1])
+    for file, header in files:
+        kind = _kind(header)
+        if not IMAGES.fullmatch(kind.keyword):
+            what = kind.name or "of no known kind"
+            raise InputError(f"{file.name} is {what}; only MR, CT and PET images can be read")
+        if kind != first:
+            raise InputError(f"{file.name} is {kind.name}; {files[0][0].name} is {first.name}")
+    return files
+
+
+def _kind(header: Any) -> Any:
+    from pydicom.uid import UID
+
+    return UID(header.get("SOPClassUID", ""))
+
+
+def _text(header: Any, name: str) -> str:
+    return str(header.get(name, ""))
+
+
+def _content(files: Files) -> str:
+    kind = _kind(files[0][1])
+    slices = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in files)
+    return f"{slices} slices" if IMAGES.fullmatch(kind.keyword) else kind.name
+
+
+def _split(files: Files) -> list[Frame]:
+    """Every frame, with its functional groups and the shared ones at the top of its header."""
+    from pydicom import Dataset
+
+    frames = []
+    for file, header in files:
+        shared = header.get("SharedFunctionalGroupsSequence", ())
+        each = header.get("PerFrameFunctionalGroupsSequence", ())
+        if not each and int(header.get("NumberOfFrames", None) or 1) > 1:
+            raise InputError(f"{file.name} has several frames, and not the position of each")
+        for number, own in enumerate(each or [Dataset()]):
+            flat = Dataset()
+            flat.update(header)
+            for group in (*shared, own):
+                for name in GROUPS:
+                    flat.update(group[name].value[0] if group.get(name) else {})
+            frames.append(Frame(file, number, flat))
+    return frames
+
+
+def _one_echo(frames: list[Frame], echo: int | None) -> list[Frame]:
+    found = sorted({frame.echo for frame in frames})
+    if echo is None and len(found) == 1:
+        return frames
+    if echo is None or not 1 <= echo <= len(found):
+        told = []
+        for number, one in enumerate(found, 1):
+            theirs = [frame.header for frame in frames if frame.echo == one]
+            time = theirs[0].get("EffectiveEchoTime") or theirs[0].get("EchoTime") or "unknown"
+            told.append(f"{number} ({time} ms, {len(theirs)} slices)")
+        raise InputError(f"choose one echo by --echo: {'; '.join(told)}")
+    return [frame for frame in frames if frame.echo == found[echo - 1]]

@@ -1,0 +1,108 @@
+"""Stacks in ``.npy`` and HDF5 files become volumes, or are refused with the reason."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from loupe_lib import InputError
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.stacks import LARGEST, Stack
+
+STACK = "group/stack"
+ARRAY = np.random.default_rng(0).random((4, 9, 8)).astype(np.float32)
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    if path.suffix == ".npy":
+        np.save(path, array)
+    else:
+        with h5py.File(path, "w") as file:
+            file[STACK] = array
+
+
+def read(path: Path, axis: str | None = None) -> Stack:
+    return open_npy(path, axis) if path.suffix == ".npy" else open_hdf5_stack(path, STACK, axis)
+
+
+both = pytest.mark.parametrize("name", ["a.npy", "a.h5"])
+
+
+@both
+@pytest.mark.parametrize("axis", [None, "0", "1", "2"])
+def test_slices_lie_along_the_axis_named(axis, name, tmp_path):
+    write(tmp_path / name, ARRAY)
+    stack = read(tmp_path / name, axis)
+    wanted = np.moveaxis(ARRAY, int(axis or 0), 0)
+    np.testing.assert_array_equal(np.stack(list(stack.read())), wanted)
+    assert (stack.slices, *stack.shape) == wanted.shape
+    assert (stack.patient, stack.spacing, stack.warnings) == ("", None, ())
+
+
+@both
+@pytest.mark.parametrize(
+    ("shape", "axes", "named"), [((9, 9, 4), "0 and 1", "2"), ((9, 4, 9), "0 and 2", "1")]
+)
+def test_an_array_that_looks_like_slices_last_needs_an_axis(shape, axes, named, name, tmp_path):
+    array = np.random.default_rng(0).random(shape)
+    write(tmp_path / name, array)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name)
+    told = f"equal axes {axes}, so its slices seem to lie along axis {named}: give --axis {named}"
+    assert told in str(caught.value)
+    for axis in "0", named:
+        images = np.stack(list(read(tmp_path / name, axis).read()))
+        np.testing.assert_array_equal(images, np.moveaxis(array, int(axis), 0))
+
+
+@both
+@pytest.mark.parametrize("shape", [(4, 9, 9), (9, 9, 9)])
+def test_slices_come_first_where_it_is_not_doubtful(shape, name, tmp_path):
+    write(tmp_path / name, np.ones(shape))
+    stack = read(tmp_path / name)
+    assert (stack.slices, *stack.shape) == shape
+
+
+@both
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((3, 4), np.float32), "must have three dimensions; got 3 x 4"),
+        (np.zeros((3, 0, 4), np.float32), "must have three dimensions; got 3 x 0 x 4"),
+        (np.zeros((3, 4, 4), np.complex64), "must be real numbers; got complex64"),
+        (np.zeros((3, 4, 4), "S4"), "must be real numbers; got |S4"),
+    ],
+)
+def test_other_arrays_are_refused(array, reason, name, tmp_path):
+    write(tmp_path / name, array)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name)) and reason in str(caught.value)
+
+
+@both
+def test_a_plane_of_the_body_is_refused(name, tmp_path):
+    write(tmp_path / name, ARRAY)
+    with pytest.raises(InputError, match="axis must be one of 0, 1, 2 for an array; got 'axial'"):
+        read(tmp_path / name, "axial")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "reason"),
+    [
+        (None, "dataset must be named; the file has group"),
+        ("group/none", "/group/none is missing"),
+        ("group", "group must be a dataset"),
+        ("link", "link must be stored in the file itself"),
+        ("large", f"a volume has {4 << 30} bytes; at most {LARGEST} can be read"),
+    ],
+)
+def test_a_dataset_that_cannot_be_used_is_refused(dataset, reason, tmp_path):
+    write(tmp_path / "other.h5", ARRAY)
+    write(tmp_path / "a.h5", ARRAY)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["link"] = h5py.ExternalLink("other.h5", STACK)
+        file.create_dataset("large", (1024, 1024, 1024), np.float32)
+    with pytest.raises(InputError, match=reason):
+        open_hdf5_stack(tmp_path / "a.h5", dataset)
