@@ -125,7 +125,8 @@ def _kind(header: Any) -> Any:
 
 
 def _text(header: Any, name: str) -> str:
-    return str(header.get(name, ""))
+    value = header.get(name)
+    return "" if value is None else str(value)
 
 
 def _content(files: Files) -> str:

@@ -219,7 +219,9 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
     (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
     one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
-    first, second = ImageFiles([tmp_path / "a", one], clip_negative=True).volumes
+    source = ImageFiles([tmp_path / "a", one], clip_negative=True)
+    assert source.clip_negative and source.settings == (None, None, None, None, True)
+    first, second = source.volumes
     assert (first.slices, first.spacing) == (11, (5, 3, 2))
     assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
     assert (second.slices, second.acquisition) == (1, "DICOM MR")
