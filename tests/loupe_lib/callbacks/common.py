@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from loupe_lib import ProbabilityMask
 
+KILLED = -signal.SIGKILL
 FRAMEWORKS = ["pytorch_lightning", "ignite.handlers", "transformers.trainer", "accelerate"]
 EPOCHS = 6
 SETTINGS = {"patience": 1, "factor": 2.0, "max_slope": 1000.0}
@@ -70,14 +71,16 @@ class Scripted(nn.Module):
         return {"loss": self.weight * 0 + next(self.losses)}
 
 
-def kill_in(function: Callable[..., object], *arguments: object) -> None:
-    """Call it in a process that is to kill itself."""
+def run(function: Callable[..., object], *arguments: tuple[object, ...]) -> list[int | None]:
+    """Call it in a process for each tuple of arguments, all at a time; their exit codes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(FRAMEWORKS)  # once, as each import takes seconds
-    process = context.Process(target=function, args=arguments)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    processes = [context.Process(target=function, args=each, daemon=True) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
 
 
 def kill() -> None:

@@ -14,7 +14,15 @@ from torch.utils.data import DataLoader
 from loupe_lib import InputError
 from loupe_lib.callbacks.lightning import SelfShrinkingSlopeCallback
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
+from tests.loupe_lib.callbacks.common import (
+    EPOCHS,
+    KILLED,
+    LOSSES,
+    SETTINGS,
+    SLOPES,
+    Network,
+    Scripted,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{start}")
@@ -93,7 +101,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind, at_epoch_end
     whole = train(tmp_path / "whole", kind, at_epoch_end)
     expected = logged(whole, "epoch", "val_loss", "net.layer.slope")
     print(expected)
-    common.kill_in(train_until_killed, tmp_path / "killed", kind, at_epoch_end)
+    assert common.run(train_until_killed, (tmp_path / "killed", kind, at_epoch_end)) == [KILLED]
     checkpoint = tmp_path / "killed" / "last.ckpt"
     resumed = train(tmp_path / "killed", kind, at_epoch_end, ckpt_path=checkpoint)
     print(logged(resumed, "epoch", "val_loss", "net.layer.slope"))

@@ -16,7 +16,15 @@ from transformers import (
 from loupe_lib import InputError
 from loupe_lib.callbacks.transformers import SelfShrinkingSlopeCallback
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
+from tests.loupe_lib.callbacks.common import (
+    EPOCHS,
+    KILLED,
+    LOSSES,
+    SETTINGS,
+    SLOPES,
+    Network,
+    Scripted,
+)
 
 
 class Killing(TrainerCallback):
@@ -74,7 +82,7 @@ def train_until_killed(folder: Path, kind: str) -> None:
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind):
     names = ["epoch", "eval_loss", "layer.slope"]
     whole = logged(train(tmp_path / "whole", kind), *names)
-    common.kill_in(train_until_killed, tmp_path / "killed", kind)
+    assert common.run(train_until_killed, (tmp_path / "killed", kind)) == [KILLED]
     resumed = train(tmp_path / "killed", kind, resume=True)
     assert logged(resumed, *names) == whole
     assert whole[3][2] > 2  # raised before the kill
