@@ -1,7 +1,6 @@
 """4S in a loop with Accelerate needs no callback: two processes, three lines."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,7 @@ from tests.loupe_lib.callbacks.common import EPOCHS, KILLED, SETTINGS, Network
 
 def train(rank: int, folder: Path, kind: str, kill_in: int | None) -> None:
     """One of two processes. Every epoch is saved if it is to be killed in one of them."""
-    torch.set_num_threads(1)
-    for name, value in {"RANK": rank, "WORLD_SIZE": 2}.items():  # as torchrun does
-        os.environ[name] = os.environ[f"LOCAL_{name}"] = str(value)
-    method = f"file://{folder / f'rendezvous_{kill_in}'}"  # a port might be taken
-    torch.distributed.init_process_group("gloo", method, world_size=2, rank=rank)
+    common.join(rank, folder)
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == 2
     net = Network(kind)
@@ -52,13 +47,13 @@ def train(rank: int, folder: Path, kind: str, kill_in: int | None) -> None:
         if kill_in is not None:
             accelerator.save_state(folder / "state")
     (folder / f"{rank}.json").write_text(json.dumps(rows))
-    accelerator.wait_for_everyone()
-    os._exit(0)  # destructors of gloo wait for ever if the other process has ended
+    common.leave()
 
 
 def train_in_two(folder: Path, kind: str, kill_in: int | None = None) -> list[int | None]:
     """Train in two processes; their exit codes."""
     folder.mkdir(exist_ok=True)
+    (folder / "rendezvous").unlink(missing_ok=True)
     return common.run(train, *((rank, folder, kind, kill_in) for rank in (0, 1)))
 
 

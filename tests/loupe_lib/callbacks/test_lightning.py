@@ -1,6 +1,7 @@
 """4S as a callback of PyTorch Lightning, on its own Trainer."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ pytestmark = [
     for start in (
         "Checkpoint directory .* exists",
         "The dirpath has changed",
+        "The `srun` command is available",
         ".*does not have many workers",
         "`isinstance.treespec, LeafSpec.` is deprecated",
     )
@@ -190,3 +192,36 @@ def test_a_tested_model_has_the_slope_of_its_checkpoint(tmp_path):
     loader = DataLoader(common.VALIDATION, batch_size=8)
     trainer.validate(module, loader, ckpt_path=tmp_path / "last.ckpt", verbose=False)
     assert module.net.layer.slope == 4
+
+
+def train_one_of_two(rank: int, folder: Path) -> None:
+    """Write the validation losses and slopes of a process whose images differ from the other's."""
+    common.join(rank, folder)
+    module = Module(Network("float"))
+    slope = SelfShrinkingSlopeCallback(**SETTINGS)
+    rows: list[tuple[float, float]] = []
+
+    class Recorder(pl.Callback):
+        def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            rows.append((trainer.callback_metrics["val_loss"].item(), module.net.layer.slope))
+
+    fit(
+        module,
+        folder,
+        Recorder(),
+        slope,
+        strategy="ddp",
+        devices=2,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+    )
+    (folder / f"{rank}.json").write_text(json.dumps(rows))
+    common.leave()
+
+
+def test_processes_with_different_losses_keep_equal_slopes(tmp_path):
+    assert common.run(train_one_of_two, (0, tmp_path), (1, tmp_path)) == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert all(a[0] != b[0] for a, b in zip(first, second, strict=True))
+    slopes = [row[1] for row in first]
+    assert slopes == [row[1] for row in second] and slopes[-1] > 2
