@@ -37,8 +37,9 @@ PathFinder.find_spec = find_allowed
 IMPORT_ALL = """
 import pkgutil, loupe_lib
 for module in pkgutil.walk_packages(loupe_lib.__path__, "loupe_lib."):
-    # Only the modules for GPUs need triton, which GPU builds of torch bring.
-    if not module.name.startswith(("loupe_lib.cuda.", "loupe_lib.__main__")):
+    # Modules for GPUs need triton, which GPU builds of torch bring; callbacks their frameworks.
+    others = ("loupe_lib.cuda.", "loupe_lib.callbacks.", "loupe_lib.__main__")
+    if not module.name.startswith(others):
         __import__(module.name)
 """
 WITHOUT_NOTEBOOKS = """

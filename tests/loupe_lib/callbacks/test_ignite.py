@@ -137,3 +137,10 @@ def test_a_resumed_run_without_its_state_is_refused_if_it_loses_a_slope(tmp_path
 def test_a_run_may_go_on_in_the_same_process():
     loop = Loop(Network("float")).run(3).run(EPOCHS)
     assert loop.rows == Loop(Network("float")).run().rows
+
+
+def test_runs_of_one_epoch_count():
+    loop = Loop(Scripted(LOSSES))
+    for _ in LOSSES:
+        loop.run(1)
+    assert [row[1] for row in loop.rows] == SLOPES

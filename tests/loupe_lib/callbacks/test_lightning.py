@@ -140,6 +140,14 @@ def test_epochs_without_a_validation_do_not_count(tmp_path):
     assert logged(trainer, "net.slope") == [(slope,) for slope in SLOPES[:3]]
 
 
+def test_trainers_of_one_epoch_count(tmp_path):
+    module = Module(Scripted(LOSSES))
+    slope = SelfShrinkingSlopeCallback(**SETTINGS)
+    one = {"max_epochs": 1, "num_sanity_val_steps": 0, "enable_checkpointing": False}
+    rows = [logged(fit(module, tmp_path, slope, **one), "net.slope") for _ in LOSSES]
+    assert rows == [[(slope,)] for slope in SLOPES]
+
+
 def test_beside_early_stopping_and_model_checkpoint(tmp_path):
     best = ModelCheckpoint(tmp_path, "best", monitor="val_loss")
     stop = EarlyStopping("val_loss", patience=3)
