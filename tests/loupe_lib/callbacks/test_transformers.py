@@ -29,7 +29,7 @@ from tests.loupe_lib.callbacks.common import (
 
 class Killing(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest, **event) -> None:
-        if state.global_step == 3 * 4 + 3:
+        if state.global_step == 2 * 4 + 3:
             common.kill()
 
 
