@@ -30,9 +30,8 @@ class SelfShrinkingSlopeHandler(EpochSlope):
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: if 4S refuses an argument or the module; when a validation has no metric
-            ``monitor``; when a resumed run starts, the state of this handler was not loaded, and a
-            slope is not in the ``state_dict`` of the module.
+        InputError: if 4S refuses an argument or the module; if a validation lacks ``monitor``; if a
+            run resumes without this handler's state, and the ``state_dict`` lacks a slope.
     """
 
     def __init__(
@@ -55,7 +54,9 @@ class SelfShrinkingSlopeHandler(EpochSlope):
         evaluator.add_event_handler(Events.COMPLETED, self._validated, trainer)
 
     def _start(self, trainer: Engine) -> None:
-        if trainer.state.epoch and not self._has_state:
+        if not trainer.state.epoch:
+            self.epoch = 0  # a new run
+        elif not self._has_state:
             self.refuse_restart("save and load this handler beside the trainer and the model")
         self._has_state = True
 

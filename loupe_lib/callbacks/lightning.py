@@ -20,18 +20,15 @@ class SelfShrinkingSlopeCallback(pl.Callback):
     slopes by their paths, such as ``net.mask.slope``. Lightning saves and restores the state.
 
     Monitor the loss of the binary mask, here and in ``EarlyStopping`` and ``ModelCheckpoint``: the
-    relaxed loss is lower at a lower slope. Give early stopping more patience than 4S. The order of
-    the callbacks is free: Lightning calls ``ModelCheckpoint`` last. With several processes, log the
-    loss with ``sync_dist=True``; 4S takes the mean over them in any case.
+    relaxed loss is lower at a lower slope. Give early stopping more patience. Any order will do.
 
     Args:
-        monitor: a metric that the validation logs.
+        monitor: a metric that the validation logs; 4S takes its mean over the processes.
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: when training starts, if 4S refuses an argument or the module; when a validation
-            did not log ``monitor``; when a checkpoint has no state of this callback, and a slope is
-            not in the ``state_dict`` of the module.
+        InputError: if 4S refuses an argument or the module, when training starts; if a checkpoint
+            lacks the state, and the ``state_dict`` a slope; if a validation lacks ``monitor``.
     """
 
     def __init__(
@@ -58,21 +55,20 @@ class SelfShrinkingSlopeCallback(pl.Callback):
         self.module, self.schedule = module, EpochSlope(module, **self.settings)
         return self.schedule
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        schedule = self._start(pl_module)
-        if self.state_key in checkpoint["callbacks"]:
-            schedule.load_state_dict(checkpoint["callbacks"][self.state_key])
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        if state := checkpoint["callbacks"].get(self.state_key):
+            self._start(pl_module).load_state_dict(state)
         else:
-            schedule.refuse_restart("use a checkpoint saved with this callback")
+            self._start(pl_module).refuse_restart("use a checkpoint saved with this callback")
 
     def state_dict(self) -> dict[str, Any]:
         return self.schedule.state_dict() if self.schedule else {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.module is not pl_module:  # neither a checkpoint was loaded nor another fit done
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.schedule is None or self.module is not pl_module:
             self._start(pl_module)
+        elif trainer.global_step == 0:  # a new Trainer
+            self.schedule.epoch = 0
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.schedule and trainer.state.fn == "fit":

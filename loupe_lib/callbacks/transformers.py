@@ -29,8 +29,8 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: when training starts, if 4S refuses an argument or the model; when it resumes
-            without the state; when an evaluation has no metric ``monitor``.
+        InputError: if 4S refuses an argument or the model, when training starts; if a run resumes
+            without the state; if an evaluation lacks ``monitor``.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
         if self.schedule is not None:
-            state.log_history[-1].update(self.schedule.slopes)
-            event["logs"].update(self.schedule.slopes)
+            for log in (state.log_history[-1], event["logs"]):
+                log.update(self.schedule.slopes)
 
     def on_evaluate(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
         if self.schedule is not None:

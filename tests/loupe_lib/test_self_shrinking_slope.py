@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -357,7 +358,8 @@ def train_on_one_of_two_ranks(rank: int, folder: Path) -> None:
         trace.append(list(shrinking.slopes.values()))
     text = json.dumps([trace, list(shrinking.slopes), shrinking.best])
     (folder / str(rank)).write_text(text, "utf-8")
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    os._exit(0)  # gloo may hang at the end of a process whose partner has gone
 
 
 # Alone, rank 0 would raise at epochs 2, 4 and 6, and rank 1 never. The means: 2, 1.5, 3, 3, 3, 0.5.

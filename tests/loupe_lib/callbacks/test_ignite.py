@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from loupe_lib import InputError
 from loupe_lib.callbacks.ignite import SelfShrinkingSlopeHandler
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
+from tests.loupe_lib.callbacks.common import (
+    EPOCHS,
+    KILLED,
+    LOSSES,
+    SETTINGS,
+    SLOPES,
+    Network,
+    Scripted,
+)
 
 
 class Loop:
@@ -73,7 +81,7 @@ def train_until_killed(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["buffer", "float"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind):
     whole = Loop(Network(kind)).run()
-    common.kill_in(train_until_killed, tmp_path, kind)
+    assert common.run(train_until_killed, (tmp_path, kind)) == [KILLED]
     resumed = Loop(Network(kind))
     Checkpoint.load_objects(resumed.to_save, tmp_path / "last.pt")
     resumed.run()
@@ -129,3 +137,10 @@ def test_a_resumed_run_without_its_state_is_refused_if_it_loses_a_slope(tmp_path
 def test_a_run_may_go_on_in_the_same_process():
     loop = Loop(Network("float")).run(3).run(EPOCHS)
     assert loop.rows == Loop(Network("float")).run().rows
+
+
+def test_runs_of_one_epoch_count():
+    loop = Loop(Scripted(LOSSES))
+    for _ in LOSSES:
+        loop.run(1)
+    assert [row[1] for row in loop.rows] == SLOPES

@@ -16,12 +16,20 @@ from transformers import (
 from loupe_lib import InputError
 from loupe_lib.callbacks.transformers import SelfShrinkingSlopeCallback
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
+from tests.loupe_lib.callbacks.common import (
+    EPOCHS,
+    KILLED,
+    LOSSES,
+    SETTINGS,
+    SLOPES,
+    Network,
+    Scripted,
+)
 
 
 class Killing(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest, **event) -> None:
-        if state.global_step == 3 * 4 + 2:
+        if state.global_step == 2 * 4 + 3:
             common.kill()
 
 
@@ -66,18 +74,30 @@ def train(folder: Path, kind: str, *callbacks: TrainerCallback, resume=None, **s
     return trained
 
 
-def train_until_killed(folder: Path, kind: str) -> None:
-    train(folder, kind, Killing())
+WITHIN_EPOCHS = {
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 2,
+}
 
 
-@pytest.mark.parametrize("kind", ["buffer", "float"])
-def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind):
+def train_until_killed(folder: Path, kind: str, settings: dict[str, object]) -> None:
+    train(folder, kind, Killing(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("buffer", {}), ("float", {}), ("float", WITHIN_EPOCHS)],
+    ids=["buffer", "float", "within an epoch"],
+)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind, settings):
     names = ["epoch", "eval_loss", "layer.slope"]
-    whole = logged(train(tmp_path / "whole", kind), *names)
-    common.kill_in(train_until_killed, tmp_path / "killed", kind)
-    resumed = train(tmp_path / "killed", kind, resume=True)
+    whole = logged(train(tmp_path / "whole", kind, **settings), *names)
+    assert common.run(train_until_killed, (tmp_path / "killed", kind, settings)) == [KILLED]
+    resumed = train(tmp_path / "killed", kind, resume=True, **settings)
     assert logged(resumed, *names) == whole
-    assert whole[3][2] > 2  # raised before the kill
+    assert max(row[2] for row in whole if row[0] <= 3) > 2  # raised before the kill
 
 
 @pytest.mark.parametrize("validations", [1, 4])  # an epoch
