@@ -87,7 +87,6 @@ class Mask(nn.Module):
     slope_can_rise = True  # whether a schedule may raise the slope
     has_lines = True  # whether the mask exists as whole columns
     slope: Tensor
-    in_center: Tensor
 
     def __init__(
         self, size: int, acceleration: float, slope: float, lines: bool, center: int = 0
@@ -101,16 +100,17 @@ class Mask(nn.Module):
         slope = check_number("slope", slope, above=0)
         self.register_buffer("slope", torch.tensor(slope, dtype=torch.float32))
         self.center = check_center(center, self.size, self.acceleration, lines)
-        first = self.size // 2 - self.center // 2
-        inside = torch.zeros(self.size, dtype=torch.bool)
-        inside[first : first + self.center] = True
-        inside = inside if lines else inside[:, None] & inside
-        # (N, N), or (N,) columns. Not a part of the state, because it follows from the arguments.
-        self.register_buffer("in_center", inside, persistent=False)
-        self.center_fraction = int(inside.sum()) / inside.numel()  # of k-space
+        self.center_fraction = (self.center / self.size) ** (1 if lines else 2)  # of k-space
         # What is measured of the rest of k-space, so that 1/R of the whole is.
         r = 1 / self.acceleration
         self.rest_fraction = (r - self.center_fraction) / (1 - self.center_fraction)
+
+    @property
+    def in_center(self) -> Tensor:
+        """(N, N) bool, or (N,) for columns: what is always measured."""
+        x = torch.arange(self.size, device=self.slope.device) - self.size // 2 + self.center // 2
+        inside = (x >= 0) & (x < self.center)
+        return inside if self.lines else inside[:, None] & inside
 
     def probabilities(self) -> Tensor:
         """(N, N) probability of each sample to be measured, float32 in [0, 1]."""
