@@ -88,7 +88,8 @@ def train(
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
     from loupe_companion.sources import load_profile
-    from loupe_companion.sweep import WEIGHTS, result_file, run_sweep
+    from loupe_companion.store import WEIGHTS, result_file
+    from loupe_companion.sweep import run_sweep
 
     chosen = load_profile(
         profile_name,
@@ -162,6 +163,34 @@ def sweep(
     print(path)
 
 
+@app.command()
+@stoppable()
+def train_pack(
+    pack: Annotated[Path, typer.Argument(help="File of a pack, RUNS/packs/NAME.json.")],
+    data: Data = None,
+    device: Device = None,
+    parent: Annotated[
+        int | None, typer.Option(help="End when the process with this number has ended.")
+    ] = None,
+) -> None:
+    """Train the runs of one pack: a job of the workflow.
+
+    Finished runs are not trained again. NAME.done is written when all runs have their results.
+    """
+    from loupe_companion.packs import Pack, marker
+    from loupe_companion.packs import train_pack as train_runs
+    from loupe_companion.parent import exit_with_parent
+    from loupe_lib.data.storage import write_file
+    from loupe_lib.training.device import find_device
+
+    if parent is not None:
+        exit_with_parent(parent)
+    where = find_device(device)
+    # On CPUs several jobs share a terminal, and their bars would overwrite each other.
+    train_runs(Pack.read(pack), pack.parent.parent, data, where, progress=where.type == "cuda")
+    write_file(marker(pack), b"")
+
+
 @app.command("runs")
 def list_runs(runs: Runs = Path("runs")) -> None:
     """List what the run store holds.
@@ -169,7 +198,7 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     Of each run: its name, whether it is finished, its data (heads, or the first 12 digits of the
     image file's SHA-256), the side N of the images, the width w of the U-Net, and its method.
     """
-    from loupe_companion.sweep import stored_runs
+    from loupe_companion.store import stored_runs
 
     for config, finished in stored_runs(runs):
         state = "finished" if finished else "begun"
@@ -250,7 +279,7 @@ def export_mask(
 
 
 def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
-    from loupe_companion.sweep import WEIGHTS
+    from loupe_companion.store import WEIGHTS
     from loupe_lib.errors import InputError
     from loupe_lib.training.checkpoint import read_weights
 
