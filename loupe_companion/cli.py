@@ -177,12 +177,16 @@ def train_pack(
 
     Finished runs are not trained again. NAME.done is written when all runs have their results.
     """
+    import signal
+
     from loupe_companion.packs import Pack, marker
     from loupe_companion.packs import train_pack as train_runs
     from loupe_companion.parent import exit_with_parent
     from loupe_lib.data.storage import write_file
     from loupe_lib.training.device import find_device
 
+    # At the time limit of a job Slurm sends SIGTERM, and SIGKILL half a minute later.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if parent is not None:
         exit_with_parent(parent)
     where = find_device(device)

@@ -103,19 +103,35 @@ time.sleep(600)
 """
 
 
-def test_a_job_ends_with_its_workflow(tmp_path):
-    endless = Pack((smoke(settle_epochs=10**6, stop_patience=10**6),))
-    endless.write(tmp_path)
-    command = [sys.executable, "-m", "loupe_companion", "train-pack", endless.file(tmp_path)]
+@pytest.fixture
+def endless(tmp_path):
+    """The command of a job that trains for hours, and the lock of its run."""
+    pack = Pack((smoke(settle_epochs=10**6, stop_patience=10**6),))
+    pack.write(tmp_path)
+    command = [sys.executable, "-m", "loupe_companion", "train-pack", pack.file(tmp_path)]
+    return command, result_file(tmp_path, pack.configs[0]).with_name("training.lock")
+
+
+def wait_for(lock):
+    deadline = time.monotonic() + 300
+    while not lock.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def assert_can_go_on(lock):
+    """Whether there is neither a lock nor a marker; the checkpoint depends on the moment."""
+    assert {path.name for path in lock.parent.iterdir()} <= {"config.json", CHECKPOINT}
+    assert not list(lock.parents[1].glob("packs/*.done"))
+
+
+def test_a_job_ends_with_its_workflow(endless):
+    command, lock = endless
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, *command], stdout=subprocess.PIPE, text=True
     ) as parent:
         number = int(parent.stdout.readline())
-        lock = result_file(tmp_path, endless.configs[0]).with_name("training.lock")
-        deadline = time.monotonic() + 300
-        while not lock.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lock)
         parent.send_signal(signal.SIGKILL)
     for _ in range(100):
         if not alive(number):
@@ -124,7 +140,18 @@ def test_a_job_ends_with_its_workflow(tmp_path):
     else:
         os.kill(number, signal.SIGKILL)
         pytest.fail("the job outlived its parent by 10 s")
-    assert not list((tmp_path / "packs").glob("*.done"))
+    assert_can_go_on(lock)
+
+
+def test_a_job_at_its_time_limit_leaves_no_lock(endless):
+    command, lock = endless
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lock)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; repeat the command to continue" in said
+    assert_can_go_on(lock)
 
 
 def alive(number: int) -> bool:
