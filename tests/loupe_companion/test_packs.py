@@ -97,7 +97,8 @@ def test_a_job_writes_its_marker_when_all_runs_are_finished(trained, tmp_path):
 
 PARENT = """
 import subprocess, sys, os, time
-job = subprocess.Popen([*sys.argv[1:], "--parent", str(os.getpid())])
+command = [sys.executable, "-m", "loupe_companion", "--parent", str(os.getpid())]
+job = subprocess.Popen([*command, *sys.argv[1:]])
 print(job.pid, flush=True)
 time.sleep(600)
 """
@@ -128,7 +129,7 @@ def assert_can_go_on(lock):
 def test_a_job_ends_with_its_workflow(endless):
     command, lock = endless
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, *command], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, *command[3:]], stdout=subprocess.PIPE, text=True
     ) as parent:
         number = int(parent.stdout.readline())
         wait_for(lock)

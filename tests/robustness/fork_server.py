@@ -23,6 +23,7 @@ torch.set_num_threads(1)
 import loupe_companion.packs  # noqa: E402
 import loupe_companion.results  # noqa: E402
 import loupe_companion.sweep  # noqa: E402
+import loupe_companion.workflow  # noqa: E402
 import loupe_lib.data.conversion  # noqa: E402
 import loupe_lib.data.workers  # noqa: E402
 import loupe_lib.training.loop  # noqa: E402
@@ -122,6 +123,7 @@ def main() -> None:
     loupe_lib.training.loop.CHECKPOINT_FRACTION = 1e9
     loupe_lib.data.workers.START = "fork"  # workers are watched as well
     loupe_companion.packs.cores = lambda: 1
+    loupe_companion.workflow.has_workflow = lambda: False
     load_images(find_profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -1,11 +1,14 @@
 """The workflow is killed: the next call completes it, and no job outlives it."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +45,16 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def running(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A process that does not outlive its test."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def kill(numbers: list[int]) -> None:
     for number in numbers:
         os.kill(number, signal.SIGKILL)
@@ -64,12 +77,12 @@ def test_killed_workflow(victim, trained, tmp_path, record: Record):
     for number in range(record.tries(5, 1)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        process = subprocess.Popen(workflow(folder, COLLECTED), stderr=subprocess.PIPE)
-        wait_until(lambda folder=folder: list(folder.glob("runs/*/training.lock")), 120)
-        jobs = descendants(process.pid)
-        assert jobs
-        kill({"workflow": [process.pid], "job": jobs[:1], "all": [process.pid, *jobs]}[victim])
-        process.communicate(timeout=120)
+        with running(workflow(folder, COLLECTED)) as process:
+            wait_until(lambda folder=folder: list(folder.glob("runs/*/training.lock")), 120)
+            jobs = descendants(process.pid)
+            assert jobs
+            kill({"workflow": [process.pid], "job": jobs[:1], "all": [process.pid, *jobs]}[victim])
+            process.communicate(timeout=120)
         assert process.returncode == (1 if victim == "job" else -signal.SIGKILL)
         wait_until(lambda jobs=jobs: not any(map(alive, jobs)), 10)
         assert not (folder / COLLECTED).exists()
@@ -81,7 +94,7 @@ def test_killed_workflow(victim, trained, tmp_path, record: Record):
 
 def test_killed_notebook(tmp_path, record: Record):
     """The workflow is killed while a notebook runs: notebook and kernel end."""
-    with subprocess.Popen(workflow(tmp_path, NOTEBOOK), stderr=subprocess.PIPE) as process:
+    with running(workflow(tmp_path, NOTEBOOK)) as process:
         wait_until(lambda: len(descendants(process.pid)) >= 2, 120)
         jobs = descendants(process.pid)
         kill([process.pid])
@@ -92,7 +105,7 @@ def test_killed_notebook(tmp_path, record: Record):
 
 def test_second_workflow(tmp_path, trained, record: Record):
     """A second workflow in the same store stops, and the first completes."""
-    with subprocess.Popen(workflow(tmp_path, COLLECTED), stderr=subprocess.PIPE) as first:
+    with running(workflow(tmp_path, COLLECTED)) as first:
         lock = tmp_path / "runs/packs/workflow.lock"
         wait_until(lock.exists, 120)
         second = run_workflow(tmp_path, COLLECTED)
@@ -121,3 +134,15 @@ def test_failed_run(tmp_path, trained, record: Record):
     assert len(kept) == 2 and all(after[name] == before[name] for name in kept)
     assert_complete(tmp_path, trained)
     record.count("a run failed, the other kept")
+
+
+def test_sweep(tmp_path, trained, record: Record):
+    """A sweep trains its packs in a workflow: the results are those of one process."""
+    command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", "smoke"]
+    command += ["--device", "cpu", "--runs", tmp_path / "store", "--out", tmp_path / COLLECTED]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 steps (100%) done" in done.stderr
+    (tmp_path / "store").rename(tmp_path / "runs")
+    assert_complete(tmp_path, trained)
+    record.count("a sweep in a workflow")
