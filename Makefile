@@ -1,15 +1,22 @@
 # make book        build the book; PROFILE=smoke|quick|reference|paper, DATA=file.h5 for your images
+#                  CLUSTER=slurm to train on a cluster: workflow/profiles/slurm/config.yaml
 # make test        style, types, layers and tests
+# make test-slurm  the workflow on a Slurm that the test starts
 # make robustness  every try of the tests that kill, fill and damage; results/robustness.json
 # make notebooks   write the repository's address into the notebooks, and clean them for git
 # make lock        resolve both locks again (needs uv); delete them first for newer versions
 PYTHON  ?= python3
 PROFILE ?= quick
 DATA    ?=
+CLUSTER ?=
 
 PROFILES := smoke quick reference paper
 ifneq ($(words $(filter $(PROFILES),$(PROFILE))),1)
 $(error PROFILE must be one of $(PROFILES); got '$(PROFILE)')
+endif
+
+ifneq ($(filter-out slurm,$(CLUSTER)),)
+$(error CLUSTER must be slurm or nothing; got '$(CLUSTER)')
 endif
 
 PY   := .venv/bin/python
@@ -17,13 +24,21 @@ PIP  := $(PY) -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
         --no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: book notebooks test robustness lock clean
+.PHONY: book notebooks test test-slurm robustness lock clean
 
-book: notebooks
-	@$(PY) -m loupe_companion.book.build --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)')
+# Packs of runs are planned for the device that trains: on a cluster, that of the profile.
+book: notebooks $(if $(CLUSTER),.venv/.$(CLUSTER))
+	@.venv/bin/snakemake --profile 'workflow/profiles/$(or $(CLUSTER),local)' \
+	    --config profile='$(PROFILE)' $(if $(DATA),data='$(DATA)') $(if $(CLUSTER),, \
+	    device=$$($(PY) -c 'from loupe_lib.training.device import find_device as d; print(d().type)'))
+	@echo book/_build/html/index.html
 
 notebooks: .venv/.book
 	@$(PY) -m loupe_companion.book.preamble
+
+# Starts a Slurm of its own, which needs slurm-wlm and munge.
+test-slurm: .venv/.test
+	LOUPE_TEST_SLURM=1 $(PY) -m pytest tests/slurm
 
 test: .venv/.test
 	$(PY) -m ruff check .
@@ -42,6 +57,10 @@ robustness: .venv/.test
 	@echo 'Installing requirements.lock into .venv (some minutes the first time)'
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.slurm: .venv/.book requirements-test.lock
+	@$(PIP) --constraint requirements-test.lock snakemake-executor-plugin-slurm
 	@touch $@
 
 # The training code of fastMRI's reader asks for packages that no test needs: hence --no-deps.

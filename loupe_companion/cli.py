@@ -12,6 +12,7 @@ import typer
 
 from loupe_companion.cli_data import app as data_app
 from loupe_companion.cli_shared import Data, ProfileName, check_out, numbers, stoppable
+from loupe_companion.parent import exit_with_parent
 
 if TYPE_CHECKING:
     from loupe_companion.results import RunResult
@@ -67,8 +68,13 @@ def options(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    parent: Annotated[
+        int | None, typer.Option(help="End when the process with this number has ended.")
+    ] = None,
 ) -> None:
     """Options of the program itself."""
+    if parent is not None:
+        exit_with_parent(parent)
 
 
 @app.command()
@@ -88,7 +94,8 @@ def train(
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
     from loupe_companion.sources import load_profile
-    from loupe_companion.sweep import WEIGHTS, result_file, run_sweep
+    from loupe_companion.store import WEIGHTS, result_file
+    from loupe_companion.sweep import run_sweep
 
     chosen = load_profile(
         profile_name,
@@ -138,11 +145,16 @@ def sweep(
     """Train the runs of a profile and collect their results.
 
     What the run store or OUT already has is not trained again. Results of other runs stay in OUT:
-    a long sweep can be done in parts.
+    a long sweep can be done in parts. In a copy of the repository with Snakemake, runs are trained
+    side by side, as many as there are cores; elsewhere one after the other.
     """
+    from loupe_companion.packs import write_packs
     from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
+    from loupe_companion.store import unfinished
     from loupe_companion.sweep import collect, collected_results, describe_work, extended_results
+    from loupe_companion.workflow import has_workflow, train_in_workflow
+    from loupe_lib.training.device import find_device
 
     chosen = load_profile(
         profile_name,
@@ -158,11 +170,41 @@ def sweep(
     found = {r.config: r for r in extended_results(chosen)}
     mine = [config for config in chosen.configs() if config not in found]
     held = collected_names(path)
-    print(describe_work([c for c in mine if c.name not in held], runs, device))
+    todo = unfinished([config for config in mine if config.name not in held], runs)
+    print(describe_work(todo, runs, device), flush=True)
+    if len(todo) > 1 and has_workflow():
+        where = find_device(device)
+        train_in_workflow(write_packs(todo, where.type, runs), runs, data, str(where))
     collect(mine, runs, path, chosen.pictures, data, device)
     found |= {r.config: r for r in collected_results(path)}
     _print_results([found[config] for config in chosen.configs()], chosen.label)
     print(path)
+
+
+@app.command()
+@stoppable()
+def train_pack(
+    pack: Annotated[Path, typer.Argument(help="File of a pack, RUNS/packs/NAME.json.")],
+    data: Data = None,
+    device: Device = None,
+) -> None:
+    """Train the runs of one pack: a job of the workflow.
+
+    Finished runs are not trained again. NAME.done is written when all runs have their results.
+    """
+    import signal
+
+    from loupe_companion.packs import Pack, marker
+    from loupe_companion.packs import train_pack as train_runs
+    from loupe_lib.data.storage import write_file
+    from loupe_lib.training.device import find_device
+
+    # At the time limit of a job Slurm sends SIGTERM, and SIGKILL half a minute later.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    where = find_device(device)
+    # On CPUs several jobs share a terminal, and their bars would overwrite each other.
+    train_runs(Pack.read(pack), pack.parent.parent, data, where, progress=where.type == "cuda")
+    write_file(marker(pack), b"")
 
 
 @app.command("runs")
@@ -172,7 +214,7 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     Of each run: its name, whether it is finished, its data (heads, or the first 12 digits of the
     image file's SHA-256), the side N of the images, the width w of the U-Net, and its method.
     """
-    from loupe_companion.sweep import stored_runs
+    from loupe_companion.store import stored_runs
 
     found = stored_runs(runs)
     if not found:
@@ -199,16 +241,28 @@ def bench(
 @app.command()
 def beyond(
     out: Annotated[Path, typer.Option(help="JSON file to write.", callback=check_out)],
+    parts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of some seeds each: merge them into OUT, and train nothing."),
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few epochs of a few runs.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, separated by commas; all by default.")
+    ] = None,
 ) -> None:
     """Fixed slopes and 4S in layers beyond MRI: pixels of digits, filters of textures.
 
-    160 trainings of some seconds each, as many side by side as there are cores.
+    160 trainings of some seconds each, one after the other. The rule `beyond` of the workflow
+    trains the seeds side by side.
     """
-    from loupe_companion.beyond.experiment import run_experiment
+    from loupe_companion.beyond.experiment import merge_records, run_experiment
     from loupe_companion.beyond.tables import accuracy_table
 
-    print(accuracy_table(run_experiment(out, smoke)).to_string(index=False))
+    if parts:
+        record = merge_records(parts, out)
+    else:
+        record = run_experiment(out, smoke, numbers("seeds", seeds, int))
+    print(accuracy_table(record).to_string(index=False))
 
 
 @app.command()
@@ -258,7 +312,7 @@ def export_mask(
 
 
 def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
-    from loupe_companion.sweep import WEIGHTS
+    from loupe_companion.store import WEIGHTS
     from loupe_lib.errors import InputError
     from loupe_lib.training.checkpoint import read_weights
 

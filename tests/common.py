@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from loupe_lib.data.images import SPLITS, Images
 from loupe_lib.data.simulation import ifft2c, scan
 from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.training.config import RunConfig
+
+ROOT = Path(__file__).parent.parent
 
 # The tensors of these tests are so small that threads cost more than they save.
 torch.set_num_threads(1)
@@ -99,6 +103,23 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
     with FileLock(base / f"{name}.lock"):
         (base / name).mkdir(exist_ok=True)
         yield base / name
+
+
+def workflow(folder: Path, *targets: str, **config: object) -> list[str]:
+    """The command that runs the workflow of the smoke profile in a folder."""
+    place = ROOT / "workflow"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", place / "Snakefile"]
+    command += ["--profile", place / "profiles/local", "--directory", folder, *targets]
+    values = {"profile": "smoke"} | config
+    return [*map(str, command), "--config", *(f"{name}={value}" for name, value in values.items())]
+
+
+def run_workflow(
+    folder: Path, *targets: str, **config: object
+) -> "subprocess.CompletedProcess[str]":
+    """Run the workflow of the smoke profile in a folder."""
+    command = workflow(folder, *targets, **config)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:

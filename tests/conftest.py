@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common import shared_folder
+from tests.common import ROOT as ROOT
+from tests.common import run_workflow, shared_folder
 
 pytest_plugins = ["tests.fixtures_runs"]
 # A machine for training, with a plain checkout, may lack the packages of the pages.
@@ -18,8 +19,6 @@ try:
     import msgspec  # noqa: F401
 except ModuleNotFoundError:
     collect_ignore += ["loupe_companion/beyond", "loupe_companion/claims"]
-
-ROOT = Path(__file__).parent.parent
 
 RECORDS = pytest.StashKey[list[dict[str, object]]]()
 
@@ -87,23 +86,12 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     )
 
 
-def with_short_training(source: Path, target: Path, parameters: dict[str, object], *rest):
-    """Execute a notebook as the book does, but train the digits of `beyond` for two epochs."""
-    from loupe_companion.book.notebooks import execute
-
-    short = {"epochs": 2} if source.stem == "beyond" else {}
-    return execute(source, target, parameters | short, *rest)
-
-
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of the book of the smoke profile, made from nothing, once."""
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
-    from loupe_companion.book import build as module
-
-    with shared_folder(tmp_path_factory, "book") as folder, pytest.MonkeyPatch.context() as patch:
-        if not (folder / "_build" / "html").exists():
-            patch.setattr(module, "execute", with_short_training)
-            index = module.build("smoke", output=folder / "_build", cwd=folder)
-            assert index == folder / "_build" / "html" / "index.html"
-    return folder / "_build"
+    with shared_folder(tmp_path_factory, "book") as folder:
+        done = run_workflow(folder)
+        assert done.returncode == 0, done.stderr
+        assert (folder / "book/_build/html/index.html").exists()
+    return folder / "book/_build"

@@ -9,7 +9,8 @@ import pytest
 from loupe_companion.profiles import Profile, find_profile
 from loupe_companion.results import RunResult, read_results
 from loupe_companion.sources import load_images
-from loupe_companion.sweep import result_file, run_sweep
+from loupe_companion.store import result_file
+from loupe_companion.sweep import run_sweep
 from loupe_lib.data.images import Images
 from tests.common import shared_folder, smoke
 

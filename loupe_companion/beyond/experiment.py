@@ -2,11 +2,10 @@
 
 import copy
 import math
-import multiprocessing
 import os
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from importlib import metadata
 from itertools import product
 from pathlib import Path
@@ -14,16 +13,17 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
+from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from loupe_companion.beyond.tasks import TASKS, Examples, draw_digits
 from loupe_companion.provenance import get_provenance
-from loupe_lib.data.storage import writing
-from loupe_lib.data.workers import cores, exit_with_parent
+from loupe_lib.data.storage import write_file, writing
 from loupe_lib.errors import InputError
 from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
+from loupe_lib.training.device import one_thread
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -146,38 +146,65 @@ def _accuracy(model: nn.Module, test: Examples) -> float:
     return float((model(test.x).argmax(1) == test.y).double().mean())
 
 
-def run_experiment(out: str | os.PathLike[str], smoke: bool = False) -> Record:
-    """Train everything, several processes side by side, and write the results as a JSON file.
+def run_experiment(
+    out: str | os.PathLike[str], smoke: bool = False, seeds: Sequence[int] | None = None
+) -> Record:
+    """Train everything, and write the results as a JSON file.
 
     Date and seconds aside, equal machines give equal results: every training has one thread.
-    With ``smoke``, a few epochs of a few runs show that everything is installed.
+
+    Args:
+        out: the file.
+        smoke: train a few epochs of a few runs, which shows that everything is installed.
+        seeds: train these instead of all seeds.
 
     Raises:
         InputError: without scikit-learn, or if the file cannot be written.
     """
     plan = SMOKE if smoke else FULL
+    if seeds is not None:
+        plan = replace(plan, seeds=tuple(seeds))
     draw_digits(0)  # fails before the training, not after it, if scikit-learn is missing
     with writing(out) as beside:
         origin = get_provenance(torch.device("cpu"))
         origin["packages"]["scikit-learn"] = metadata.version("scikit-learn")
-        record = Record(**origin, plan=plan, runs=_train(plan))
-        text = msgspec.json.encode(record).replace(b'{"task"', b'\n{"task"')  # a line a training
-        beside.write_bytes(text + b"\n")
+        with one_thread(torch.device("cpu")):
+            runs = tuple(
+                run(task, slope, shrinks, seed, plan)
+                for task, slope, shrinks, seed in tqdm(_cases(plan), "trainings")
+            )
+        record = Record(**origin, plan=plan, runs=runs)
+        beside.write_bytes(_encode(record))
     return record
 
 
-def _train(plan: Plan) -> tuple[Training, ...]:
-    cases = [*((slope, False) for slope in plan.slopes), (plan.slopes[0], True)]
-    jobs = [(t, *case, seed, plan) for t, case, seed in product(TASKS, cases, plan.seeds)]
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(cores(), context, _start_worker) as pool:
-        found = pool.map(run, *zip(*jobs, strict=True))
-        return tuple(tqdm(found, "trainings", len(jobs)))
+def merge_records(parts: Sequence[Path], out: str | os.PathLike[str]) -> Record:
+    """Merge results files of different seeds into one, whose provenance is that of the first.
+
+    Raises:
+        InputError: if a file cannot be read, or they are not of one plan.
+    """
+    records = [read_record(part) for part in parts]
+    seeds = sorted(seed for record in records for seed in record.plan.seeds)
+    plan = replace(records[0].plan, seeds=tuple(seeds))
+    for part, record in zip(parts, records, strict=True):
+        if replace(record.plan, seeds=plan.seeds) != plan:
+            raise InputError(f"{part} has another plan than {parts[0]}")
+    found = {(o.task, o.slope, o.shrinks, o.seed): o for record in records for o in record.runs}
+    merged = replace(records[0], plan=plan, runs=tuple(found[case] for case in _cases(plan)))
+    write_file(out, _encode(merged))
+    return merged
 
 
-def _start_worker() -> None:
-    exit_with_parent()
-    torch.set_num_threads(1)
+def _cases(plan: Plan) -> list[tuple[str, float, bool, int]]:
+    """Task, slope, whether it is 4S, and seed of each training."""
+    slopes = [*((slope, False) for slope in plan.slopes), (plan.slopes[0], True)]
+    return [(t, *case, seed) for t, case, seed in product(TASKS, slopes, plan.seeds)]
+
+
+def _encode(record: Record) -> bytes:
+    """A line a training."""
+    return msgspec.json.encode(record).replace(b'{"task"', b'\n{"task"') + b"\n"
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:

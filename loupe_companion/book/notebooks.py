@@ -1,17 +1,22 @@
-"""Execute notebooks for the book, and make one page of two executions."""
+"""Execute notebooks for the book, and make one page of two executions.
 
+``python -m loupe_companion.book.notebooks SOURCE TARGET NAME=VALUE ...`` executes one.
+"""
+
+import argparse
 import copy
-import hashlib
-import json
 import sys
 import uuid
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import yaml
 from nbformat import NotebookNode
+
+from loupe_companion.book.build import BuildError
+from loupe_companion.parent import exit_with_parent
 
 TWO_RUNS = """\
 ```{{note}}
@@ -26,34 +31,18 @@ OWN_RUN = """\
 The same cells show the `{profile}` profile, trained on the machine that built this book."""
 
 
-class BuildError(Exception):
-    """Why the book was not built, in words for the user."""
-
-
-def execute(
-    source: Path, target: Path, parameters: dict[str, Any], inputs: Iterable[Path], cwd: Path
-) -> NotebookNode:
-    """Execute a notebook, unless this was done before with the same parameters and inputs.
+def execute(source: Path, target: Path, parameters: dict[str, Any], cwd: Path) -> None:
+    """Execute a notebook.
 
     Args:
         source: the notebook.
-        target: where the executed notebook is kept.
+        target: where the executed notebook is written.
         parameters: values that replace those of its cell tagged ``parameters``.
-        inputs: files that the outputs depend on, apart from the notebook.
         cwd: the folder in which the cells run.
 
     Raises:
         BuildError: if a parameter does not exist or a cell fails; names notebook and reason.
     """
-    digest = hashlib.sha256(sys.version.encode() + json.dumps(parameters, sort_keys=True).encode())
-    for path in (source, *sorted(inputs)):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    fingerprint = digest.hexdigest()
-    if target.exists():
-        kept = nbformat.read(target, as_version=4)
-        if kept.metadata.get("fingerprint") == fingerprint:
-            return kept
-
     known = papermill.inspect_notebook(str(source))
     for name in parameters:
         if name not in known:  # papermill itself only warns
@@ -61,7 +50,7 @@ def execute(
     target.parent.mkdir(parents=True, exist_ok=True)
     trial = target.with_suffix(".failed.ipynb")
     try:
-        notebook = papermill.execute_notebook(
+        papermill.execute_notebook(
             str(source),
             str(trial),
             parameters,
@@ -76,10 +65,7 @@ def execute(
             f"{source.name} failed in cell {error.cell_index + 1}: "
             f"{error.ename}: {error.evalue} (kept as {trial})"
         ) from None
-    notebook.metadata["fingerprint"] = fingerprint
-    nbformat.write(notebook, trial)
     trial.replace(target)
-    return notebook
 
 
 def page(name: str, profile: str, own: NotebookNode, reference: NotebookNode) -> NotebookNode:
@@ -104,9 +90,30 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
     shown = copy.deepcopy(notebook)
     shown.cells = [c for c in shown.cells if "install" not in c.metadata.get("tags", [])]
     for part in (shown, *shown.cells):
-        for key in ("papermill", "execution", "fingerprint"):
+        for key in ("papermill", "execution"):
             part.metadata.pop(key, None)
     for cell in shown.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# Replaced in this execution", 1)
     return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Execute a notebook.")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="values in YAML")
+    parser.add_argument("--cwd", type=Path, required=True, help="folder in which the cells run")
+    parser.add_argument("--parent", type=int, required=True, help="end with this process")
+    given = parser.parse_args()
+    exit_with_parent(given.parent)
+    pairs = [pair.split("=", 1) for pair in given.parameters]
+    parameters = {name: yaml.safe_load(value) for name, value in pairs}
+    try:
+        execute(given.source, given.target, parameters, given.cwd)
+    except BuildError as error:
+        sys.exit(f"no book: {error}")
+
+
+if __name__ == "__main__":
+    main()

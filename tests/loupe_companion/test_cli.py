@@ -17,7 +17,7 @@ import loupe_lib
 from loupe_companion import cli, cli_data
 from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
-from loupe_companion.sweep import CONFIG, result_file
+from loupe_companion.store import CONFIG, result_file
 from loupe_lib.data import importing
 from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import SPLITS, read_images, write_images
@@ -53,7 +53,7 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 COMMANDS = [
     *("data", "data heads", "data show", "data synthetic", "data fastmri", "data import"),
-    *("train", "sweep", "runs", "bench", "beyond", "evaluate", "export-mask"),
+    *("train", "sweep", "train-pack", "runs", "bench", "beyond", "evaluate", "export-mask"),
 ]
 
 
@@ -221,7 +221,7 @@ CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--m
 
 def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
     first = loupe(*CLAIMS, "disc lines")
-    assert first.out.startswith("runs to train: 1, at most 3 epochs in all, on 1 x "), first.err
+    assert first.out.startswith("runs to train: 1, at most 3 epochs in all, on "), first.err
     assert "\nR=4 disc lines seed 0 " in first.out
     second = loupe(*CLAIMS, "4S p=4")
     assert "\nR=4 4S p=4 seed 0 " in second.out and "disc" not in second.out

@@ -11,7 +11,8 @@ from loupe_companion.figures import encoder_figure
 from loupe_companion.results import RunResult
 from loupe_companion.run_summary import collapse_warnings
 from loupe_companion.sources import load_profile
-from loupe_companion.sweep import result_file, run_sweep
+from loupe_companion.store import result_file
+from loupe_companion.sweep import run_sweep
 from loupe_lib.data.images import Images, read_images, write_images
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import measured, smoke

@@ -20,8 +20,10 @@ import torch
 
 torch.set_num_threads(1)
 
+import loupe_companion.packs  # noqa: E402
 import loupe_companion.results  # noqa: E402
 import loupe_companion.sweep  # noqa: E402
+import loupe_companion.workflow  # noqa: E402
 import loupe_lib.data.conversion  # noqa: E402
 import loupe_lib.data.workers  # noqa: E402
 import loupe_lib.training.loop  # noqa: E402
@@ -109,9 +111,9 @@ def main() -> None:
     watch(PlainTrainer, "step", "training")
     watch(PlainTrainer, "evaluate", "training")
     watch(loupe_lib.training.run.Run, "save", "checkpointing")
-    watch(loupe_companion.sweep, "summarize_run", "measuring")
-    watch(loupe_companion.sweep, "write_weights", "writing")
-    watch(loupe_companion.sweep, "write_results", "writing")
+    watch(loupe_companion.packs, "summarize_run", "measuring")
+    watch(loupe_companion.packs, "write_weights", "writing")
+    watch(loupe_companion.packs, "write_results", "writing")
     watch(loupe_companion.sweep, "collect_results", "collecting")
     watch(loupe_lib.data.conversion, "_convert", "converting")
     watch(loupe_lib.data.conversion, "write_volumes", "converting")
@@ -120,7 +122,8 @@ def main() -> None:
     loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     loupe_lib.training.loop.CHECKPOINT_FRACTION = 1e9
     loupe_lib.data.workers.START = "fork"  # workers are watched as well
-    loupe_companion.sweep.cores = lambda: 1
+    loupe_companion.packs.cores = lambda: 1
+    loupe_companion.workflow.has_workflow = lambda: False
     load_images(find_profile("smoke").configs()[0])  # kept for the children
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

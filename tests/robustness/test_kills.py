@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loupe_companion.results import read_results
-from loupe_companion.sweep import RESULT, WEIGHTS
+from loupe_companion.store import RESULT, WEIGHTS
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import measured

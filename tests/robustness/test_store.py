@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from loupe_companion.results import collected_names, read_results, write_results
-from loupe_companion.sweep import CONFIG, result_file, run_sweep
+from loupe_companion.store import CONFIG, result_file
+from loupe_companion.sweep import run_sweep
 from tests.common import smoke
 from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import assert_same
@@ -100,7 +101,8 @@ for number in range(tries):
 
 COUNTED = """
 import sys
-import loupe_companion.sweep as module
+import loupe_companion.packs as module
+import loupe_companion.workflow
 from loupe_companion import cli
 train, folder = module.train, sys.argv[1]
 def counted(runs, *rest):
@@ -108,7 +110,7 @@ def counted(runs, *rest):
         log.writelines(run.config.name + "\\n" for run in runs)
     train(runs, *rest)
 module.train = counted
-module.cores = lambda: 1
+loupe_companion.workflow.has_workflow = lambda: False
 sys.argv = f"loupe_lib sweep --profile smoke --device cpu --runs {folder}/runs".split()
 sys.argv += ["--out", f"{folder}/all.h5"]
 cli.main()
@@ -139,10 +141,11 @@ def test_dead_holder(trained, tmp_path, record: Record):
         folder = result_file(runs, config).parent
         folder.mkdir(parents=True)
         hold = (
-            "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
-            "lock.acquire(); print('held', flush=True); time.sleep(600)"
+            "import sys, time; from filelock import SoftFileLock; "
+            "lock = SoftFileLock(sys.argv[1]); lock.acquire(); "
+            "print('held', flush=True); time.sleep(600)"
         )
-        holder = python("-c", hold, folder / "lock")
+        holder = python("-c", hold, folder / "training.lock")
         assert holder.stdout.readline() == "held\n"
         found = []
         waiting = threading.Thread(
@@ -165,7 +168,8 @@ def test_dead_holder(trained, tmp_path, record: Record):
 MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
-from loupe_companion.sweep import collect, stored_runs
+from loupe_companion.store import stored_runs
+from loupe_companion.sweep import collect
 runs, out, many = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 began = time.process_time()
 listed = stored_runs(runs)

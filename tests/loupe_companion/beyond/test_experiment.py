@@ -31,7 +31,6 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("beyond") / "new" / "beyond.json"
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(beyond, "cores", lambda: 1)  # each worker takes seconds to start
         patch.setattr(sys, "argv", ["loupe4s", "beyond", "--smoke", "--out", str(out)])
         with pytest.raises(SystemExit) as left:
             cli.main()
@@ -133,6 +132,19 @@ def test_the_file_is_whole_and_what_was_printed_is_its_table(trained):
     assert {"torch", "scikit-image", "scikit-learn"} <= set(record.packages)
 
 
+def test_files_of_some_seeds_are_merged_into_that_of_all(trained, tmp_path):
+    record, *_ = trained
+    parts = [tmp_path / "0.json", tmp_path / "1.json"]
+    for seed, part in enumerate(parts):
+        beyond.run_experiment(part, smoke=True, seeds=[seed])
+    merged = beyond.merge_records(parts[::-1], tmp_path / "all.json")
+    assert read_record(tmp_path / "all.json") == merged and merged.plan == record.plan
+    for left, right in zip(merged.runs, record.runs, strict=True):
+        assert replace(left, seconds=0.0) == replace(right, seconds=0.0)
+    with pytest.raises(InputError, match=r"0\.json has another plan than .*beyond\.json"):
+        beyond.merge_records([KEPT, parts[0]], tmp_path / "mixed.json")
+
+
 def refused(path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
@@ -194,7 +206,7 @@ def test_kept_results_are_read():
 
 def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(beyond, "_train", lambda plan: pytest.fail("trained"))
+    monkeypatch.setattr(beyond, "run", lambda *_: pytest.fail("trained"))
     with pytest.raises(InputError, match=r"cannot write .*beyond\.json"):
         beyond.run_experiment(tmp_path / "file" / "beyond.json", smoke=True)
 

@@ -1,0 +1,169 @@
+"""Packs: planned from configurations alone, trained by a job each."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from loupe_companion.locks import holder
+from loupe_companion.packs import Pack, plan_packs, train_pack
+from loupe_companion.profiles import find_profile
+from loupe_companion.results import read_results
+from loupe_companion.store import CHECKPOINT, result_file, unfinished
+from loupe_lib import InputError
+from loupe_lib.training.model import mask_kind
+from tests.common import files_in, fixed, smoke
+from tests.loupe_companion.test_sweep import assert_same
+
+CPU = torch.device("cpu")
+
+
+def test_a_pack_on_a_gpu_holds_masks_of_one_kind_that_watch_one_loss():
+    configs = find_profile("claims").configs()
+    packs = [pack.configs for pack in plan_packs(configs, "cuda")]
+    assert sorted(c.name for pack in packs for c in pack) == sorted(c.name for c in configs)
+    for pack in packs:
+        assert len({(mask_kind(c), c.schedule == "released") for c in pack}) == 1
+        assert len(pack) <= 42
+    kinds = {(mask_kind(pack[0]), pack[0].schedule == "released") for pack in packs}
+    assert kinds == {
+        ("sigmoid", False),
+        ("sigmoid", True),
+        ("sigmoid lines", False),
+        ("trained_slope", False),
+        ("other", False),
+        ("fixed", False),
+    }
+
+
+def test_a_pack_on_a_cpu_is_a_run():
+    configs = find_profile("reference").configs()
+    packs = plan_packs(configs, "cpu")
+    assert sorted(pack.configs[0].name for pack in packs) == sorted(c.name for c in configs)
+    assert {len(pack.configs) for pack in packs} == {1}
+    assert [len(pack.configs) for pack in plan_packs(configs, "cuda")] == [42]
+
+
+def test_the_file_of_a_pack_has_its_runs(tmp_path):
+    pack = Pack((smoke(), fixed()))
+    pack.write(tmp_path)
+    assert pack.file(tmp_path) == tmp_path / "packs" / f"{pack.name}.json"
+    assert Pack.read(pack.file(tmp_path)) == pack
+    assert Pack((fixed(), smoke())).name != pack.name != Pack((smoke(),)).name
+    before = files_in(tmp_path)
+    pack.write(tmp_path)
+    assert files_in(tmp_path) == before
+    pack.file(tmp_path).write_text('[{"size": 3}]')
+    with pytest.raises(InputError, match=f"{pack.name}.json is not a valid file of a pack: "):
+        Pack.read(pack.file(tmp_path))
+
+
+def test_a_run_that_fails_costs_the_others_nothing(trained, tmp_path):
+    good, bad = trained.profile.configs()[0], smoke(seed=7)
+    checkpoint = result_file(tmp_path, bad).with_name(CHECKPOINT)
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("damaged")
+    pack = Pack((bad, good))
+    said = rf"^run {bad.name} \(R=4 4S seed 7\) failed: {checkpoint} is not a valid .*"
+    with pytest.raises(InputError, match=said):
+        train_pack(pack, tmp_path, None, CPU, progress=False)
+    assert unfinished(pack.configs, tmp_path) == [bad]
+    assert_same(read_results(result_file(tmp_path, good))[0], trained.results[0])
+    checkpoint.unlink()
+    train_pack(pack, tmp_path, None, CPU, progress=False)
+    assert unfinished(pack.configs, tmp_path) == []
+
+
+def job(pack: Pack, runs: object, *options: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "loupe_companion", "train-pack", pack.file(runs), *options]
+    return subprocess.Popen([*map(str, command), "--device", "cpu"], stderr=subprocess.PIPE)
+
+
+def test_a_job_writes_its_marker_when_all_runs_are_finished(trained, tmp_path):
+    pack = Pack(tuple(trained.profile.configs()[:2]))
+    pack.write(tmp_path)
+    process = job(pack, tmp_path)
+    assert process.communicate(timeout=300) and process.returncode == 0
+    for expected in trained.results[:2]:
+        assert_same(read_results(result_file(tmp_path, expected.config))[0], expected)
+    files = set(files_in(tmp_path))
+    assert {f"packs/{pack.name}.done", f"packs/{pack.name}.json"} < files
+    assert not any("lock" in file or "checkpoint" in file for file in files)
+
+
+PARENT = """
+import subprocess, sys, os, time
+command = [sys.executable, "-m", "loupe_companion", "--parent", str(os.getpid())]
+job = subprocess.Popen([*command, *sys.argv[1:]])
+print(job.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """The command of a job that trains for hours, and the lock of its run."""
+    pack = Pack((smoke(settle_epochs=10**6, stop_patience=10**6),))
+    pack.write(tmp_path)
+    command = [sys.executable, "-m", "loupe_companion", "train-pack", pack.file(tmp_path)]
+    return command, result_file(tmp_path, pack.configs[0]).with_name("training.lock")
+
+
+def wait_for(lock):
+    deadline = time.monotonic() + 300
+    while not lock.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def assert_can_go_on(lock):
+    """Whether there is neither a lock nor a marker; the checkpoint depends on the moment."""
+    assert {path.name for path in lock.parent.iterdir()} <= {"config.json", CHECKPOINT}
+    assert not list(lock.parents[1].glob("packs/*.done"))
+
+
+def test_a_job_ends_with_its_workflow(endless):
+    command, lock = endless
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, *command[3:]], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        number = int(parent.stdout.readline())
+        wait_for(lock)
+        parent.send_signal(signal.SIGKILL)
+    for _ in range(100):
+        if not alive(number):
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(number, signal.SIGKILL)
+        pytest.fail("the job outlived its parent by 10 s")
+    assert_can_go_on(lock)
+
+
+def test_a_job_at_its_time_limit_leaves_no_lock(endless):
+    command, lock = endless
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lock)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; repeat the command to continue" in said
+    assert_can_go_on(lock)
+
+
+def alive(number: int) -> bool:
+    """Whether a process runs: a zombie, which its new parent may not have collected, does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True)
+    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
+
+
+def test_the_holder_of_a_lock_is_named(tmp_path):
+    lock = tmp_path / "training.lock"
+    lock.write_text("123\nnode-7?pidns-4026531836\n99\n")
+    assert holder(lock) == f"held by process 123 of node-7 (if that has died: rm {lock})"
+    lock.write_text("")
+    assert holder(lock) == f"held by another process ({lock})"

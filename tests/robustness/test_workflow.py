@@ -1,0 +1,148 @@
+"""The workflow is killed: the next call completes it, and no job outlives it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loupe_companion.results import read_results
+from loupe_companion.store import CHECKPOINT, result_file
+from tests.common import files_in, run_workflow, smoke, workflow
+from tests.conftest import Record
+from tests.loupe_companion.test_sweep import assert_same
+
+pytest.importorskip("snakemake", reason="Snakemake is not installed")
+pytestmark = pytest.mark.slow
+
+COLLECTED = "book/_build/own/results/smoke.h5"
+NOTEBOOK = "book/_build/executed/claims.kept.ipynb"
+
+
+def descendants(process: int) -> list[int]:
+    """The numbers of the processes that a process has started, and of those that they have."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    children = [int(pid) for pid, parent, stat in rows if int(parent) == process and stat[0] != "Z"]
+    return [*children, *(number for child in children for number in descendants(child))]
+
+
+def alive(number: int) -> bool:
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True)
+    return bool(listed.stdout.strip()) and not listed.stdout.startswith(b"Z")
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A process that does not outlive its test."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def kill(numbers: list[int]) -> None:
+    for number in numbers:
+        os.kill(number, signal.SIGKILL)
+
+
+def assert_complete(folder: Path, trained) -> None:
+    """Whether the results are those of undisturbed trainings."""
+    known = {result.config: result for result in trained.results}
+    found = read_results(folder / COLLECTED)
+    assert len(found) == 2
+    for result in found:
+        assert_same(result, known[result.config])
+    left = [name for name in files_in(folder / "runs") if "lock" in name or "checkpoint" in name]
+    assert not left
+
+
+@pytest.mark.parametrize("victim", ["workflow", "job", "all"])
+def test_killed_workflow(victim, trained, tmp_path, record: Record):
+    """`kill -9` of the workflow, of a job, of all: the next call completes it."""
+    for number in range(record.tries(5, 1)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with running(workflow(folder, COLLECTED)) as process:
+            wait_until(lambda folder=folder: list(folder.glob("runs/*/training.lock")), 120)
+            jobs = descendants(process.pid)
+            assert jobs
+            kill({"workflow": [process.pid], "job": jobs[:1], "all": [process.pid, *jobs]}[victim])
+            process.communicate(timeout=120)
+        assert process.returncode == (1 if victim == "job" else -signal.SIGKILL)
+        wait_until(lambda jobs=jobs: not any(map(alive, jobs)), 10)
+        assert not (folder / COLLECTED).exists()
+        again = run_workflow(folder, COLLECTED)
+        assert again.returncode == 0, again.stderr
+        assert_complete(folder, trained)
+        record.count(f"{victim} killed, completed")
+
+
+def test_killed_notebook(tmp_path, record: Record):
+    """The workflow is killed while a notebook runs: notebook and kernel end."""
+    with running(workflow(tmp_path, NOTEBOOK)) as process:
+        wait_until(lambda: len(descendants(process.pid)) >= 2, 120)
+        jobs = descendants(process.pid)
+        kill([process.pid])
+    wait_until(lambda: not any(map(alive, jobs)), 10)
+    assert not (tmp_path / NOTEBOOK).exists()
+    record.count("workflow killed, notebook and kernel ended")
+
+
+def test_second_workflow(tmp_path, trained, record: Record):
+    """A second workflow in the same store stops, and the first completes."""
+    with running(workflow(tmp_path, COLLECTED)) as first:
+        lock = tmp_path / "runs/packs/workflow.lock"
+        wait_until(lock.exists, 120)
+        second = run_workflow(tmp_path, COLLECTED)
+        assert second.returncode == 1
+        said = f"the runs in runs are used by another workflow, held by process {first.pid} of "
+        assert said in second.stderr
+        assert first.communicate(timeout=300) and first.returncode == 0
+    assert_complete(tmp_path, trained)
+    record.count("second workflow stopped")
+
+
+def test_failed_run(tmp_path, trained, record: Record):
+    """A run fails: the others are finished, and it is trained when its fault is gone."""
+    fault = result_file(tmp_path / "runs", smoke()).with_name(CHECKPOINT)
+    fault.parent.mkdir(parents=True)
+    fault.write_text("damaged")
+    done = run_workflow(tmp_path, COLLECTED)
+    assert done.returncode == 1
+    assert f"error: run {smoke().name} (R=4 4S seed 0) failed: " in done.stderr
+    assert len(list(tmp_path.glob("runs/*/result.h5"))) == 1
+    fault.unlink()
+    before = files_in(tmp_path / "runs")
+    assert run_workflow(tmp_path, COLLECTED, "--forceall").returncode == 0
+    after = files_in(tmp_path / "runs")
+    kept = [name for name in before if "result.h5" in name or "weights" in name]
+    assert len(kept) == 2 and all(after[name] == before[name] for name in kept)
+    assert_complete(tmp_path, trained)
+    record.count("a run failed, the other kept")
+
+
+def test_sweep(tmp_path, trained, record: Record):
+    """A sweep trains its packs in a workflow: the results are those of one process."""
+    command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", "smoke"]
+    command += ["--device", "cpu", "--runs", tmp_path / "store", "--out", tmp_path / COLLECTED]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 steps (100%) done" in done.stderr
+    (tmp_path / "store").rename(tmp_path / "runs")
+    assert_complete(tmp_path, trained)
+    record.count("a sweep in a workflow")
