@@ -242,7 +242,7 @@ def check_center(center: object, size: int, acceleration: float, lines: bool) ->
     largest = min(math.floor(budget), size - 1)
     if number > largest:
         raise InputError(
-            f"center must be at most {largest}, or it exceeds the budget of 1/{acceleration:g} of "
-            f"k-space; got {number}"
+            f"center must be at most {largest}, to fit the budget of 1/{acceleration:g} of k-space "
+            f"and leave samples to choose; got {number}"
         )
     return number

@@ -64,6 +64,12 @@ class SelfShrinkingSlope:
         name: str | tuple[str, ...] = "slope",
         mode: str = "min",
     ) -> None:
+        if not isinstance(module, nn.Module) and not (
+            isinstance(module, tuple) and len(module) == 2 and all(map(callable, module))
+        ):
+            raise InputError(
+                f"module must be an nn.Module, or two functions (get, set); got {module!r}"
+            )
         if mode not in ("min", "max"):
             raise InputError(f"mode must be 'min' or 'max'; got {mode!r}")
         self.patience = check_whole("patience", patience, at_least=1)
@@ -166,7 +172,8 @@ class SelfShrinkingSlope:
             if self.max_slope > limits.max or self.factor <= 1 + limits.eps / 2:
                 raise InputError(
                     f"{slope.path} is {value.dtype}, which cannot rise by the factor "
-                    f"{self.factor!r} up to {self.max_slope:g}; keep it in float32"
+                    f"{self.factor!r} up to {self.max_slope:g}; keep it in float32, or lower "
+                    "max_slope"
                 )
 
 
@@ -200,7 +207,11 @@ def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> lis
     Raises:
         InputError: if a name is not there, or if something of that name is not a slope.
     """
-    names = (name,) if isinstance(name, str) else name
+    names = (name,) if isinstance(name, str) else tuple(name)
+    if not names or any(not isinstance(key, str) or "." in key for key in names):
+        raise InputError(
+            f"name must be the name of an attribute, not a path, or several names; got {name!r}"
+        )
     state = {id(value): value for value in module.state_dict(keep_vars=True).values()}
     slopes: dict[object, Slope] = {}
     absent = set(names)
@@ -214,7 +225,9 @@ def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> lis
             absent.discard(key)
             path = f"{prefix}.{key}" if prefix else key
             if fault := _fault(value):
-                raise InputError(f"{path} cannot be raised: it is {fault}, or {FUNCTIONS_INSTEAD}")
+                raise InputError(
+                    f"{path} is no slope that can be changed: it is {fault}, or {FUNCTIONS_INSTEAD}"
+                )
             if isinstance(value, Tensor):
                 slope = Slope(path, value, value.fill_, id(value) in state)
                 slopes.setdefault(id(value), slope)
@@ -229,6 +242,8 @@ def find_slopes(module: nn.Module, name: str | tuple[str, ...] = "slope") -> lis
 
 
 def _attribute(module: nn.Module, name: str) -> Any:
+    if isinstance(module, torch.jit.ScriptModule):
+        return getattr(module, name, None)
     # Not getattr: a module that torch.compile returns forwards it to the one inside.
     for registered in (module._parameters, module._buffers, module._modules):
         if name in registered:
@@ -238,6 +253,8 @@ def _attribute(module: nn.Module, name: str) -> Any:
 
 def _fault(value: object) -> str:
     """What is wrong with a slope and what to do; empty if nothing is."""
+    if isinstance(value, property):
+        return "a property, of no tensor in the state_dict; name what it is computed from"
     if not isinstance(value, Tensor):
         number = isinstance(value, Real) and not isinstance(value, bool)
         return "" if number else f"of type {type(value).__name__}; name a tensor or a number"

@@ -10,6 +10,8 @@ from loupe_lib.self_shrinking_slope import SelfShrinkingSlope
 class EpochSlope(SelfShrinkingSlope):
     """4S that takes the first loss of each epoch, however often the framework validates.
 
+    Epochs without a validation do not count.
+
     Its arguments are those of :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Attributes:

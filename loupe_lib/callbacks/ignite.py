@@ -11,7 +11,7 @@ from loupe_lib.callbacks.epoch_slope import EpochSlope
 class SelfShrinkingSlopeHandler(EpochSlope):
     """Raise the slopes of a module after its validation.
 
-    Takes the loss of the first validation of each epoch, never of one before training. Puts the
+    Takes the loss of the first validation of each epoch, none at ``Events.STARTED``. Puts the
     slopes by their paths, such as ``mask.slope``, into ``evaluator.state.metrics`` for loggers::
 
         slope = SelfShrinkingSlopeHandler(model, patience=40)
@@ -49,7 +49,10 @@ class SelfShrinkingSlopeHandler(EpochSlope):
         self._has_state = False
 
     def attach(self, trainer: Engine, evaluator: Engine) -> None:
-        """Act when the evaluator has completed a run; the trainer counts the epochs."""
+        """Act when the evaluator has completed a run; the trainer counts the epochs.
+
+        The evaluator must run on the validation data alone: use another for the training data.
+        """
         trainer.add_event_handler(Events.STARTED, self._start)
         evaluator.add_event_handler(Events.COMPLETED, self._validated, trainer)
 

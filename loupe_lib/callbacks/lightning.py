@@ -20,7 +20,7 @@ class SelfShrinkingSlopeCallback(pl.Callback):
     slopes by their paths, such as ``net.mask.slope``. Lightning saves and restores the state.
 
     Monitor the loss of the binary mask, here and in ``EarlyStopping`` and ``ModelCheckpoint``: the
-    relaxed loss is lower at a lower slope. Give early stopping more patience. Any order will do.
+    relaxed loss is lower at a lower slope. Give early stopping more patience than 4S.
 
     Args:
         monitor: a metric that the validation logs; 4S takes its mean over the processes.
@@ -58,7 +58,7 @@ class SelfShrinkingSlopeCallback(pl.Callback):
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         if state := checkpoint["callbacks"].get(self.state_key):
             self._start(pl_module).load_state_dict(state)
-        else:
+        elif trainer.state.fn == "fit" and checkpoint["global_step"]:  # tuners load before training
             self._start(pl_module).refuse_restart("use a checkpoint saved with this callback")
 
     def state_dict(self) -> dict[str, Any]:

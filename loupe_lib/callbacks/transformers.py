@@ -14,15 +14,11 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
     """Raise the slopes of a model after its evaluation.
 
     Takes the loss of the first evaluation of each epoch, never that of ``eval_on_start``. Logs the
-    slopes by their paths, such as ``mask.slope``, in ``trainer.state.log_history`` and in what the
-    callbacks added after this one log.
-
-    The Trainer saves the state, but restores it only with ``TrainingArguments(...,
-    restore_callback_states_from_checkpoint=True)``; without that, resuming is refused.
+    slopes by their paths, such as ``mask.slope``. The Trainer saves state and settings; it restores
+    them with ``restore_callback_states_from_checkpoint=True``, else resuming is refused.
 
     Monitor the loss of the binary mask, here and as ``metric_for_best_model``: the relaxed loss is
-    lower at a lower slope. Give ``EarlyStoppingCallback``, which counts evaluations, more patience
-    than 4S.
+    lower at a lower slope. ``EarlyStoppingCallback`` counts evaluations; it needs more patience.
 
     Args:
         monitor: a metric of the evaluation, ``eval_`` included.
@@ -30,7 +26,7 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
 
     Raises:
         InputError: if 4S refuses an argument or the model, when training starts; if a run resumes
-            without the state; if an evaluation lacks ``monitor``.
+            without the state; if no evaluation of the first epoch has ``monitor``.
     """
 
     def __init__(
@@ -48,6 +44,7 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         )
         self.schedule: EpochSlope | None = None
         self.saved: dict[str, Any] | None = None
+        self.others: set[str] = set()  # metrics of evaluations that lack `monitor`
 
     def state(self) -> dict[str, Any]:
         """What the Trainer writes into its checkpoints: arguments and state, in JSON types."""
@@ -61,10 +58,8 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
             self.schedule.load_state_dict(self.saved)
             self.saved = None
         elif state.global_step:  # a resumed run
-            raise InputError(
-                "the run resumed without the state of 4S: save the checkpoint with this callback, "
-                "and set restore_callback_states_from_checkpoint=True in TrainingArguments"
-            )
+            said = "the run resumed without the state of 4S: save checkpoints with this callback"
+            raise InputError(f"{said}, and set restore_callback_states_from_checkpoint=True")
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
         if self.schedule is not None:
@@ -72,5 +67,13 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
                 log.update(self.schedule.slopes)
 
     def on_evaluate(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
-        if self.schedule is not None:
+        if self.schedule and self.monitor in event["metrics"]:
             self.schedule.step_in(math.ceil(state.epoch), event["metrics"], self.monitor)
+        elif self.schedule and state.epoch:  # of another data set, perhaps
+            self.others.update(event["metrics"])
+
+    def on_epoch_begin(self, *args: Any, **event: Any) -> None:
+        if self.schedule and self.others and not self.schedule.epoch:
+            self.schedule.step_in(1, dict.fromkeys(self.others), self.monitor)  # refuses
+
+    on_train_end = on_epoch_begin

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from loupe_lib import InputError, Loupe, ProbabilityMask, SelfShrinkingSlope
 from tests.common import Binary, on_each_device
@@ -272,7 +272,8 @@ def test_what_is_no_slope_is_refused_by_its_path(slope, said):
     module = nn.Sequential(Binary(1.0), wrapped(Holder(slope)))
     end = r", or pass functions \(get, set\) in place of the module$"
     with pytest.raises(
-        InputError, match=r"^1\.1\.layer\.slope cannot be raised: it is " + said + end
+        InputError,
+        match=r"^1\.1\.layer\.slope is no slope that can be changed: it is " + said + end,
     ):
         SelfShrinkingSlope(module)
 
@@ -281,7 +282,7 @@ def test_a_property_that_computes_is_refused():
     class Computes(Reads):
         slope = property(lambda self: 2 * self.mask.slope)
 
-    with pytest.raises(InputError, match=r"^slope cannot be raised: it is of type property"):
+    with pytest.raises(InputError, match=r"^slope is no slope .*: it is a property, of no"):
         SelfShrinkingSlope(Computes())
 
 
@@ -295,6 +296,37 @@ def test_a_property_that_computes_is_refused():
 def test_a_module_without_a_slope_of_that_name_is_refused(name, said):
     with pytest.raises(InputError, match=said):
         SelfShrinkingSlope(Binary(1.0), name=name)
+
+
+@pytest.mark.parametrize("name", [(), "0.slope", ("slope", 3)], ids=str)
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(InputError, match="name must be the name of an attribute, not a path"):
+        SelfShrinkingSlope(Binary(1.0), name=name)
+
+
+@pytest.mark.parametrize("module", [None, (float,), "slope", torch.tensor(1.0)], ids=str)
+def test_what_is_no_module_is_refused(module):
+    with pytest.raises(InputError, match=r"module must be an nn.Module, or two functions"):
+        SelfShrinkingSlope(module)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_number_of_a_scripted_module_is_raised():
+    module = torch.jit.script(nn.Sequential(Scripted(3.0), Scripted(4.0)))
+    shrinking = SelfShrinkingSlope(module, patience=1, factor=2)
+    assert [shrinking.step(1.0) for _ in range(2)] == [False, True]
+    assert shrinking.slopes == {"0.slope": 6, "1.slope": 8}
+
+
+class Scripted(nn.Module):
+    """A slope that is a number, for TorchScript."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.slope * x)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateFinder, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -183,6 +183,16 @@ def test_a_checkpoint_without_its_state_is_refused_if_it_loses_a_slope(tmp_path,
     else:
         resume()
         assert slope.schedule.epoch == 4
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # of the tuner
+def test_a_tuner_may_load_what_it_saved_before_training(tmp_path):
+    module = Module(Network("float"))
+    module.lr = 0.1
+    slope = SelfShrinkingSlopeCallback(**SETTINGS)
+    finder = LearningRateFinder(num_training_steps=4, attr_name="lr", update_attr=False)
+    fit(module, tmp_path, finder, slope)
+    assert slope.schedule.epoch == EPOCHS and module.net.layer.slope > 2
 
 
 def test_a_tested_model_has_the_slope_of_its_checkpoint(tmp_path):

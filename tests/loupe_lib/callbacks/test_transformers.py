@@ -136,6 +136,18 @@ def test_a_metric_that_is_not_there_is_refused(tmp_path):
         trainer(Scripted(LOSSES), tmp_path, slope).train()
 
 
+def test_other_sets_may_be_evaluated_as_well(tmp_path):
+    slope = SelfShrinkingSlopeCallback("eval_b_loss", **SETTINGS)
+    losses = [loss for own in LOSSES for loss in (0.0, own)]  # of sets a and b
+    trained = trainer(Scripted([0.0, *losses]), tmp_path, slope, save_strategy="no")
+    images = list(common.VALIDATION)
+    trained.evaluate(images)  # before training
+    trained.eval_dataset = {"a": images, "b": images}
+    trained.train()
+    expected = {"best": pytest.approx(0.4), "wait": 0, "epoch": EPOCHS}
+    assert slope.schedule.state_dict() == expected
+
+
 @pytest.mark.parametrize("kind", ["buffer", "float"])
 @pytest.mark.parametrize("restored", [True, False])
 def test_resuming_without_its_state_is_refused(tmp_path, kind, restored):
