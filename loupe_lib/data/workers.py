@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -93,7 +94,7 @@ def read_in_workers(
             if pipe is None:
                 pipe, end_of_worker = context.Pipe()
                 process = context.Process(target=_work, args=(end_of_worker, function), daemon=True)
-                process.start()
+                _start(process)
                 processes.append(process)
                 end_of_worker.close()
             pipe.send(task)
@@ -126,11 +127,21 @@ def read_in_workers(
             process.join()
 
 
+def _start(process: Any) -> None:
+    """Start a worker with SIGINT blocked: Ctrl-C reaches workers too, even one that is starting."""
+    resource_tracker.ensure_running()  # its own start would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()  # the worker inherits the mask, and so does the server that forks it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
     """Apply the function to each task that comes through the pipe, and send the results back."""
     exit_with_parent()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C too: the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # should another have started the server
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         while True:

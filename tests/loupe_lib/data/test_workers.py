@@ -54,6 +54,25 @@ def test_workers_exit_when_their_parent_is_killed(method, tmp_path):
         time.sleep(0.05)
 
 
+INTERRUPTED = """
+import os, signal
+from loupe_lib.data.workers import read_in_workers
+
+if __name__ != "__main__":  # a worker that is starting imports this file
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    print(sorted(result for _, result in read_in_workers(abs, [-1, -2, -3], 2)))
+"""
+
+
+def test_a_worker_that_is_starting_does_not_hear_ctrl_c(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("[1, 2, 3]\n", "")
+
+
 def die_of(path: Path) -> str:
     """Die as libhdf5 does, of a file of that name; refuse another."""
     if path.name == "deadly":
