@@ -12,10 +12,9 @@ from loupe_lib.data.choice import (
     read_list,
     wanted_slices,
 )
-from loupe_lib.data.conversion import check_writable, convert
+from loupe_lib.data.conversion import Converted, check_writable, convert
 from loupe_lib.data.fastmri_folder import FastMRIFolder
 from loupe_lib.data.formats.image_files import ImageFiles
-from loupe_lib.data.report import Report
 from loupe_lib.data.storage import write_file
 from loupe_lib.data.subjects import assign_subjects, subject_finder
 from loupe_lib.data.volumes import LeftOut, Source, Volume
@@ -62,6 +61,46 @@ class Selection:
             check_writable(self.list_to)
         if self.subject:
             subject_finder(self.subject)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a conversion.
+
+    Attributes:
+        title: of the images.
+        size: side of the images.
+        is_complex: whether they are complex.
+        found: every volume that could have been used.
+        converted: those that were used, in the order of the file.
+        wanted: slices wanted of train, validation and test, after scaling; empty if a list named
+            the volumes.
+        scaled_from: slices asked for in all, if there were fewer; else 0.
+        left_out: the volumes that were not used, and why.
+        shows_subjects: whether to list the volumes of each patient.
+    """
+
+    title: str
+    size: int
+    is_complex: bool
+    found: tuple[Volume, ...]
+    converted: tuple[Converted, ...]
+    wanted: tuple[float, ...]
+    scaled_from: int
+    left_out: tuple[LeftOut, ...]
+    shows_subjects: bool = False
+
+    def of(self, split: str) -> list[Converted]:
+        """The volumes of a split."""
+        return [one for one in self.converted if one.split == split]
+
+    def slices(self, split: str) -> int:
+        """Number of slices of a split."""
+        return sum(one.volume.slices for one in self.of(split))
+
+    def patients(self, split: str) -> set[str]:
+        """The patients of a split."""
+        return {one.volume.patient for one in self.of(split)}
 
 
 def import_fastmri(
