@@ -35,7 +35,7 @@ def describe(report: Report, table: Callable[[pd.DataFrame], str] = plain) -> st
         subjects = used.groupby(["split", "subject"], sort=False)["volume"]
         parts.append(table(subjects.agg(volumes=", ".join).reset_index()))
     kinds = pd.DataFrame(
-        [(v.acquisition, v.slices) for v in report.found], columns=["acquisition", "slices"]
+        [(v.kind, v.slices) for v in report.found], columns=["acquisition", "slices"]
     )
     kinds = kinds.groupby("acquisition")["slices"].agg(volumes="size", slices="sum").reset_index()
     kinds["volumes used"] = [(used["acquisition"] == name).sum() for name in kinds["acquisition"]]
@@ -80,7 +80,7 @@ def _used(report: Report) -> pd.DataFrame:
             "split": one.split,
             "volume": one.volume.name,
             "subject": one.volume.patient,
-            "acquisition": one.volume.acquisition,
+            "acquisition": one.volume.kind,
             "shape": one.volume.shape,
             "spacing": " x ".join(f"{mm:.3g}" for mm in one.volume.spacing or ()),
             "maximum": one.maximum,

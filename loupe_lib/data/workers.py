@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from tqdm import tqdm
 
 from loupe_lib.data.volumes import LeftOut
 from loupe_lib.errors import InputError
@@ -59,9 +61,21 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
 
 
+def read_headers(
+    function: Callable[[Path], Result],
+    paths: Sequence[Path],
+    progress: bool,
+    bad: list[LeftOut] | None = None,
+) -> dict[Path, Result]:
+    """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
+    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS), bad)
+    # None: disabled unless on a terminal
+    return dict(tqdm(headers, "headers", len(paths), disable=None if progress else True))
+
+
 def read_in_workers(
     function: Callable[[Task], Result],
-    tasks: Iterable[Task],
+    tasks: Sequence[Task],
     workers: int,
     bad: list[LeftOut] | None = None,
 ) -> Iterator[tuple[Task, Result]]:

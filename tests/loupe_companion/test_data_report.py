@@ -10,8 +10,8 @@ from loupe_companion.data_report import describe, warnings
 from loupe_companion.tables import markdown
 from loupe_lib import InputError
 from loupe_lib.data.choice import choose, read_list
-from loupe_lib.data.conversion import convert
-from loupe_lib.data.formats.image_files import ImageFiles
+from loupe_lib.data.conversion import Target, convert
+from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import FRACTIONS, Report, Selection, import_files
 
@@ -27,10 +27,10 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def convert_files(source: ImageFiles, volumes, out: Path) -> Report:
+def convert_volumes(volumes, out: Path) -> Report:
     choice = choose(volumes, FRACTIONS)
-    converted = tuple(convert(source, choice, out, progress=False))
-    return Report("images", source.size, False, tuple(volumes), converted, (), 0, ())
+    converted = tuple(convert(Target(out, "images", 32), choice, progress=False))
+    return Report("images", 32, False, tuple(volumes), converted, (), 0, ())
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
@@ -61,9 +61,7 @@ def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
     assert str(caught.value) == (
         f"{paths[1]}: slice 1 has pixels below 0; data import --clip-negative sets them to 0"
     )
-    source = ImageFiles(paths)
-    source.clip_negative = True
-    report = convert_files(source, source.volumes, tmp_path / "out.h5")
+    report = import_files(paths, tmp_path / "out.h5", clip_negative=True, progress=False)
     (one,) = [one for one in report.converted if one.volume.name == "b.npy"]
     found = getattr(read_images(tmp_path / "out.h5"), one.split).images
     wanted = arrays[1].clip(0)
@@ -98,23 +96,23 @@ def test_an_image_of_8_bits_is_not_taken_for_labels(tmp_path):
 
 
 def test_warnings_of_headers_and_of_voxel_sizes_that_differ(tmp_path):
-    source = ImageFiles(save(tmp_path, *(images(2, 32, 32) for _ in range(3))))
-    a, b, c = source.volumes
+    paths = save(tmp_path, *(images(2, 32, 32) for _ in range(3)))
+    a, b, c = (replace(open_file(path), name=path.name, patient=path.name) for path in paths)
     gap = "slice 12 is missing: a gap of 6 mm"
     volumes = [
         replace(a, spacing=(3.0, 0.5, 0.5)),
         replace(b, spacing=(3.0, 0.5, 0.50001)),
         replace(c, spacing=(1.0, 1.0, 1.0), warnings=(gap,)),
     ]
-    report = convert_files(source, volumes, tmp_path / "out.h5")
+    report = convert_volumes(volumes, tmp_path / "out.h5")
     assert warnings(report)[0] == f"{gap} (1 volume: c.npy)"
     sizes = warnings(report)[1].removeprefix("the voxel sizes differ: ")
     assert "1 x 1 x 1 mm (1 volume: c.npy)" in sizes
     assert sizes.count("3 x 0.5 x 0.5 mm (2 volumes: ") == 1
     alike = [replace(volume, spacing=(1.0, 1.0, 1.0)) for volume in (a, b, c)]
-    assert warnings(convert_files(source, alike, tmp_path / "alike.h5")) == []
+    assert warnings(convert_volumes(alike, tmp_path / "alike.h5")) == []
     unknown = [volumes[0], b, c]
-    assert warnings(convert_files(source, unknown, tmp_path / "unknown.h5")) == []
+    assert warnings(convert_volumes(unknown, tmp_path / "unknown.h5")) == []
 
 
 def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):

@@ -1,5 +1,6 @@
 """The choice of volumes, and their splits."""
 
+import functools
 import hashlib
 import random
 from pathlib import Path
@@ -24,7 +25,8 @@ PAPER = (1895, 188, 186)
 
 
 def volume(name: str, patient: str, slices: int) -> Volume:
-    return Volume(name, patient, "CORPD_FBK", slices, (320, 320), 1, Path(f"/{name}.h5"), (1, 1))
+    read = functools.partial(iter, [])
+    return Volume(Path(f"/{name}.h5"), "CORPD_FBK", slices, (320, 320), 1, read, patient, name=name)
 
 
 def cohort(patients: int, seed: int = 0) -> list[Volume]:

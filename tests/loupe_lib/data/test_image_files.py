@@ -16,9 +16,9 @@ from loupe_companion.cli import main
 from loupe_companion.data_report import describe
 from loupe_lib import InputError
 from loupe_lib.data import workers
-from loupe_lib.data.formats import image_files
+from loupe_lib.data.formats import any_file
+from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.formats.dicom import open_series
-from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
@@ -108,7 +108,7 @@ def test_files_of_several_formats_are_taken_together(tmp_path):
     for path, write, name in zip(paths, (write_nifti, write_npy, write_dicom), names, strict=True):
         write(path, head(name))
     report = bring(paths, tmp_path / "out.h5", size=32)
-    assert sorted(v.acquisition for v in report.found) == ["DICOM MR", "NIfTI", "npy"]
+    assert sorted(v.kind for v in report.found) == ["DICOM MR", "NIfTI", "npy"]
     for path, name in zip(paths, names, strict=True):
         wanted = head(name)[:, 4:-4]
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
@@ -168,7 +168,7 @@ def test_files_cut_short_are_refused(suffix, tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
     """No damage is known that crashes HDF5 on a stack: the reader stands for it."""
-    monkeypatch.setattr(image_files, "open_hdf5_stack", lambda *_: os._exit(1))
+    monkeypatch.setattr(any_file, "open_hdf5_stack", lambda *_: os._exit(1))
     monkeypatch.setattr(workers, "START", "fork")  # workers have that reader too
     paths = [*three(tmp_path, write_npy, ".npy"), tmp_path / "stack.h5"]
     write_hdf5(paths[-1], head())
@@ -221,10 +221,10 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
     (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
     one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
-    first, second = ImageFiles([tmp_path / "a", one], clip_negative=True).volumes
+    first, second = open_file(tmp_path / "a"), open_file(one)
     assert (first.slices, first.spacing) == (11, (5, 3, 2))
     assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
-    assert (second.slices, second.acquisition) == (1, "DICOM MR")
+    assert (second.slices, second.kind) == (1, "DICOM MR")
     assert second.warnings == ("one slice only; a series of files is imported by its folder",)
 
 

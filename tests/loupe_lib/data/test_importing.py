@@ -18,7 +18,7 @@ from loupe_lib import InputError
 from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
 from loupe_lib.data.conversion import parts_folder
-from loupe_lib.data.fastmri_folder import FastMRIFolder
+from loupe_lib.data.fastmri_folder import read_folder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
@@ -327,12 +327,12 @@ def test_a_list_and_skip_bad_exclude_each_other(root, brought, tmp_path):
 @pytest.mark.parametrize(
     ("out", "reason"),
     [
-        (".", r"cannot write \.: it is a folder; name a file in it"),
-        ("folder", "cannot write folder: it is a folder; name a file in it"),
-        ("file/knee.h5", "cannot write file/knee.h5: .*/file is not a folder"),
-        ("file/new/knee.h5", "cannot write file/new/knee.h5: .*/file is not a folder"),
-        ("locked/knee.h5", "cannot write locked/knee.h5: no permission to write in .*/locked"),
-        ("locked/a/b.h5", "cannot write locked/a/b.h5: no permission to write in .*/locked"),
+        (".", r"cannot write \.: it is a folder; give the path of a file"),
+        ("folder", "cannot write folder: it is a folder; give the path of a file"),
+        ("file/knee.h5", "cannot write file/knee.h5: .*file is not a folder"),
+        ("file/new/knee.h5", "cannot write file/new/knee.h5: .*file is not a folder"),
+        ("locked/knee.h5", "cannot write locked/knee.h5: no permission to write in .*locked"),
+        ("locked/a/b.h5", "cannot write locked/a/b.h5: no permission to write in .*locked"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_headers_are_read(
@@ -375,13 +375,13 @@ def test_the_command_prints_warnings_and_subjects(root, tmp_path, monkeypatch, c
 
 def test_a_file_that_changes_meanwhile_is_refused(root, tmp_path):
     shutil.copytree(root, tmp_path / "data")
-    source = FastMRIFolder(tmp_path / "data", 48)
-    found, _ = source.scan(progress=False)
-    choice = choose([v for v in found if v.acquisition == "CORPD_FBK"], SELECTION.split)
+    found, _ = read_folder(tmp_path / "data", progress=False)
+    choice = choose([v for v in found if v.kind == "CORPD_FBK"], SELECTION.split)
     path = choice["test"][0].path
     with h5py.File(path, "a") as file:
         shorter = file["reconstruction_esc"][:-1]
         del file["reconstruction_esc"]
         file["reconstruction_esc"] = shorter
     with pytest.raises(InputError, match=f"{path} changed: 5 slices, not 6"):
-        conversion.convert(source, choice, tmp_path / "knee.h5", progress=False)
+        target = conversion.Target(tmp_path / "knee.h5", "fastMRI", 48)
+        conversion.convert(target, choice, progress=False)

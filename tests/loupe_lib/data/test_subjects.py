@@ -1,5 +1,6 @@
 """Who a volume is of, by a regular expression or a table; and that nobody is in two splits."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from loupe_lib.data.volumes import Volume
 def volumes(*paths: str) -> list[Volume]:
     """Named by the last two parts of their paths."""
     return [
-        Volume("/".join(path.split("/")[-2:]), "", "npy", 1, (32, 32), 1, Path(path), (1, 1))
+        Volume(Path(path), "npy", 1, (32, 32), 1, functools.partial(iter, []), name=path[6:])
         for path in paths
     ]
 
@@ -61,7 +62,7 @@ def test_the_first_column_of_a_table_names_volumes_or_ends_of_their_paths(text, 
 
 def test_a_table_may_name_volumes(tmp_path):
     (tmp_path / "people.csv").write_text("volume,person\nsinglecoil_train/file1,A\n")
-    (volume,) = volumes("/fastmri/singlecoil_train/file1.h5")
+    (volume,) = volumes("/data/singlecoil_train/file1.h5")
     named = Volume(**{**vars(volume), "name": "singlecoil_train/file1"})
     (found,) = assign_subjects([named], f"{tmp_path / 'people.csv'}:person")
     assert found == Volume(**{**vars(named), "patient": "A"})

@@ -7,6 +7,7 @@ have a dataset ``mask`` and no reconstruction.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from scipy import fft
 
 from loupe_lib.data.images import centre_crop
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
-from loupe_lib.data.volumes import Volume, stack_bytes
+from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 SUFFIX = ".h5"
@@ -30,53 +31,42 @@ def volume_name(path: Path) -> str:
     return "/".join(path.absolute().parts[-2:]).removesuffix(SUFFIX)
 
 
-def read_header(path: Path, size: int, is_complex: bool = False) -> Volume:
-    """Read the header of a file, and none of its images.
-
-    Its acquisition is such as ``CORPD_FBK``: knee, proton density without fat suppression. A file
-    that names no patient is of a patient of its own.
-
-    Args:
-        path: the file.
-        size: side of the images that are wanted.
-        is_complex: whether complex images are wanted.
-
-    Raises:
-        InputError: if the file has no real, or complex, images; the message gives the reason.
-        OSError: if the file cannot be found.
-    """
-    status = path.stat()
-    with _open(path) as file:
-        source, shape = _source(file, is_complex)
-        slices, *coils, _, _ = source.shape
-        slice_bytes = source.nbytes // slices
-        working = slice_bytes + 6 * slice_bytes // math.prod(coils)
-        return Volume(
-            name=volume_name(path),
-            patient=_text(file, "patient_id") or volume_name(path),
-            acquisition=_text(file, "acquisition") or "unknown",
-            slices=slices,
-            shape=shape,
-            memory=stack_bytes(slices, size, is_complex) + working,
-            path=path,
-            stamp=(status.st_size, status.st_mtime_ns),
-        )
-
-
-def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
-    """Read the images of a file, one at a time.
+def open_fastmri(path: Path, is_complex: bool = False) -> Volume:
+    """Open a file as published.
 
     A real image is a slice of ``reconstruction_esc``. Without that dataset, it is the magnitude of
     the inverse FFT of ``kspace`` (the root sum of squares over coils), cropped at the centre to the
     size in the header, which removes the oversampling of the readout. A complex image is that
-    inverse FFT. Worker processes call this function, because libhdf5 may crash on a corrupt file.
+    inverse FFT. A file that names no patient is of a patient of its own.
 
-    Yields:
-        (rows, columns) float32 or complex64, in the unit of the file.
+    Args:
+        path: the file.
+        is_complex: whether complex images are wanted.
+
+    Returns:
+        The volume, whose slices are float32 or complex64 in the unit of the file. Worker processes
+        call this function, because libhdf5 may crash on a corrupt file.
 
     Raises:
-        InputError: if the file is damaged, or not as published.
+        InputError: if the file has no real, or complex, images.
     """
+    with _open(path) as file:
+        source, shape = _source(file, is_complex)
+        slices, *coils, _, _ = source.shape
+        slice_bytes = source.nbytes // slices
+        return Volume(
+            path,
+            kind=_text(file, "acquisition") or "unknown",
+            slices=slices,
+            shape=shape,
+            memory=slice_bytes + 6 * slice_bytes // math.prod(coils),
+            read=functools.partial(_read, path, is_complex),
+            patient=_text(file, "patient_id") or volume_name(path),
+            name=volume_name(path),
+        )
+
+
+def _read(path: Path, is_complex: bool) -> Iterator[np.ndarray]:
     with _open(path) as file:
         source, shape = _source(file, is_complex)
         for stored in source:
@@ -144,7 +134,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except HDF5_ERRORS as error:
-        raise InputError(f"not a valid HDF5 file (truncated or corrupt): {error}") from error
+        reason = f"not a valid HDF5 file (truncated or corrupt): {error}"
+        raise InputError(f"{path}: {reason}") from error
