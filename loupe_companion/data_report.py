@@ -23,8 +23,9 @@ def describe(report: Report, table: Callable[[pd.DataFrame], str] = plain) -> st
         table: makes a table into text; :func:`~loupe_companion.tables.markdown` in a notebook.
     """
     used = _used(report)
-    kind = "complex" if report.is_complex else "magnitude"
-    parts = [f"{report.title}: {kind} images, {report.size} x {report.size}"]
+    target = report.target
+    kind = "complex" if target.is_complex else "magnitude"
+    parts = [f"{target.title}: {kind} images, {target.size} x {target.size}"]
     if report.scaled_from:
         parts.append(
             f"There are fewer slices than the {report.scaled_from} asked for: "

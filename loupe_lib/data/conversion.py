@@ -91,7 +91,7 @@ def parts_folder(out: Path) -> Path:
 def convert(
     target: Target,
     choice: Choice,
-    expected: Sequence[Listed] = (),
+    expected: Mapping[str, str] = {},
     progress: bool = True,
     bad: list[LeftOut] | None = None,
 ) -> list[Converted]:
@@ -105,7 +105,7 @@ def convert(
     Args:
         target: the file.
         choice: the volumes of each split.
-        expected: the volumes with the SHA-256 that they must have.
+        expected: the SHA-256 that volumes must have, by their names.
         progress: show a progress bar, on a terminal.
         bad: volumes that cannot be read are added to this list, and the conversion goes on without
             them.
@@ -124,19 +124,18 @@ def convert(
         lock = FileLock(out.with_name(f".{out.name}.lock")).acquire()
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error
+    chosen = [(split, volume) for split in SPLITS for volume in choice[split]]
     with lock:
-        parts = {v.path: _part(target, v) for split in SPLITS for v in choice[split]}
-        _convert_all(target, [v for split in SPLITS for v in choice[split]], parts, progress, bad)
+        parts = {volume.path: _part(target, volume) for _, volume in chosen}
+        _convert_all(target, [volume for _, volume in chosen], parts, progress, bad)
         lost = {one.name for one in bad or ()}
         converted = [
             _converted(volume, split, target.size, parts[volume.path])
-            for split in SPLITS
-            for volume in choice[split]
+            for split, volume in chosen
             if str(volume.path) not in lost
         ]
-        hashes = {wanted.name: wanted.sha256 for wanted in expected}
         for one in converted:
-            wanted = hashes.get(one.volume.name, one.sha256)
+            wanted = expected.get(one.volume.name, one.sha256)
             if one.sha256 != wanted:
                 raise InputError(
                     f"{one.volume.path} is not the one listed: "
@@ -155,19 +154,15 @@ def _convert_all(
     progress: bool,
     bad: list[LeftOut] | None,
 ) -> None:
-    """Write the files of the volumes, but of those that are done."""
+    """Write the part of each volume that has none yet."""
     todo = [volume for volume in volumes if not _is_done(parts[volume.path])]
     total, remaining = (sum(volume.slices for volume in some) for some in (volumes, todo))
     pixel = 8 if target.is_complex else 4  # bytes
     most = max(v.memory + v.slices * target.size**2 * pixel for v in volumes)
     workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
-    with tqdm(
-        desc="slices",
-        total=total,
-        initial=total - remaining,
-        disable=None if progress else True,  # None: disabled unless on a terminal
-    ) as bar:
-        task = functools.partial(_convert, target, parts)
+    task = functools.partial(_convert, target, parts)
+    hide = None if progress else True  # None: disabled unless on a terminal
+    with tqdm(desc="slices", total=total, initial=total - remaining, disable=hide) as bar:
         for volume, _ in read_in_workers(task, todo, workers, bad):
             bar.update(volume.slices)
 
@@ -237,14 +232,8 @@ def _read(target: Target, volume: Volume) -> tuple[np.ndarray, np.floating]:
 
 def _are_labels(stack: np.ndarray) -> bool:
     """Whether the images have few different values, and all of them are whole numbers."""
-    values: set[float] = set()
-    for image in stack:
-        if (image != np.rint(image)).any():
-            return False
-        values.update(np.unique(image))
-        if len(values) > LABELS:
-            return False
-    return True
+    whole = all((image == np.rint(image)).all() for image in stack)
+    return whole and len(np.unique(stack)) <= LABELS
 
 
 def _files(path: Path) -> list[Path]:

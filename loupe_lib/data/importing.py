@@ -74,26 +74,22 @@ class Report:
     """The outcome of a conversion.
 
     Attributes:
-        title: of the images.
-        size: side of the images.
-        is_complex: whether they are complex.
+        target: the image file.
         found: every volume that could have been used.
         converted: those that were used, in the order of the file.
+        left_out: the volumes that were not used, and why.
         wanted: slices wanted of train, validation and test, after scaling; empty if a list named
             the volumes.
         scaled_from: slices asked for in all, if there were fewer; else 0.
-        left_out: the volumes that were not used, and why.
         shows_subjects: whether to list the volumes of each patient.
     """
 
-    title: str
-    size: int
-    is_complex: bool
-    found: tuple[Volume, ...]
-    converted: tuple[Converted, ...]
-    wanted: tuple[float, ...]
-    scaled_from: int
-    left_out: tuple[LeftOut, ...]
+    target: Target
+    found: Sequence[Volume]
+    converted: Sequence[Converted]
+    left_out: Sequence[LeftOut] = ()
+    wanted: Sequence[float] = ()
+    scaled_from: int = 0
     shows_subjects: bool = False
 
     def of(self, split: str) -> list[Converted]:
@@ -236,33 +232,23 @@ def _import(
         candidates = [volume for volume in candidates if volume.name in names]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
-    wanted: tuple[float, ...] = ()
+    wanted: list[float] = []
     scaled_from = 0
     if selection.from_list:
-        choice = find_listed(candidates, listed, str(selection.from_list))
+        choice = find_listed(candidates, listed, selection.from_list)
     else:
         choice = choose(candidates, selection.split, selection.seed)
         total = sum(volume.slices for volume in candidates)
-        wanted = tuple(wanted_slices(total, selection.split))
+        wanted = wanted_slices(total, selection.split)
         scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
-    converted = convert(target, choice, listed, progress, bad)
+    expected = {one.name: one.sha256 for one in listed}
+    converted = convert(target, choice, expected, progress, bad)
     if selection.list_to:
         write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
+    reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
+    reasons |= {v.name: "not needed" for v in candidates}
     chosen = {volume.name for split in choice.values() for volume in split}
-    possible = {volume.name for volume in candidates}
-    unused = [*left_out, *(bad or ())]
-    for v in found:
-        if v.name not in chosen:
-            reason = "not needed" if v.name in possible else f"acquisition {v.kind}"
-            unused.append(LeftOut(v.name, "not listed" if listed else reason))
-    return Report(
-        title=target.title,
-        size=target.size,
-        is_complex=target.is_complex,
-        found=tuple(found),
-        converted=tuple(converted),
-        wanted=wanted,
-        scaled_from=scaled_from,
-        left_out=tuple(unused),
-        shows_subjects=selection.subject is not None,
-    )
+    unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
+    left_out = [*left_out, *(bad or ()), *unused]
+    by_rule = selection.subject is not None
+    return Report(target, found, converted, left_out, wanted, scaled_from, by_rule)

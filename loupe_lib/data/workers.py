@@ -69,8 +69,8 @@ def read_headers(
 ) -> dict[Path, Result]:
     """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
     headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS), bad)
-    # None: disabled unless on a terminal
-    return dict(tqdm(headers, "headers", len(paths), disable=None if progress else True))
+    hide = None if progress else True  # None: disabled unless on a terminal
+    return dict(tqdm(headers, "headers", len(paths), disable=hide))
 
 
 def read_in_workers(

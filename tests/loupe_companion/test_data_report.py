@@ -28,9 +28,9 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def convert_volumes(volumes, out: Path) -> Report:
-    choice = choose(volumes, FRACTIONS)
-    converted = tuple(convert(Target(out, "images", 32), choice, progress=False))
-    return Report("images", 32, False, tuple(volumes), converted, (), 0, ())
+    target = Target(out, "images", 32)
+    converted = convert(target, choose(volumes, FRACTIONS), progress=False)
+    return Report(target, volumes, converted)
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):

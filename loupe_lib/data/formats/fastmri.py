@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 
 import h5py
 import numpy as np
-from scipy import fft
 
 from loupe_lib.data.images import centre_crop
+from loupe_lib.data.simulation import ifft2c
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
@@ -76,16 +76,12 @@ def _read(path: Path, is_complex: bool) -> Iterator[np.ndarray]:
 
 def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.ndarray:
     """([coils,] rows, columns) k-space, DC in the middle -> (rows, columns) image."""
-    axes = (-2, -1)
-    power = np.zeros(shape, np.float32)
+    coils = kspace.reshape(-1, *kspace.shape[-2:])
     with np.errstate(over="ignore", invalid="ignore"):  # the caller checks pixels
-        for coil in kspace.reshape(-1, *kspace.shape[-2:]):  # one at a time: a third of the memory
-            image = fft.ifft2(fft.ifftshift(coil, axes), axes=axes, norm="ortho")
-            image = centre_crop(fft.fftshift(image, axes), shape)
-            if is_complex:  # there is only one coil
-                return image
-            power += np.square(np.abs(image))
-    return np.sqrt(power)
+        images = (centre_crop(ifft2c(coil), shape) for coil in coils)  # one at a time
+        if is_complex:  # there is only one coil
+            return next(images)
+        return np.sqrt(sum(np.square(np.abs(image)) for image in images))
 
 
 def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:

@@ -95,7 +95,7 @@ def test_each_file_is_one_volume_divided_by_its_maximum(suffix, tmp_path):
     settings = {"dataset": "group/stack"} if suffix == ".h5" else {}
     report = bring(paths, tmp_path / "out.h5", **settings)
     found = volumes(tmp_path / "out.h5")
-    assert report.size == 48  # the smallest multiple of 16 that holds 40 rows
+    assert report.target.size == 48  # the smallest multiple of 16 that holds 40 rows
     for name, path in zip(load_heads(), paths, strict=True):
         assert_is(found[path.name], head(name))
     assert [len(report.of(split)) for split in SPLITS] == [1, 1, 1]
