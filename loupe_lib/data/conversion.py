@@ -23,7 +23,7 @@ from loupe_lib.data.images import (
     write_volumes,
 )
 from loupe_lib.data.storage import digest, open_hdf5, remove_unfinished, writing_hdf5
-from loupe_lib.data.volumes import LeftOut, Volume
+from loupe_lib.data.volumes import LeftOut, Volume, reason_of
 from loupe_lib.data.workers import BadFile, cores, read_in_workers
 from loupe_lib.errors import InputError
 
@@ -92,9 +92,9 @@ def convert(
     target: Target,
     choice: Choice,
     expected: Mapping[str, str] = {},
+    skip_bad: bool = False,
     progress: bool = True,
-    bad: list[LeftOut] | None = None,
-) -> list[Converted]:
+) -> tuple[list[Converted], list[LeftOut]]:
     """Write the chosen volumes to an image file, each divided by the maximum of its magnitudes.
 
     The maximum is that of the whole volume, whatever is cropped. Worker processes convert one
@@ -106,15 +106,14 @@ def convert(
         target: the file.
         choice: the volumes of each split.
         expected: the SHA-256 that volumes must have, by their names.
+        skip_bad: whether to go on without volumes that cannot be read.
         progress: show a progress bar, on a terminal.
-        bad: volumes that cannot be read are added to this list, and the conversion goes on without
-            them.
 
     Returns:
-        The converted volumes, in the order of the file.
+        The converted volumes, in the order of the file, and those that cannot be read.
 
     Raises:
-        BadFile: if a volume cannot be read, without ``bad``; the message names it.
+        BadFile: if a volume cannot be read, without ``skip_bad``; the message names it.
         InputError: if a volume has another SHA-256 than expected, or the file cannot be written.
     """
     out = target.path
@@ -127,12 +126,12 @@ def convert(
     chosen = [(split, volume) for split in SPLITS for volume in choice[split]]
     with lock:
         parts = {volume.path: _part(target, volume) for _, volume in chosen}
-        _convert_all(target, [volume for _, volume in chosen], parts, progress, bad)
-        lost = {one.name for one in bad or ()}
+        left_out = _convert_all(target, [volume for _, volume in chosen], parts, skip_bad, progress)
+        lost = {one.name for one in left_out}
         converted = [
             _converted(volume, split, target.size, parts[volume.path])
             for split, volume in chosen
-            if str(volume.path) not in lost
+            if volume.name not in lost
         ]
         for one in converted:
             wanted = expected.get(one.volume.name, one.sha256)
@@ -144,27 +143,33 @@ def convert(
         remove_unfinished(out)
         _join(target, converted, parts)
         shutil.rmtree(parts_folder(out), ignore_errors=True)
-    return converted
+    return converted, left_out
 
 
 def _convert_all(
     target: Target,
     volumes: Sequence[Volume],
     parts: Mapping[Path, Path],
+    skip_bad: bool,
     progress: bool,
-    bad: list[LeftOut] | None,
-) -> None:
-    """Write the part of each volume that has none yet."""
+) -> list[LeftOut]:
+    """Write the part of each volume that has none yet; the volumes that cannot be read."""
     todo = [volume for volume in volumes if not _is_done(parts[volume.path])]
     total, remaining = (sum(volume.slices for volume in some) for some in (volumes, todo))
     pixel = 8 if target.is_complex else 4  # bytes
     most = max(v.memory + v.slices * target.size**2 * pixel for v in volumes)
     workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
     task = functools.partial(_convert, target, parts)
+    left_out: list[LeftOut] = []
     hide = None if progress else True  # None: disabled unless on a terminal
     with tqdm(desc="slices", total=total, initial=total - remaining, disable=hide) as bar:
-        for volume, _ in read_in_workers(task, todo, workers, bad):
+        for volume, error in read_in_workers(task, todo, workers):
+            if isinstance(error, BadFile) and skip_bad:
+                left_out.append(LeftOut(volume.name, reason_of(error, volume.path)))
+            elif isinstance(error, InputError):
+                raise error
             bar.update(volume.slices)
+    return left_out
 
 
 def _part(target: Target, volume: Volume) -> Path:

@@ -7,42 +7,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loupe_lib.data.formats.fastmri import SUFFIX, open_fastmri, volume_name
-from loupe_lib.data.volumes import LeftOut, Volume
-from loupe_lib.data.workers import read_headers
+from loupe_lib.data.volumes import LeftOut, Volume, reason_of
+from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tgz")
 
 
 def read_folder(
-    root: Path,
-    is_complex: bool = False,
-    progress: bool = True,
-    bad: list[LeftOut] | None = None,
+    root: Path, is_complex: bool = False, skip_bad: bool = False, progress: bool = True
 ) -> tuple[list[Volume], list[LeftOut]]:
     """Read the header of every volume below a folder, in worker processes.
 
     Args:
         root: the folder; or a single file of it.
         is_complex: whether complex images are wanted.
+        skip_bad: whether to go on without files that end the process that reads them.
         progress: show a progress bar, on a terminal.
-        bad: see :func:`~loupe_lib.data.workers.read_in_workers`.
 
     Returns:
         The volumes, sorted by name (folder and file), and the volumes that cannot be used.
 
     Raises:
-        InputError: if the folder cannot be read, is an archive, or has a file that ends the
-            process that reads it.
+        BadFile: if a file ends the process that reads it, without ``skip_bad``.
+        InputError: if the folder cannot be read, or is an archive.
     """
     files = sorted(_files(root))
     left_out = [LeftOut(path.name, _unpack(path)) for path in files if _is_archive(path)]
     paths = [path for path in files if not _is_archive(path)]
-    headers = read_headers(functools.partial(_header, is_complex), paths, progress, bad)
+    headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), paths, progress)
     volumes: dict[str, Volume] = {}
     for path, one in sorted(headers.items()):
-        if isinstance(one, LeftOut):
-            left_out.append(one)
+        if isinstance(one, BadFile) and not skip_bad:
+            raise one
+        if isinstance(one, InputError):
+            left_out.append(LeftOut(volume_name(path), reason_of(one, path)))
         elif one.name in volumes:
             left_out.append(LeftOut(str(path), "the same name as another volume"))
         else:
@@ -52,14 +51,6 @@ def read_folder(
             left_out.append(LeftOut(name, "its single-coil data are here as well"))
             del volumes[name]
     return [volumes[name] for name in sorted(volumes)], left_out
-
-
-def _header(is_complex: bool, path: Path) -> Volume | LeftOut:
-    """The volume of a file, or why it cannot be used."""
-    try:
-        return open_fastmri(path, is_complex)
-    except InputError as error:
-        return LeftOut(volume_name(path), str(error).removeprefix(f"{path}: "))
 
 
 def _files(root: Path) -> Iterator[Path]:

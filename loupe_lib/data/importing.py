@@ -138,15 +138,14 @@ def import_fastmri(
     if skip_bad and selection.from_list:
         raise InputError("--skip-bad must not be given with a list, which names all its volumes")
     target = Target(out, "fastMRI", check_size(size), is_complex)
-    bad: list[LeftOut] | None = [] if skip_bad else None
     try:
-        found, left_out = read_folder(root, is_complex, progress, bad)
+        found, left_out = read_folder(root, is_complex, skip_bad, progress)
         candidates = [v for v in found if v.kind in acquisitions or selection.from_list]
         if found and not candidates:
             there = ", ".join(sorted({v.kind for v in found}))
             wanted = ", ".join(acquisitions)
             raise InputError(f"acquisition must be one of {there} here; got {wanted}")
-        return _import(target, found, candidates, left_out, selection, progress, bad)
+        return _import(target, found, candidates, left_out, selection, skip_bad, progress)
     except BadFile as error:
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
@@ -193,12 +192,15 @@ def import_files(
     headers = read_headers(open_one, paths, progress)
     volumes = []
     for path, name in zip(paths, names, strict=True):
+        volume = headers[path]
+        if isinstance(volume, InputError):
+            raise volume
         bids = BIDS.match(path.name)
-        patient = headers[path].patient or (bids[0] if bids else name)
-        volumes.append(replace(headers[path], name=name, patient=patient))
-    side = side or max(32, *(-(-max(v.shape) // 16) * 16 for v in volumes))
+        patient = volume.patient or (bids[0] if bids else name)
+        volumes.append(replace(volume, name=name, patient=patient))
+    side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
-    return _import(target, volumes, volumes, [], selection, progress)
+    return _import(target, volumes, volumes, [], selection, False, progress)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -220,8 +222,8 @@ def _import(
     candidates: Sequence[Volume],
     left_out: Sequence[LeftOut],
     selection: Selection,
+    skip_bad: bool,
     progress: bool,
-    bad: list[LeftOut] | None = None,
 ) -> Report:
     if not candidates:
         why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
@@ -242,13 +244,13 @@ def _import(
         wanted = wanted_slices(total, selection.split)
         scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
     expected = {one.name: one.sha256 for one in listed}
-    converted = convert(target, choice, expected, progress, bad)
+    converted, lost = convert(target, choice, expected, skip_bad, progress)
     if selection.list_to:
         write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
     reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
     reasons |= {v.name: "not needed" for v in candidates}
     chosen = {volume.name for split in choice.values() for volume in split}
     unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
-    left_out = [*left_out, *(bad or ()), *unused]
+    left_out = [*left_out, *lost, *unused]
     by_rule = selection.subject is not None
     return Report(target, found, converted, left_out, wanted, scaled_from, by_rule)

@@ -44,3 +44,8 @@ class LeftOut:
 
     name: str
     reason: str
+
+
+def reason_of(error: Exception, path: Path) -> str:
+    """What the message of an error says after the path."""
+    return str(error).removeprefix(str(path)).lstrip(": ")

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
-from loupe_lib.data.volumes import LeftOut
 from loupe_lib.errors import InputError
 
 # On Linux, workers are forked from a process that has imported the library, and share its 200 MB of
@@ -62,13 +61,10 @@ def exit_with_parent() -> None:
 
 
 def read_headers(
-    function: Callable[[Path], Result],
-    paths: Sequence[Path],
-    progress: bool,
-    bad: list[LeftOut] | None = None,
-) -> dict[Path, Result]:
+    function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
+) -> dict[Path, Result | InputError]:
     """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
-    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS), bad)
+    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS))
     hide = None if progress else True  # None: disabled unless on a terminal
     return dict(tqdm(headers, "headers", len(paths), disable=hide))
 
@@ -77,8 +73,7 @@ def read_in_workers(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     workers: int,
-    bad: list[LeftOut] | None = None,
-) -> Iterator[tuple[Task, Result]]:
+) -> Iterator[tuple[Task, Result | InputError]]:
     """Apply a function to files in worker processes: libhdf5 may crash on a corrupt file.
 
     A worker also dies when one file takes ten minutes. A script that calls this needs the usual
@@ -88,14 +83,13 @@ def read_in_workers(
         function: reads one file; it can be pickled.
         tasks: its arguments: paths, or objects with an attribute ``path``.
         workers: number of processes.
-        bad: files with a `BadFile` are added to this list instead of raising it.
 
     Yields:
-        Each task and its result, in any order.
+        Each task and its result, in any order; an InputError of the function in its place, or a
+        `BadFile` if the worker died. The message names the file.
 
     Raises:
-        BadFile: if a worker dies; the message names the file that it was reading.
-        Exception: what the function raises.
+        Exception: any other that the function raises.
     """
     context: Any = multiprocessing.get_context(START)
     context.set_forkserver_preload(PRELOAD)
@@ -128,13 +122,9 @@ def read_in_workers(
                     result = BadFile(f"{path} ends the process that reads it: {reason}")
                     worker = None
                 give_next_task(worker)
-                if isinstance(result, BadFile) and bad is not None:
-                    reason = str(result).removeprefix(str(path)).lstrip(": ")
-                    bad.append(LeftOut(str(path), reason))
-                elif isinstance(result, Exception):
+                if isinstance(result, Exception) and not isinstance(result, InputError):
                     raise result
-                else:
-                    yield task, result
+                yield task, result
     finally:
         for process in processes:
             process.kill()

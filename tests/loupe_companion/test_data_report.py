@@ -29,7 +29,7 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 
 def convert_volumes(volumes, out: Path) -> Report:
     target = Target(out, "images", 32)
-    converted = convert(target, choose(volumes, FRACTIONS), progress=False)
+    converted, _ = convert(target, choose(volumes, FRACTIONS), progress=False)
     return Report(target, volumes, converted)
 
 

@@ -70,15 +70,6 @@ def _read(
     yield from apply_orientation(volume, turn)
 
 
-def _volume(
-    path: Path, series: str | None, echo: int | None
-) -> tuple[list[Frame], np.ndarray, list[str]]:
-    """The frames in the order in which they lie, their affine matrix, and warnings of gaps."""
-    frames = read_frames(path, series, echo)
-    _check(frames)
-    return _in_space(frames)
-
-
 def _check(frames: Sequence[Frame]) -> None:
     """Raise InputError unless the frames are grey images of one size in parallel planes."""
     first = frames[0]
@@ -99,10 +90,18 @@ def _check(frames: Sequence[Frame]) -> None:
             )
 
 
-def _in_space(frames: Sequence[Frame]) -> tuple[list[Frame], np.ndarray, list[str]]:
-    """See `_volume`; InputError if two frames are at one position."""
+def _volume(
+    path: Path, series: str | None, echo: int | None
+) -> tuple[list[Frame], np.ndarray, list[str]]:
+    """The frames in the order in which they lie, their affine matrix, and warnings of gaps.
+
+    Raises:
+        InputError: if they are not one volume.
+    """
     from highdicom.spatial import create_affine_matrix_from_attributes
 
+    frames = read_frames(path, series, echo)
+    _check(frames)
     first = frames[0]
     affine = create_affine_matrix_from_attributes(
         first.numbers("ImagePositionPatient"),
