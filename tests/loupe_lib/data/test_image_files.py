@@ -4,6 +4,7 @@ import glob
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from loupe_companion.cli import main
 from loupe_companion.data_report import describe
 from loupe_lib import InputError
-from loupe_lib.data import workers
+from loupe_lib.data import conversion, workers
 from loupe_lib.data.formats import any_file
 from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.formats.dicom import open_series
@@ -126,6 +127,35 @@ def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
     wanted = {f"patient {p}" for p in "abc"} | {f"sub-{p}" for p in "abc"}
     assert set.union(*patients) == wanted and sum(map(len, patients)) == 6
     assert "patient a" not in (tmp_path / "out.h5").read_bytes().decode("latin1")
+
+
+@pytest.mark.parametrize("change", ["nothing", "axis", "size", "clip_negative", "file"])
+def test_a_volume_is_converted_again_if_it_changes_or_is_read_otherwise(
+    change, tmp_path, monkeypatch
+):
+    paths = three(tmp_path, lambda path, volume: np.save(path, volume[:, :32, :32]), ".npy")
+    with monkeypatch.context() as patch:  # a full disk leaves the converted volumes there
+        patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+        with pytest.raises(InputError, match="make room"):
+            bring(paths, tmp_path / "out.h5")
+    (left,) = tmp_path.glob("*.parts")
+    before = set(os.listdir(left))
+    if change == "file":
+        for path in paths:
+            np.save(path, np.load(path) + 1)
+    settings = {"axis": "1", "size": 48, "clip_negative": True}
+    asked = {name: value for name, value in settings.items() if name == change}
+    tasks: list[int] = []
+    read = conversion.read_in_workers
+    monkeypatch.setattr(
+        conversion, "read_in_workers", lambda *args: tasks.append(len(args[1])) or read(*args)
+    )
+    bring(paths, tmp_path / "out.h5", **asked)
+    assert len(before) == 3 and tasks == [0 if change == "nothing" else 3]
+    found = volumes(tmp_path / "out.h5")
+    for path in paths:
+        axis = int(asked.get("axis", 0))
+        assert_is(found[path.name], np.moveaxis(np.load(path), axis, 0))
 
 
 def refused(paths, tmp_path: Path, **settings) -> str:
