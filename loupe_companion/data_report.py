@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from loupe_lib.data.choice import wanted_slices
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.importing import Report
 
@@ -26,13 +27,14 @@ def describe(report: Report, table: Callable[[pd.DataFrame], str] = plain) -> st
     target = report.target
     kind = "complex" if target.is_complex else "magnitude"
     parts = [f"{target.title}: {kind} images, {target.size} x {target.size}"]
-    if report.scaled_from:
+    asked = sum(report.selection.split)
+    if report.selection.from_list is None and asked > _total(report):
         parts.append(
-            f"There are fewer slices than the {report.scaled_from} asked for: "
+            f"There are fewer slices than the {asked:g} asked for: "
             "the three splits are scaled in proportion."
         )
     parts.append(table(_splits(report)))
-    if report.shows_subjects:
+    if report.selection.subject:
         subjects = used.groupby(["split", "subject"], sort=False)["volume"]
         parts.append(table(subjects.agg(volumes=", ".join).reset_index()))
     kinds = pd.DataFrame(
@@ -92,13 +94,20 @@ def _used(report: Report) -> pd.DataFrame:
     )
 
 
+def _total(report: Report) -> int:
+    """Slices to choose from."""
+    return sum(volume.slices for volume in report.candidates)
+
+
 def _splits(report: Report) -> pd.DataFrame:
+    is_choice = report.selection.from_list is None
     counts = [report.slices(name) for name in SPLITS]
-    wanted = [round(n) for n in report.wanted] or counts
+    choice = [round(n) for n in wanted_slices(_total(report), report.selection.split)]
+    wanted = choice if is_choice else counts
     return pd.DataFrame(
         {
             "split": SPLITS,
-            "slices wanted": wanted if report.wanted else "as listed",
+            "slices wanted": wanted if is_choice else "as listed",
             "slices": counts,
             "volumes": [len(report.of(name)) for name in SPLITS],
             "patients": [len(report.patients(name)) for name in SPLITS],

@@ -15,7 +15,6 @@ from loupe_lib.data.choice import (
     find_listed,
     list_text,
     read_list,
-    wanted_slices,
 )
 from loupe_lib.data.conversion import Converted, Target, convert
 from loupe_lib.data.fastmri_folder import read_folder
@@ -75,22 +74,19 @@ class Report:
 
     Attributes:
         target: the image file.
+        selection: what was asked for.
         found: every volume that could have been used.
+        candidates: those of the acquisitions, or of the list, among them.
         converted: those that were used, in the order of the file.
         left_out: the volumes that were not used, and why.
-        wanted: slices wanted of train, validation and test, after scaling; empty if a list named
-            the volumes.
-        scaled_from: slices asked for in all, if there were fewer; else 0.
-        shows_subjects: whether to list the volumes of each patient.
     """
 
     target: Target
+    selection: Selection
     found: Sequence[Volume]
+    candidates: Sequence[Volume]
     converted: Sequence[Converted]
-    left_out: Sequence[LeftOut] = ()
-    wanted: Sequence[float] = ()
-    scaled_from: int = 0
-    shows_subjects: bool = False
+    left_out: Sequence[LeftOut]
 
     def of(self, split: str) -> list[Converted]:
         """The volumes of a split."""
@@ -234,15 +230,10 @@ def _import(
         candidates = [volume for volume in candidates if volume.name in names]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
-    wanted: list[float] = []
-    scaled_from = 0
     if selection.from_list:
         choice = find_listed(candidates, listed, selection.from_list)
     else:
         choice = choose(candidates, selection.split, selection.seed)
-        total = sum(volume.slices for volume in candidates)
-        wanted = wanted_slices(total, selection.split)
-        scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
     expected = {one.name: one.sha256 for one in listed}
     converted, lost = convert(target, choice, expected, skip_bad, progress)
     if selection.list_to:
@@ -252,5 +243,4 @@ def _import(
     chosen = {volume.name for split in choice.values() for volume in split}
     unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
     left_out = [*left_out, *lost, *unused]
-    by_rule = selection.subject is not None
-    return Report(target, found, converted, left_out, wanted, scaled_from, by_rule)
+    return Report(target, selection, found, candidates, converted, left_out)

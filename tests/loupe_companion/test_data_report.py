@@ -30,7 +30,7 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 def convert_volumes(volumes, out: Path) -> Report:
     target = Target(out, "images", 32)
     converted, _ = convert(target, choose(volumes, FRACTIONS), progress=False)
-    return Report(target, volumes, converted)
+    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, [])
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
