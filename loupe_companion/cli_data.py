@@ -10,7 +10,7 @@ from loupe_companion.cli_shared import ProfileName, check_out, numbers, stoppabl
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
-    from loupe_lib.data.report import Report
+    from loupe_lib.data.importing import Report
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
@@ -138,8 +138,10 @@ def fastmri(
 
 def _show(report: "Report", out: Path) -> None:
     """Print the report of a conversion, the name of its file, and its warnings."""
-    print(f"{report.to_markdown()}\n\n{out}")
-    for warning in report.warnings:
+    from loupe_companion.data_report import describe, warnings
+
+    print(f"{describe(report)}\n\n{out}")
+    for warning in warnings(report):
         print(f"warning: {warning}", file=sys.stderr)
 
 

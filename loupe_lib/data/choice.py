@@ -71,15 +71,11 @@ def check_split(split: Sequence[float]) -> None:
     found = ",".join(f"{n:g}" for n in split)
     if len(split) != len(SPLITS) or not all(math.isfinite(n) and n > 0 for n in split):
         raise InputError(f"split must be three numbers above 0 ({', '.join(SPLITS)}); got {found}")
-    if _are_fractions(split):
-        if sum(split) > 1 + ROUNDING:
-            total = f"{sum(split):g}"
-            raise InputError(
-                f"split: fractions must add up to 1 or less; {found} add up to {total}"
-            )
-        return
+    if _are_fractions(split) and sum(split) > 1 + ROUNDING:
+        total = f"{sum(split):g}"
+        raise InputError(f"split: fractions must add up to 1 or less; {found} add up to {total}")
     for name, n in zip(SPLITS, split, strict=True):
-        if n != round(n):
+        if n != round(n) and not _are_fractions(split):
             raise InputError(
                 "split must be three fractions below 1, or three whole numbers of slices; "
                 f"got {n:g} for {name} in {found}"
@@ -111,56 +107,49 @@ def list_text(listed: Sequence[Listed]) -> str:
     return "\n".join([LIST_HEADER, *("\t".join(map(str, one)) for one in listed), ""])
 
 
-def read_list(path: Path | str) -> list[Listed]:
+def read_list(path: Path) -> list[Listed]:
     """Read a list of volumes.
 
     Raises:
-        InputError: if the file is not such a list; the message names the file and the line.
+        InputError: if the file is not such a list, or lists no volume for a split; the message
+            names the file and the line.
     """
     try:
-        lines = Path(path).read_text("utf-8").split("\n")
+        header, *lines = path.read_text("utf-8").split("\n")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a list of volumes: {error}") from error
-    if lines[0] != LIST_HEADER:
+    if header != LIST_HEADER:
         raise InputError(f"{path} is not a list of volumes: its first line must name the columns")
     listed: dict[str, Listed] = {}
-    for number, line in enumerate(lines[1:], 2):
-        if not line:
-            continue
-        fields = line.split("\t")
-        good = (
-            len(fields) == 4
-            and fields[0] in SPLITS
-            and fields[1] not in listed
-            and fields[2].isdecimal()
-        )
-        if not good:
-            raise InputError(
-                f"{path}, line {number}: must be a split ({', '.join(SPLITS)}), the name of a "
-                "volume that is not listed twice, its slices and its SHA-256, with tabs between"
-            )
-        listed[fields[1]] = Listed(fields[0], fields[1], int(fields[2]), fields[3])
+    for number, line in enumerate(lines, 2):
+        match line.split("\t"):
+            case [""]:
+                pass
+            case [split, name, slices, sha256] if (
+                split in SPLITS and name not in listed and slices.isdecimal()
+            ):
+                listed[name] = Listed(split, name, int(slices), sha256)
+            case _:
+                raise InputError(
+                    f"{path}, line {number}: must be a split ({', '.join(SPLITS)}), the name of a "
+                    "volume that is not listed twice, its slices and its SHA-256, with tabs between"
+                )
+    for split in SPLITS:
+        if split not in {one.split for one in listed.values()}:
+            raise InputError(f"{path} lists no volume for {split}")
     return list(listed.values())
 
 
-def find_listed(volumes: Sequence[Volume], listed: Sequence[Listed], name: str) -> Choice:
-    """The listed volumes; ``name`` is that of the list, for messages.
-
-    Raises:
-        InputError: if a volume is missing, or a split is empty.
-    """
+def find_listed(volumes: Sequence[Volume], listed: Sequence[Listed], path: Path) -> Choice:
+    """The listed volumes; InputError with the path of the list if one is missing."""
     known = {volume.name: volume for volume in volumes}
-    missing = [v.name for v in listed if v.name not in known]
+    missing = [one.name for one in listed if one.name not in known]
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise InputError(f"{name} lists {missing[0]}{more}, which cannot be found or read here")
-    choice = {
-        split: sorted((known[v.name] for v in listed if v.split == split), key=lambda v: v.name)
+        raise InputError(f"{path} lists {missing[0]}{more}, which cannot be found or read here")
+    return {
+        split: [known[name] for name in sorted(one.name for one in listed if one.split == split)]
         for split in SPLITS
     }
-    for split in SPLITS:
-        if not choice[split]:
-            raise InputError(f"{name} lists no volume for {split}")
-    return choice

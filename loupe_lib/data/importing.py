@@ -1,7 +1,12 @@
 """Convert foreign files to an image file: the commands ``data fastmri`` and ``data import``."""
 
+import functools
+import itertools
+import os
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loupe_lib.data.choice import (
@@ -10,16 +15,14 @@ from loupe_lib.data.choice import (
     find_listed,
     list_text,
     read_list,
-    wanted_slices,
 )
-from loupe_lib.data.conversion import check_writable, convert
-from loupe_lib.data.fastmri_folder import FastMRIFolder
-from loupe_lib.data.formats.image_files import ImageFiles
-from loupe_lib.data.report import Report
-from loupe_lib.data.storage import write_file
+from loupe_lib.data.conversion import Converted, Target, convert
+from loupe_lib.data.fastmri_folder import read_folder
+from loupe_lib.data.formats.any_file import open_file
+from loupe_lib.data.storage import check_target, write_file
 from loupe_lib.data.subjects import assign_subjects, subject_finder
-from loupe_lib.data.volumes import LeftOut, Source, Volume
-from loupe_lib.data.workers import BadFile
+from loupe_lib.data.volumes import LeftOut, Volume
+from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
 
@@ -28,6 +31,7 @@ PAPER_ACQUISITION = "CORPD_FBK"
 PAPER_SPLIT = (1895, 188, 186)
 PAPER_SIZE = 320
 FRACTIONS = (0.8, 0.1, 0.1)
+BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structure
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,42 @@ class Selection:
         if self.from_list:
             read_list(self.from_list)
         if self.list_to:
-            check_writable(self.list_to)
+            check_target(self.list_to)
         if self.subject:
             subject_finder(self.subject)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a conversion.
+
+    Attributes:
+        target: the image file.
+        selection: what was asked for.
+        found: every volume that could have been used.
+        candidates: those of the acquisitions, or of the list, among them.
+        converted: those that were used, in the order of the file.
+        left_out: the volumes that were not used, and why.
+    """
+
+    target: Target
+    selection: Selection
+    found: Sequence[Volume]
+    candidates: Sequence[Volume]
+    converted: Sequence[Converted]
+    left_out: Sequence[LeftOut]
+
+    def of(self, split: str) -> list[Converted]:
+        """The volumes of a split."""
+        return [one for one in self.converted if one.split == split]
+
+    def slices(self, split: str) -> int:
+        """Number of slices of a split."""
+        return sum(one.volume.slices for one in self.of(split))
+
+    def patients(self, split: str) -> set[str]:
+        """The patients of a split."""
+        return {one.volume.patient for one in self.of(split)}
 
 
 def import_fastmri(
@@ -93,19 +130,18 @@ def import_fastmri(
         InputError: if there is nothing to choose from, a volume cannot be read or is not the one
             listed, or the file cannot be written.
     """
-    check_writable(out)
+    check_target(out)
     if skip_bad and selection.from_list:
         raise InputError("--skip-bad must not be given with a list, which names all its volumes")
-    source = FastMRIFolder(root, check_size(size), is_complex)
-    bad: list[LeftOut] | None = [] if skip_bad else None
+    target = Target(out, "fastMRI", check_size(size), is_complex)
     try:
-        found, left_out = source.scan(progress, bad)
-        candidates = [v for v in found if v.acquisition in acquisitions or selection.from_list]
+        found, left_out = read_folder(root, is_complex, skip_bad, progress)
+        candidates = [v for v in found if v.kind in acquisitions or selection.from_list]
         if found and not candidates:
-            there = ", ".join(sorted({v.acquisition for v in found}))
+            there = ", ".join(sorted({v.kind for v in found}))
             wanted = ", ".join(acquisitions)
             raise InputError(f"acquisition must be one of {there} here; got {wanted}")
-        return _import(source, found, candidates, left_out, out, selection, progress, bad)
+        return _import(target, found, candidates, left_out, selection, skip_bad, progress)
     except BadFile as error:
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
@@ -145,22 +181,45 @@ def import_files(
         InputError: if a file cannot be read, is not one volume, has pixels below 0, or is not the
             one listed; or the image file cannot be written.
     """
-    check_writable(out)
+    check_target(out)
     side = None if size is None else check_size(size)
-    source = ImageFiles(paths, axis, dataset, side, series, echo, clip_negative)
-    volumes = source.volumes
-    return _import(source, volumes, volumes, [], out, selection, progress)
+    names = _names(paths)
+    open_one = functools.partial(open_file, axis=axis, dataset=dataset, series=series, echo=echo)
+    headers = read_headers(open_one, paths, progress)
+    volumes = []
+    for path, name in zip(paths, names, strict=True):
+        volume = headers[path]
+        if isinstance(volume, InputError):
+            raise volume
+        bids = BIDS.match(path.name)
+        patient = volume.patient or (bids[0] if bids else name)
+        volumes.append(replace(volume, name=name, patient=patient))
+    side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
+    target = Target(out, "images", side, clip_negative=clip_negative)
+    return _import(target, volumes, volumes, [], selection, False, progress)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that differ from each other."""
+    full = [Path(os.path.abspath(path)) for path in paths]
+    twice = [path for path, n in Counter(full).items() if n > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is given twice")
+    for count in itertools.count(1):
+        names = ["/".join(path.parts[-count:]) for path in full]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _import(
-    source: Source,
+    target: Target,
     found: Sequence[Volume],
     candidates: Sequence[Volume],
     left_out: Sequence[LeftOut],
-    out: Path,
     selection: Selection,
+    skip_bad: bool,
     progress: bool,
-    bad: list[LeftOut] | None = None,
 ) -> Report:
     if not candidates:
         why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
@@ -171,33 +230,17 @@ def _import(
         candidates = [volume for volume in candidates if volume.name in names]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
-    wanted: tuple[float, ...] = ()
-    scaled_from = 0
     if selection.from_list:
-        choice = find_listed(candidates, listed, str(selection.from_list))
+        choice = find_listed(candidates, listed, selection.from_list)
     else:
         choice = choose(candidates, selection.split, selection.seed)
-        total = sum(volume.slices for volume in candidates)
-        wanted = tuple(wanted_slices(total, selection.split))
-        scaled_from = round(sum(selection.split)) if sum(selection.split) > total else 0
-    converted = convert(source, choice, out, listed, progress, bad)
+    expected = {one.name: one.sha256 for one in listed}
+    converted, lost = convert(target, choice, expected, skip_bad, progress)
     if selection.list_to:
         write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
+    reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
+    reasons |= {v.name: "not needed" for v in candidates}
     chosen = {volume.name for split in choice.values() for volume in split}
-    possible = {volume.name for volume in candidates}
-    unused = [*left_out, *(bad or ())]
-    for v in found:
-        if v.name not in chosen:
-            reason = "not needed" if v.name in possible else f"acquisition {v.acquisition}"
-            unused.append(LeftOut(v.name, "not listed" if listed else reason))
-    return Report(
-        title=source.title,
-        size=source.size,
-        is_complex=source.is_complex,
-        found=tuple(found),
-        converted=tuple(converted),
-        wanted=wanted,
-        scaled_from=scaled_from,
-        left_out=tuple(unused),
-        shows_subjects=selection.subject is not None,
-    )
+    unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
+    left_out = [*left_out, *lost, *unused]
+    return Report(target, selection, found, candidates, converted, left_out)

@@ -25,12 +25,17 @@ HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, Memory
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if no file can be at that path: it is a folder, or below a file."""
+    """Raise InputError if a file cannot be written, before the work for it begins.
+
+    Nothing is made: folders that are missing can be made if the last one that exists is writable.
+    """
     if os.path.isdir(path):
         raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
     parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         raise InputError(f"cannot write {path}: {parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: no permission to write in {parent}")
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:

@@ -1,51 +1,41 @@
-"""Volumes: their headers, the sources that read them, and the size of their slices."""
+"""Volumes: what their headers say, and how their slices are read."""
 
-import hashlib
-import json
+import functools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-
-from loupe_lib.data.images import centre_crop
-
-MEMORY = 256 << 20  # bytes that reading one volume may take
 
 
 @dataclass(frozen=True)
 class Volume:
-    """One volume, from its header: enough to choose it and to find it again.
+    """A volume of which only the header has been read. It can be pickled: workers read the rest.
 
     Attributes:
-        name: of the volume, in messages, lists and image files.
-        patient: no patient is in two splits.
-        acquisition: the kind of scan.
-        slices: how many.
-        shape: rows and columns of a slice, before it is fitted.
-        memory: bytes that reading it takes at most.
         path: of the file or, for a DICOM series, the folder.
-        stamp: its size in bytes, and the time of its last change in ns.
+        kind: of scan, such as CORPD_FBK, or of file.
+        slices: how many.
+        shape: rows and columns of a slice.
+        memory: bytes that reading takes, beside the images.
+        read: reads the slices, one at a time: (rows, columns) real or complex numbers. It raises
+            InputError, whose message begins with the path, if they cannot be read.
+        patient: whose volume it is; empty if the file does not say.
         spacing: mm between slices, rows and columns; None if unknown.
         warnings: what a user should know, from the header.
+        name: of the volume, in messages, lists and image files.
     """
 
-    name: str
-    patient: str
-    acquisition: str
+    path: Path
+    kind: str
     slices: int
     shape: tuple[int, int]
     memory: int
-    path: Path
-    stamp: tuple[int, int]
+    read: functools.partial[Iterator[np.ndarray]] = field(repr=False, compare=False)
+    patient: str = ""
     spacing: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
-
-    def key(self, *settings: object) -> str:
-        """A hash of the volume and the settings, as the name of its converted file."""
-        text = json.dumps([asdict(self), *settings], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,38 +46,6 @@ class LeftOut:
     reason: str
 
 
-class Source(Protocol):
-    """A source of volumes. It is pickled, because worker processes read the volumes.
-
-    Attributes:
-        title: of the volumes, for the record.
-        size: side of the images that are wanted.
-        is_complex: whether complex images are wanted.
-        clip_negative: whether pixels below 0 become 0, or else are refused.
-        settings: what the images depend on besides the file, their size and kind.
-    """
-
-    title: str
-    size: int
-    is_complex: bool
-    clip_negative: bool
-    settings: tuple[Any, ...]
-
-    def read(self, volume: Volume) -> Iterator[np.ndarray]:
-        """The slices of a volume, one at a time: (rows, columns) real or complex numbers.
-
-        Raises:
-            InputError: if it cannot be read; the message names the file.
-        """
-
-
-def fit(image: np.ndarray, size: int) -> np.ndarray:
-    """Crop an image at the centre to (size, size), or put zeros around it."""
-    fitted = np.zeros((size, size), image.dtype)
-    centre_crop(fitted, image.shape)[:] = centre_crop(image, fitted.shape)
-    return fitted
-
-
-def stack_bytes(slices: int, size: int, is_complex: bool) -> int:
-    """Memory of the fitted slices of a volume."""
-    return slices * size * size * (8 if is_complex else 4)
+def reason_of(error: Exception, path: Path) -> str:
+    """What the message of an error says after the path."""
+    return str(error).removeprefix(str(path)).lstrip(": ")

@@ -9,13 +9,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from tqdm import tqdm
 
-from loupe_lib.data.volumes import LeftOut
 from loupe_lib.errors import InputError
 
 # On Linux, workers are forked from a process that has imported the library, and share its 200 MB of
@@ -58,12 +60,20 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
 
 
+def read_headers(
+    function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
+) -> dict[Path, Result | InputError]:
+    """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
+    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS))
+    hide = None if progress else True  # None: disabled unless on a terminal
+    return dict(tqdm(headers, "headers", len(paths), disable=hide))
+
+
 def read_in_workers(
     function: Callable[[Task], Result],
-    tasks: Iterable[Task],
+    tasks: Sequence[Task],
     workers: int,
-    bad: list[LeftOut] | None = None,
-) -> Iterator[tuple[Task, Result]]:
+) -> Iterator[tuple[Task, Result | InputError]]:
     """Apply a function to files in worker processes: libhdf5 may crash on a corrupt file.
 
     A worker also dies when one file takes ten minutes. A script that calls this needs the usual
@@ -73,14 +83,13 @@ def read_in_workers(
         function: reads one file; it can be pickled.
         tasks: its arguments: paths, or objects with an attribute ``path``.
         workers: number of processes.
-        bad: files with a `BadFile` are added to this list instead of raising it.
 
     Yields:
-        Each task and its result, in any order.
+        Each task and its result, in any order; an InputError of the function in its place, or a
+        `BadFile` if the worker died. The message names the file.
 
     Raises:
-        BadFile: if a worker dies; the message names the file that it was reading.
-        Exception: what the function raises.
+        Exception: any other that the function raises.
     """
     context: Any = multiprocessing.get_context(START)
     context.set_forkserver_preload(PRELOAD)
@@ -93,7 +102,7 @@ def read_in_workers(
             if pipe is None:
                 pipe, end_of_worker = context.Pipe()
                 process = context.Process(target=_work, args=(end_of_worker, function), daemon=True)
-                process.start()
+                _start(process)
                 processes.append(process)
                 end_of_worker.close()
             pipe.send(task)
@@ -113,24 +122,30 @@ def read_in_workers(
                     result = BadFile(f"{path} ends the process that reads it: {reason}")
                     worker = None
                 give_next_task(worker)
-                if isinstance(result, BadFile) and bad is not None:
-                    reason = str(result).removeprefix(str(path)).lstrip(": ")
-                    bad.append(LeftOut(str(path), reason))
-                elif isinstance(result, Exception):
+                if isinstance(result, Exception) and not isinstance(result, InputError):
                     raise result
-                else:
-                    yield task, result
+                yield task, result
     finally:
         for process in processes:
             process.kill()
             process.join()
 
 
+def _start(process: Any) -> None:
+    """Start a worker with SIGINT blocked: Ctrl-C reaches workers too, even one that is starting."""
+    resource_tracker.ensure_running()  # its own start would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()  # the worker inherits the mask, and so does the server that forks it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
     """Apply the function to each task that comes through the pipe, and send the results back."""
     exit_with_parent()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C too: the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # should another have started the server
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
         while True:

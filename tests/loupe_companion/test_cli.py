@@ -108,7 +108,7 @@ def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
     ran = loupe("data", "fastmri", "data", "--out", "knee.h5", *options)
     assert ran.status == 0, ran.err
     assert ran.out.startswith("fastMRI: magnitude images, 32 x 32\n")
-    assert re.search(r"^\| train +\| 8 +\| 8 +\| 2 ", ran.out, re.MULTILINE)
+    assert re.search(r"^ *train +8 +8 +2 ", ran.out, re.MULTILINE)
     assert "undersampled: a file of a test set" in ran.out
     assert ran.out.splitlines()[-1] == "knee.h5"
     assert len(read_images("knee.h5").train.images) == 8

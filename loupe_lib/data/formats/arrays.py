@@ -1,19 +1,21 @@
 """Stacks of slices in ``.npy`` and HDF5 files."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from loupe_lib.data.formats.stacks import Stack, check_array, telling
+from loupe_lib.data.formats.checks import check_array, telling
 from loupe_lib.data.storage import check_written, member
+from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 INDICES = ("0", "1", "2")
 
 
-def open_npy(path: Path, axis: str | None = None) -> Stack:
+def open_npy(path: Path, axis: str | None = None) -> Volume:
     """Open an array (slices, rows, columns).
 
     Args:
@@ -27,12 +29,18 @@ def open_npy(path: Path, axis: str | None = None) -> Stack:
         # Reads only plain arrays: an array of objects, which are pickled, is refused.
         array = np.lib.format.open_memmap(path, mode="r")
         check_array(array.shape, array.dtype)
-        array = array.transpose(_order(array.shape, axis))
-        slices, rows, columns = array.shape
-    return Stack("npy", "", slices, (rows, columns), None, (), array.nbytes, lambda: iter(array))
+        order = _order(array.shape, axis)
+    slices, rows, columns = (array.shape[i] for i in order)
+    read = functools.partial(_read_npy, path, order)
+    return Volume(path, "npy", slices, (rows, columns), array.nbytes, read)
 
 
-def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) -> Stack:
+def _read_npy(path: Path, order: list[int]) -> Iterator[np.ndarray]:
+    with telling(path, ".npy"):
+        yield from np.lib.format.open_memmap(path, mode="r").transpose(order)
+
+
+def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) -> Volume:
     """Open a dataset (slices, rows, columns) of an HDF5 file.
 
     Args:
@@ -58,12 +66,13 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
         order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
         memory = stack.nbytes
+    read = functools.partial(_read_hdf5, path, dataset, order)
+    return Volume(path, "HDF5", slices, (rows, columns), memory, read)
 
-    def read() -> Iterator[np.ndarray]:
-        with telling(path, "HDF5"), h5py.File(path, "r") as file:
-            yield from file[dataset][:].transpose(order)
 
-    return Stack("HDF5", "", slices, (rows, columns), None, (), memory, read)
+def _read_hdf5(path: Path, dataset: str, order: list[int]) -> Iterator[np.ndarray]:
+    with telling(path, "HDF5"), h5py.File(path, "r") as file:
+        yield from file[dataset][:].transpose(order)
 
 
 def _order(shape: Sequence[int], axis: str | None) -> list[int]:

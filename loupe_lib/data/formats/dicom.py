@@ -1,13 +1,16 @@
 """DICOM: a series of files, or one file of many frames; read by pydicom and highdicom."""
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from loupe_lib.data.formats.checks import check_array, telling
 from loupe_lib.data.formats.dicom_frames import Frame, read_frames
 from loupe_lib.data.formats.planes import AS_STORED, orientation_of, per_axis
-from loupe_lib.data.formats.stacks import Stack, check_array, telling
+from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 SAME = 1e-3  # mm; slices that lie nearer are at one position
@@ -16,7 +19,7 @@ TO_RAS = np.diag([-1, -1, 1, 1])  # DICOM counts towards left, posterior and sup
 
 def open_series(
     path: Path, axis: str | None = None, series: str | None = None, echo: int | None = None
-) -> Stack:
+) -> Volume:
     """Open a series as one volume.
 
     Args:
@@ -30,16 +33,10 @@ def open_series(
         InputError: if it cannot be read, or is not one volume of grey images of one size.
     """
     with telling(path, "DICOM"):
-        from nibabel import apply_orientation
-        from pydicom.pixels.processing import apply_modality_lut
-        from pydicom.pixels.utils import iter_pixels
-
-        frames = read_frames(path, series, echo)
-        _check(frames)
+        frames, affine, notes = _volume(path, series, echo)
         first = frames[0].header
         shape = (len(frames), int(first.Rows), int(first.Columns))
         check_array(shape, np.dtype(np.float32))
-        frames, affine, notes = _in_space(frames)
         turn = AS_STORED if axis is None else orientation_of(affine, axis)
         slices, *size = per_axis(shape, turn)
         spacing = None
@@ -49,19 +46,28 @@ def open_series(
         patient = str(first.get("PatientID", ""))
         if path.is_file() and len(frames) == 1:
             notes.append("one slice only; a series of files is imported by its folder")
+    memory = 4 * math.prod(shape)
+    read = functools.partial(_read, path, series, echo, turn)
+    return Volume(path, kind, slices, tuple(size), memory, read, patient, spacing, tuple(notes))
 
-    def read() -> Iterator[np.ndarray]:
-        with telling(path, "DICOM"):
-            volume = np.empty(shape, np.float32)
-            for file in {frame.file for frame in frames}:
-                places = [place for place, frame in enumerate(frames) if frame.file == file]
-                pixels = iter_pixels(file, indices=[frames[place].number for place in places])
-                for place, image in zip(places, pixels, strict=True):
-                    volume[place] = apply_modality_lut(image, frames[place].header)
-        yield from apply_orientation(volume, turn)
 
-    memory = 4 * int(np.prod(shape))
-    return Stack(kind, patient, slices, tuple(size), spacing, tuple(notes), memory, read)
+def _read(
+    path: Path, series: str | None, echo: int | None, turn: np.ndarray
+) -> Iterator[np.ndarray]:
+    with telling(path, "DICOM"):
+        from nibabel import apply_orientation
+        from pydicom.pixels.processing import apply_modality_lut
+        from pydicom.pixels.utils import iter_pixels
+
+        frames, _, _ = _volume(path, series, echo)
+        first = frames[0].header
+        volume = np.empty((len(frames), first.Rows, first.Columns), np.float32)
+        for file in {frame.file for frame in frames}:
+            places = [place for place, frame in enumerate(frames) if frame.file == file]
+            pixels = iter_pixels(file, indices=[frames[place].number for place in places])
+            for place, image in zip(places, pixels, strict=True):
+                volume[place] = apply_modality_lut(image, frames[place].header)
+    yield from apply_orientation(volume, turn)
 
 
 def _check(frames: Sequence[Frame]) -> None:
@@ -84,14 +90,18 @@ def _check(frames: Sequence[Frame]) -> None:
             )
 
 
-def _in_space(frames: Sequence[Frame]) -> tuple[list[Frame], np.ndarray, list[str]]:
+def _volume(
+    path: Path, series: str | None, echo: int | None
+) -> tuple[list[Frame], np.ndarray, list[str]]:
     """The frames in the order in which they lie, their affine matrix, and warnings of gaps.
 
     Raises:
-        InputError: if two frames are at one position.
+        InputError: if they are not one volume.
     """
     from highdicom.spatial import create_affine_matrix_from_attributes
 
+    frames = read_frames(path, series, echo)
+    _check(frames)
     first = frames[0]
     affine = create_affine_matrix_from_attributes(
         first.numbers("ImagePositionPatient"),

@@ -1,18 +1,21 @@
 """NIfTI files, read by nibabel."""
 
+import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from loupe_lib.data.formats.checks import check_array, telling
 from loupe_lib.data.formats.planes import orientation_of, per_axis
-from loupe_lib.data.formats.stacks import Stack, check_array, telling
+from loupe_lib.data.volumes import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
 
 
-def open_nifti(path: Path, axis: str | None = None) -> Stack:
+def open_nifti(path: Path, axis: str | None = None) -> Volume:
     """Open a volume, NIfTI-1 or NIfTI-2.
 
     Args:
@@ -25,30 +28,35 @@ def open_nifti(path: Path, axis: str | None = None) -> Stack:
     """
     with telling(path, "NIfTI"):
         import nibabel
-        from nibabel.volumeutils import apply_read_scaling
 
         image: Any = nibabel.load(path)
         shape = image.shape
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
-        check_array(shape, image.get_data_dtype())
+        kind = image.get_data_dtype()
+        check_array(shape, kind)
         orientation = orientation_of(image.affine, axis or "axial")
         slices, *size = per_axis(shape, orientation)
         spacing = per_axis(nibabel.affines.voxel_sizes(image.affine), orientation)
-        notes = []
+        notes: tuple[str, ...] = ()
         if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
-            notes.append(
+            notes = (
                 "no orientation in the header (sform_code and qform_code are 0): "
-                "left and right, up and down are a guess"
+                "left and right, up and down are a guess",
             )
+    memory = math.prod(shape) * kind.itemsize
+    read = functools.partial(_read, path, shape, orientation)
+    return Volume(path, "NIfTI", slices, tuple(size), memory, read, "", spacing, notes)
 
-    def read() -> Iterator[np.ndarray]:
-        with telling(path, "NIfTI"):
-            # As stored: scaled, all of it would be float64.
-            stored = image.dataobj
-            volume = stored.get_unscaled().reshape(shape)
-            for part in nibabel.apply_orientation(volume, orientation):
-                yield apply_read_scaling(part, stored.slope, stored.inter).astype(np.float32)
 
-    memory = int(np.prod(shape)) * image.get_data_dtype().itemsize
-    return Stack("NIfTI", "", slices, tuple(size), spacing, tuple(notes), memory, read)
+def _read(path: Path, shape: tuple[int, ...], orientation: np.ndarray) -> Iterator[np.ndarray]:
+    with telling(path, "NIfTI"):
+        import nibabel
+        from nibabel.volumeutils import apply_read_scaling
+
+        image: Any = nibabel.load(path)
+        stored = image.dataobj
+        # As stored: scaled, all of it would be float64.
+        volume = stored.get_unscaled().reshape(shape)
+        for part in nibabel.apply_orientation(volume, orientation):
+            yield apply_read_scaling(part, stored.slope, stored.inter).astype(np.float32)

@@ -8,7 +8,8 @@ import pytest
 
 from loupe_lib import InputError
 from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
-from loupe_lib.data.formats.stacks import LARGEST, Stack
+from loupe_lib.data.formats.checks import LARGEST
+from loupe_lib.data.volumes import Volume
 
 STACK = "group/stack"
 ARRAY = np.random.default_rng(0).random((4, 9, 8)).astype(np.float32)
@@ -22,7 +23,7 @@ def write(path: Path, array: np.ndarray) -> None:
             file[STACK] = array
 
 
-def read(path: Path, axis: str | None = None) -> Stack:
+def read(path: Path, axis: str | None = None) -> Volume:
     return open_npy(path, axis) if path.suffix == ".npy" else open_hdf5_stack(path, STACK, axis)
 
 

@@ -1,5 +1,6 @@
 """The choice of volumes, and their splits."""
 
+import functools
 import hashlib
 import random
 from pathlib import Path
@@ -24,7 +25,8 @@ PAPER = (1895, 188, 186)
 
 
 def volume(name: str, patient: str, slices: int) -> Volume:
-    return Volume(name, patient, "CORPD_FBK", slices, (320, 320), 1, Path(f"/{name}.h5"), (1, 1))
+    read = functools.partial(iter, [])
+    return Volume(Path(f"/{name}.h5"), "CORPD_FBK", slices, (320, 320), 1, read, patient, name=name)
 
 
 def cohort(patients: int, seed: int = 0) -> list[Volume]:
@@ -140,7 +142,7 @@ def test_a_list_is_read_back(tmp_path):
     (tmp_path / "list.tsv").write_text(list_text(LISTED), "utf-8")
     assert read_list(tmp_path / "list.tsv") == LISTED
     volumes = [volume(v.name, v.name, 36) for v in LISTED]
-    choice = find_listed([*volumes, volume("other", "other", 1)], LISTED, "list")
+    choice = find_listed([*volumes, volume("other", "other", 1)], LISTED, Path("list"))
     assert {split: [v.name for v in choice[split]] for split in SPLITS} == {
         v.split: [v.name] for v in LISTED
     }
@@ -159,6 +161,7 @@ LINE = f"train\tfile\t36\t{64 * 'a'}"
         (f"{LIST_HEADER}\n{LINE.replace('train', 'all')}", "line 2: must be a split"),
         (f"{LIST_HEADER}\n{LINE.replace('36', '-1')}", "line 2: must be a split"),
         (b"\xff\xfe", "is not a list of volumes"),
+        (list_text(LISTED[:2]), "list.tsv lists no volume for test"),
     ],
 )
 def test_other_lists_are_refused(text, reason, tmp_path):
@@ -169,9 +172,7 @@ def test_other_lists_are_refused(text, reason, tmp_path):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_list_of_one_split_is_refused():
+def test_volumes_that_are_listed_and_not_there_are_named():
     volumes = [volume(v.name, v.name, 36) for v in LISTED]
-    with pytest.raises(InputError, match="list lists no volume for test"):
-        find_listed(volumes, LISTED[:2], "list")
     with pytest.raises(InputError, match="list lists folder/validationé and 1 more"):
-        find_listed(volumes[:1], LISTED, "list")
+        find_listed(volumes[:1], LISTED, Path("list"))

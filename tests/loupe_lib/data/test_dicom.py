@@ -13,9 +13,9 @@ highdicom = pytest.importorskip("highdicom")
 from pydicom.data import get_testdata_file  # noqa: E402
 
 from loupe_lib import InputError  # noqa: E402
+from loupe_lib.data.formats.checks import LARGEST  # noqa: E402
 from loupe_lib.data.formats.dicom import open_series  # noqa: E402
 from loupe_lib.data.formats.nifti import open_nifti  # noqa: E402
-from loupe_lib.data.formats.stacks import LARGEST  # noqa: E402
 from tests.common import cut, flip  # noqa: E402
 from tests.loupe_lib.data.medical_files import (  # noqa: E402
     AFFINE,

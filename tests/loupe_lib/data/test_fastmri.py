@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.data.fastmri import read_header, read_slices
+from loupe_lib.data.formats.fastmri import open_fastmri
 from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import cut
 
@@ -33,14 +33,14 @@ def volume(files, tmp_path) -> Path:
 
 
 def images(path: Path, is_complex: bool = False) -> np.ndarray:
-    return np.stack(list(read_slices(path, is_complex)))
+    return np.stack(list(open_fastmri(path, is_complex).read()))
 
 
 def refused(path: Path, is_complex: bool = False) -> str:
     with pytest.raises(InputError) as caught:
-        read_header(path, 48, is_complex)
-        list(read_slices(path, is_complex))
-    return str(caught.value)
+        list(open_fastmri(path, is_complex).read())
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value).removeprefix(f"{path}: ")
 
 
 def change(path: Path, **members: object) -> None:
@@ -82,8 +82,8 @@ def test_a_stored_reconstruction_is_taken_as_it_is(volume):
     ],
 )
 def test_the_header_says_what_is_in_the_file(name, acquisition, shape, files):
-    volume = read_header(files[name], 48)
-    assert (volume.acquisition, volume.shape, volume.slices) == (acquisition, shape, 2)
+    volume = open_fastmri(files[name])
+    assert (volume.kind, volume.shape, volume.slices) == (acquisition, shape, 2)
     assert len(volume.patient) == 64
     assert volume.name == f"{files[name].parent.name}/{files[name].stem}"
 
@@ -91,7 +91,7 @@ def test_the_header_says_what_is_in_the_file(name, acquisition, shape, files):
 def test_a_file_without_a_patient_is_of_a_patient_of_its_own(volume):
     with h5py.File(volume, "a") as file:
         del file.attrs["patient_id"]
-    assert read_header(volume, 48).patient == f"{volume.parent.name}/file"
+    assert open_fastmri(volume).patient == f"{volume.parent.name}/file"
 
 
 def test_a_complex_image_has_the_magnitude_of_the_reconstruction(volume):

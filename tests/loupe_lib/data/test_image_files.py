@@ -3,6 +3,8 @@
 import glob
 import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,12 @@ import numpy as np
 import pytest
 
 from loupe_companion.cli import main
+from loupe_companion.data_report import describe
 from loupe_lib import InputError
-from loupe_lib.data import workers
-from loupe_lib.data.formats import image_files
+from loupe_lib.data import conversion, workers
+from loupe_lib.data.formats import any_file
+from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.formats.dicom import open_series
-from loupe_lib.data.formats.image_files import ImageFiles
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
@@ -93,11 +96,11 @@ def test_each_file_is_one_volume_divided_by_its_maximum(suffix, tmp_path):
     settings = {"dataset": "group/stack"} if suffix == ".h5" else {}
     report = bring(paths, tmp_path / "out.h5", **settings)
     found = volumes(tmp_path / "out.h5")
-    assert report.size == 48  # the smallest multiple of 16 that holds 40 rows
+    assert report.target.size == 48  # the smallest multiple of 16 that holds 40 rows
     for name, path in zip(load_heads(), paths, strict=True):
         assert_is(found[path.name], head(name))
     assert [len(report.of(split)) for split in SPLITS] == [1, 1, 1]
-    assert "| 40 x 32                           | 3       |" in report.to_markdown()
+    assert re.search("^ *40 x 32 +3$", describe(report), re.MULTILINE)
 
 
 def test_files_of_several_formats_are_taken_together(tmp_path):
@@ -106,7 +109,7 @@ def test_files_of_several_formats_are_taken_together(tmp_path):
     for path, write, name in zip(paths, (write_nifti, write_npy, write_dicom), names, strict=True):
         write(path, head(name))
     report = bring(paths, tmp_path / "out.h5", size=32)
-    assert sorted(v.acquisition for v in report.found) == ["DICOM MR", "NIfTI", "npy"]
+    assert sorted(v.kind for v in report.found) == ["DICOM MR", "NIfTI", "npy"]
     for path, name in zip(paths, names, strict=True):
         wanted = head(name)[:, 4:-4]
         assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
@@ -124,6 +127,35 @@ def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
     wanted = {f"patient {p}" for p in "abc"} | {f"sub-{p}" for p in "abc"}
     assert set.union(*patients) == wanted and sum(map(len, patients)) == 6
     assert "patient a" not in (tmp_path / "out.h5").read_bytes().decode("latin1")
+
+
+@pytest.mark.parametrize("change", ["nothing", "axis", "size", "clip_negative", "file"])
+def test_a_volume_is_converted_again_if_it_changes_or_is_read_otherwise(
+    change, tmp_path, monkeypatch
+):
+    paths = three(tmp_path, lambda path, volume: np.save(path, volume[:, :32, :32]), ".npy")
+    with monkeypatch.context() as patch:  # a full disk leaves the converted volumes there
+        patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+        with pytest.raises(InputError, match="make room"):
+            bring(paths, tmp_path / "out.h5")
+    (left,) = tmp_path.glob("*.parts")
+    before = set(os.listdir(left))
+    if change == "file":
+        for path in paths:
+            np.save(path, np.load(path) + 1)
+    settings = {"axis": "1", "size": 48, "clip_negative": True}
+    asked = {name: value for name, value in settings.items() if name == change}
+    tasks: list[int] = []
+    read = conversion.read_in_workers
+    monkeypatch.setattr(
+        conversion, "read_in_workers", lambda *args: tasks.append(len(args[1])) or read(*args)
+    )
+    bring(paths, tmp_path / "out.h5", **asked)
+    assert len(before) == 3 and tasks == [0 if change == "nothing" else 3]
+    found = volumes(tmp_path / "out.h5")
+    for path in paths:
+        axis = int(asked.get("axis", 0))
+        assert_is(found[path.name], np.moveaxis(np.load(path), axis, 0))
 
 
 def refused(paths, tmp_path: Path, **settings) -> str:
@@ -166,7 +198,7 @@ def test_files_cut_short_are_refused(suffix, tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
     """No damage is known that crashes HDF5 on a stack: the reader stands for it."""
-    monkeypatch.setattr(image_files, "open_hdf5_stack", lambda *_: os._exit(1))
+    monkeypatch.setattr(any_file, "open_hdf5_stack", lambda *_: os._exit(1))
     monkeypatch.setattr(workers, "START", "fork")  # workers have that reader too
     paths = [*three(tmp_path, write_npy, ".npy"), tmp_path / "stack.h5"]
     write_hdf5(paths[-1], head())
@@ -219,12 +251,10 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
     (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
     one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
-    source = ImageFiles([tmp_path / "a", one], clip_negative=True)
-    assert source.clip_negative and source.settings == (None, None, None, None, True)
-    first, second = source.volumes
+    first, second = open_file(tmp_path / "a"), open_file(one)
     assert (first.slices, first.spacing) == (11, (5, 3, 2))
     assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
-    assert (second.slices, second.acquisition) == (1, "DICOM MR")
+    assert (second.slices, second.kind) == (1, "DICOM MR")
     assert second.warnings == ("one slice only; a series of files is imported by its folder",)
 
 

@@ -1,10 +1,13 @@
 """Who a volume is of, by a regular expression or a table; and that nobody is in two splits."""
 
+import functools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from loupe_companion.data_report import describe
 from loupe_lib import InputError
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.importing import Selection, import_files
@@ -15,7 +18,7 @@ from loupe_lib.data.volumes import Volume
 def volumes(*paths: str) -> list[Volume]:
     """Named by the last two parts of their paths."""
     return [
-        Volume("/".join(path.split("/")[-2:]), "", "npy", 1, (32, 32), 1, Path(path), (1, 1))
+        Volume(Path(path), "npy", 1, (32, 32), 1, functools.partial(iter, []), name=path[6:])
         for path in paths
     ]
 
@@ -59,7 +62,7 @@ def test_the_first_column_of_a_table_names_volumes_or_ends_of_their_paths(text, 
 
 def test_a_table_may_name_volumes(tmp_path):
     (tmp_path / "people.csv").write_text("volume,person\nsinglecoil_train/file1,A\n")
-    (volume,) = volumes("/fastmri/singlecoil_train/file1.h5")
+    (volume,) = volumes("/data/singlecoil_train/file1.h5")
     named = Volume(**{**vars(volume), "name": "singlecoil_train/file1"})
     (found,) = assign_subjects([named], f"{tmp_path / 'people.csv'}:person")
     assert found == Volume(**{**vars(named), "patient": "A"})
@@ -98,16 +101,14 @@ def test_volumes_of_a_subject_stay_together_and_the_report_lists_them(tmp_path):
         np.save(path, rng.random((2, 32, 32)))
     apart = import_files(paths, tmp_path / "apart.h5", progress=False)
     assert len(set.union(*map(apart.patients, SPLITS))) == len(paths)
-    assert "subject" not in apart.to_markdown()
+    assert "subject" not in describe(apart)
     selection = Selection((0.6, 0.2, 0.2), subject=r"([a-f])\d\.npy")
     report = import_files(paths, tmp_path / "out.h5", selection, progress=False)
-    text = report.to_markdown()
+    text = describe(report)
     everyone = []
     for split in SPLITS:
         for subject in report.patients(split):
             everyone.append(subject)
-            row = (
-                f"| {split:10} | {subject}       | {subject}1.npy, {subject}2.npy, {subject}3.npy |"
-            )
-            assert row in text
+            row = f" *{split} +{subject} +{subject}1.npy, {subject}2.npy, {subject}3.npy"
+            assert re.search(f"^{row}$", text, re.MULTILINE)
     assert sorted(everyone) == [*"abcdef"]

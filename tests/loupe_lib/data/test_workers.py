@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loupe_lib.data.volumes import LeftOut
+from loupe_lib import InputError
 from loupe_lib.data.workers import BadFile, read_in_workers
 
 PARENT = """
@@ -54,39 +54,53 @@ def test_workers_exit_when_their_parent_is_killed(method, tmp_path):
         time.sleep(0.05)
 
 
+INTERRUPTED = """
+import os, signal
+from loupe_lib.data.workers import read_in_workers
+
+if __name__ != "__main__":  # a worker that is starting imports this file
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    print(sorted(result for _, result in read_in_workers(abs, [-1, -2, -3], 2)))
+"""
+
+
+def test_a_worker_that_is_starting_does_not_hear_ctrl_c(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("[1, 2, 3]\n", "")
+
+
 def die_of(path: Path) -> str:
     """Die as libhdf5 does, of a file of that name; refuse another."""
     if path.name == "deadly":
         os.kill(os.getpid(), signal.SIGSEGV)
     if path.name == "bad":
-        raise BadFile(f"{path}: no image")
+        raise InputError(f"{path}: no image")
     return path.name
 
 
-def read(*paths: Path, bad: list[LeftOut] | None = None) -> list[str]:
-    return sorted(result for _, result in read_in_workers(die_of, paths, 2, bad))
-
-
-def test_a_file_that_kills_workers_is_named(tmp_path):
-    with pytest.raises(BadFile) as caught:
-        read(*(tmp_path / name for name in ("a", "b", "deadly", "c")))
-    assert str(caught.value) == (
-        f"{tmp_path / 'deadly'} ends the process that reads it: "
-        "the file is corrupt or too large for the memory"
-    )
-
-
-def test_the_others_are_read_where_bad_files_are_collected(tmp_path):
+def test_a_file_that_kills_its_worker_is_named_and_the_others_are_read(tmp_path):
     paths = [tmp_path / n / name for n in "123" for name in ("deadly", "a", "bad", "b")]
-    bad: list[LeftOut] = []
-    assert read(*paths, bad=bad) == [*"aaabbb"]
-    assert {Path(one.name) for one in bad} == {p for p in paths if p.name in ("deadly", "bad")}
-    reasons = {Path(one.name).name: one.reason for one in bad}
-    assert reasons["bad"] == "no image"
-    assert reasons["deadly"].startswith("ends the process that reads it: the file is corrupt")
+    for path, found in read_in_workers(die_of, tuple(paths), 2):
+        match path.name:
+            case "deadly":
+                assert isinstance(found, BadFile)
+                assert str(found) == (
+                    f"{path} ends the process that reads it: "
+                    "the file is corrupt or too large for the memory"
+                )
+            case "bad":
+                assert type(found) is InputError and str(found) == f"{path}: no image"
+            case name:
+                assert found == name
+        paths.remove(path)
+    assert paths == []
 
 
 def test_an_error_of_a_task_is_raised_here_with_its_traceback():
     with pytest.raises(AttributeError) as caught:
-        list(read_in_workers(die_of, ["no path"], 1, []))
+        list(read_in_workers(die_of, ["no path"], 1))
     assert "in die_of" in caught.value.__notes__[0]

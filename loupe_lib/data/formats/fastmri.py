@@ -7,6 +7,7 @@ have a dataset ``mask`` and no reconstruction.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,11 @@ from xml.etree import ElementTree
 
 import h5py
 import numpy as np
-from scipy import fft
 
 from loupe_lib.data.images import centre_crop
+from loupe_lib.data.simulation import ifft2c
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
-from loupe_lib.data.volumes import Volume, stack_bytes
+from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 SUFFIX = ".h5"
@@ -30,53 +31,42 @@ def volume_name(path: Path) -> str:
     return "/".join(path.absolute().parts[-2:]).removesuffix(SUFFIX)
 
 
-def read_header(path: Path, size: int, is_complex: bool = False) -> Volume:
-    """Read the header of a file, and none of its images.
-
-    Its acquisition is such as ``CORPD_FBK``: knee, proton density without fat suppression. A file
-    that names no patient is of a patient of its own.
-
-    Args:
-        path: the file.
-        size: side of the images that are wanted.
-        is_complex: whether complex images are wanted.
-
-    Raises:
-        InputError: if the file has no real, or complex, images; the message gives the reason.
-        OSError: if the file cannot be found.
-    """
-    status = path.stat()
-    with _open(path) as file:
-        source, shape = _source(file, is_complex)
-        slices, *coils, _, _ = source.shape
-        slice_bytes = source.nbytes // slices
-        working = slice_bytes + 6 * slice_bytes // math.prod(coils)
-        return Volume(
-            name=volume_name(path),
-            patient=_text(file, "patient_id") or volume_name(path),
-            acquisition=_text(file, "acquisition") or "unknown",
-            slices=slices,
-            shape=shape,
-            memory=stack_bytes(slices, size, is_complex) + working,
-            path=path,
-            stamp=(status.st_size, status.st_mtime_ns),
-        )
-
-
-def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
-    """Read the images of a file, one at a time.
+def open_fastmri(path: Path, is_complex: bool = False) -> Volume:
+    """Open a file as published.
 
     A real image is a slice of ``reconstruction_esc``. Without that dataset, it is the magnitude of
     the inverse FFT of ``kspace`` (the root sum of squares over coils), cropped at the centre to the
     size in the header, which removes the oversampling of the readout. A complex image is that
-    inverse FFT. Worker processes call this function, because libhdf5 may crash on a corrupt file.
+    inverse FFT. A file that names no patient is of a patient of its own.
 
-    Yields:
-        (rows, columns) float32 or complex64, in the unit of the file.
+    Args:
+        path: the file.
+        is_complex: whether complex images are wanted.
+
+    Returns:
+        The volume, whose slices are float32 or complex64 in the unit of the file. Worker processes
+        call this function, because libhdf5 may crash on a corrupt file.
 
     Raises:
-        InputError: if the file is damaged, or not as published.
+        InputError: if the file has no real, or complex, images.
     """
+    with _open(path) as file:
+        source, shape = _source(file, is_complex)
+        slices, *coils, _, _ = source.shape
+        slice_bytes = source.nbytes // slices
+        return Volume(
+            path,
+            kind=_text(file, "acquisition") or "unknown",
+            slices=slices,
+            shape=shape,
+            memory=slice_bytes + 6 * slice_bytes // math.prod(coils),
+            read=functools.partial(_read, path, is_complex),
+            patient=_text(file, "patient_id") or volume_name(path),
+            name=volume_name(path),
+        )
+
+
+def _read(path: Path, is_complex: bool) -> Iterator[np.ndarray]:
     with _open(path) as file:
         source, shape = _source(file, is_complex)
         for stored in source:
@@ -86,16 +76,12 @@ def read_slices(path: Path, is_complex: bool = False) -> Iterator[np.ndarray]:
 
 def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.ndarray:
     """([coils,] rows, columns) k-space, DC in the middle -> (rows, columns) image."""
-    axes = (-2, -1)
-    power = np.zeros(shape, np.float32)
+    coils = kspace.reshape(-1, *kspace.shape[-2:])
     with np.errstate(over="ignore", invalid="ignore"):  # the caller checks pixels
-        for coil in kspace.reshape(-1, *kspace.shape[-2:]):  # one at a time: a third of the memory
-            image = fft.ifft2(fft.ifftshift(coil, axes), axes=axes, norm="ortho")
-            image = centre_crop(fft.fftshift(image, axes), shape)
-            if is_complex:  # there is only one coil
-                return image
-            power += np.square(np.abs(image))
-    return np.sqrt(power)
+        images = (centre_crop(ifft2c(coil), shape) for coil in coils)  # one at a time
+        if is_complex:  # there is only one coil
+            return next(images)
+        return np.sqrt(sum(np.square(np.abs(image)) for image in images))
 
 
 def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:
@@ -144,7 +130,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except HDF5_ERRORS as error:
-        raise InputError(f"not a valid HDF5 file (truncated or corrupt): {error}") from error
+        reason = f"not a valid HDF5 file (truncated or corrupt): {error}"
+        raise InputError(f"{path}: {reason}") from error

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loupe_companion.data_report import describe, warnings
+from loupe_companion.tables import markdown
 from loupe_lib import InputError
 from loupe_lib.data.choice import choose, read_list
-from loupe_lib.data.conversion import convert
-from loupe_lib.data.formats.image_files import ImageFiles
+from loupe_lib.data.conversion import Target, convert
+from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.images import SPLITS, read_images
-from loupe_lib.data.importing import FRACTIONS, Selection, import_files
-from loupe_lib.data.report import Report
+from loupe_lib.data.importing import FRACTIONS, Report, Selection, import_files
 
 
 def save(folder: Path, *arrays: np.ndarray) -> list[Path]:
@@ -26,10 +27,10 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def convert_files(source: ImageFiles, volumes, out: Path) -> Report:
-    choice = choose(volumes, FRACTIONS)
-    converted = tuple(convert(source, choice, out, progress=False))
-    return Report("images", source.size, False, tuple(volumes), converted, (), 0, ())
+def convert_volumes(volumes, out: Path) -> Report:
+    target = Target(out, "images", 32)
+    converted, _ = convert(target, choose(volumes, FRACTIONS), progress=False)
+    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, [])
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
@@ -44,7 +45,7 @@ def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
         assert one.maximum == array.max() >= 4
         middle = array[:, 4:36, 2:34] / array.max()
         np.testing.assert_allclose(getattr(found, one.split).images, middle, atol=1e-5)
-    assert report.warnings == [
+    assert warnings(report) == [
         "cropped from 40 x 36 to 32 x 32 (3 volumes: " + ", ".join(
             one.volume.name for one in report.converted
         ) + ")"
@@ -60,9 +61,7 @@ def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
     assert str(caught.value) == (
         f"{paths[1]}: slice 1 has pixels below 0; data import --clip-negative sets them to 0"
     )
-    source = ImageFiles(paths)
-    source.clip_negative = True
-    report = convert_files(source, source.volumes, tmp_path / "out.h5")
+    report = import_files(paths, tmp_path / "out.h5", clip_negative=True, progress=False)
     (one,) = [one for one in report.converted if one.volume.name == "b.npy"]
     found = getattr(read_images(tmp_path / "out.h5"), one.split).images
     wanted = arrays[1].clip(0)
@@ -77,7 +76,7 @@ def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
     report = import_files(paths, tmp_path / "out.h5", size=112, progress=False)
     names = {one.volume.name: one.warnings for one in report.converted}
     padded = [name for name in names if name in ("a.npy", "b.npy", "c.npy", "d.npy")]
-    assert sorted(report.warnings) == [
+    assert sorted(warnings(report)) == [
         "at most 128 different values, all whole numbers: labels and not an image? "
         "(1 volume: f.npy)",
         "cropped from 128 x 120 to 112 x 112 (1 volume: f.npy)",
@@ -85,43 +84,44 @@ def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
         "padded with zeros from 70 x 50 to 112 x 112 (1 volume: e.npy)",
     ]
     assert names["g.npy"] == ()  # no smaller size holds 100 x 100, and its values are not whole
-    for warning in report.warnings:
-        assert f"\n- Warning: {warning}" in report.to_markdown()
+    for warning in warnings(report):
+        assert f"\n- Warning: {warning}" in describe(report)
 
 
 def test_an_image_of_8_bits_is_not_taken_for_labels(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32)).astype(np.uint8)
     report = import_files(save(tmp_path, *values), tmp_path / "out.h5", progress=False)
-    assert report.warnings == [] and "Warning" not in report.to_markdown()
+    assert warnings(report) == [] and "Warning" not in describe(report)
+    assert "\n| train " in describe(report, markdown) and "|" not in describe(report)
 
 
 def test_warnings_of_headers_and_of_voxel_sizes_that_differ(tmp_path):
-    source = ImageFiles(save(tmp_path, *(images(2, 32, 32) for _ in range(3))))
-    a, b, c = source.volumes
+    paths = save(tmp_path, *(images(2, 32, 32) for _ in range(3)))
+    a, b, c = (replace(open_file(path), name=path.name, patient=path.name) for path in paths)
     gap = "slice 12 is missing: a gap of 6 mm"
     volumes = [
         replace(a, spacing=(3.0, 0.5, 0.5)),
         replace(b, spacing=(3.0, 0.5, 0.50001)),
         replace(c, spacing=(1.0, 1.0, 1.0), warnings=(gap,)),
     ]
-    report = convert_files(source, volumes, tmp_path / "out.h5")
-    assert report.warnings[0] == f"{gap} (1 volume: c.npy)"
-    sizes = report.warnings[1].removeprefix("the voxel sizes differ: ")
+    report = convert_volumes(volumes, tmp_path / "out.h5")
+    assert warnings(report)[0] == f"{gap} (1 volume: c.npy)"
+    sizes = warnings(report)[1].removeprefix("the voxel sizes differ: ")
     assert "1 x 1 x 1 mm (1 volume: c.npy)" in sizes
     assert sizes.count("3 x 0.5 x 0.5 mm (2 volumes: ") == 1
     alike = [replace(volume, spacing=(1.0, 1.0, 1.0)) for volume in (a, b, c)]
-    assert convert_files(source, alike, tmp_path / "alike.h5").warnings == []
+    assert warnings(convert_volumes(alike, tmp_path / "alike.h5")) == []
     unknown = [volumes[0], b, c]
-    assert convert_files(source, unknown, tmp_path / "unknown.h5").warnings == []
+    assert warnings(convert_volumes(unknown, tmp_path / "unknown.h5")) == []
 
 
 def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):
     paths = save(tmp_path, *(images(1, 32, 32, seed=n) for n in range(4)))
     first = Selection((1, 1, 1), list_to=tmp_path / "list.tsv")
-    assert import_files(paths, tmp_path / "out.h5", first, progress=False).warnings == []
+    assert warnings(import_files(paths, tmp_path / "out.h5", first, progress=False)) == []
     listed = "|".join(one.name for one in read_list(tmp_path / "list.tsv"))
     rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # finds nobody for the fourth volume
     again = Selection((1, 1, 1), from_list=tmp_path / "list.tsv", subject=rule)
     report = import_files(paths, tmp_path / "out.h5", again, progress=False)
     assert [report.patients(split) for split in SPLITS] == 3 * [{"npy"}]
-    assert report.warnings == ["1 patient is in more than one split of the list"]
+    assert warnings(report) == ["1 patient is in more than one split of the list"]

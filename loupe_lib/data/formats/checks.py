@@ -1,11 +1,10 @@
-"""Stacks of slices, as the readers of formats other than fastMRI return them."""
+"""What the readers of formats other than fastMRI share: errors of one line, and limits."""
 
 import contextlib
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +12,6 @@ import numpy as np
 from loupe_lib.errors import InputError
 
 LARGEST = 512 << 20  # bytes of a volume as it is stored
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A stack of slices, of which only the header has been read.
-
-    Attributes:
-        kind: of file.
-        patient: who it is of; empty if the file does not say.
-        slices: how many.
-        shape: rows and columns.
-        spacing: mm between slices, rows and columns; None if the file does not say.
-        warnings: what a user should know, from the header.
-        memory: bytes that reading takes, beside the slices themselves.
-        read: reads them, one at a time: (rows, columns) numbers.
-    """
-
-    kind: str
-    patient: str
-    slices: int
-    shape: tuple[int, int]
-    spacing: tuple[float, float, float] | None
-    warnings: tuple[str, ...]
-    memory: int
-    read: Callable[[], Iterator[np.ndarray]]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,73 @@
+"""A file of any format, or a folder of a DICOM series, opened by what it is."""
+
+import re
+from pathlib import Path
+
+from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.checks import telling
+from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
+from loupe_lib.data.formats.nifti import open_nifti
+from loupe_lib.data.volumes import Volume
+from loupe_lib.errors import InputError
+
+HDF5 = (".h5", ".hdf5")
+
+
+def open_file(
+    path: Path,
+    axis: str | None = None,
+    dataset: str | None = None,
+    series: str | None = None,
+    echo: int | None = None,
+) -> Volume:
+    """Open NIfTI, DICOM, ``.npy`` or HDF5.
+
+    Args:
+        path: a file, or a folder of a DICOM series.
+        axis: along which the slices lie; see the function of each format.
+        dataset: of HDF5 files.
+        series: number, description or UID of the series in DICOM folders that hold several.
+        echo: which echo of DICOM series that have several, from 1.
+
+    Raises:
+        InputError: if it cannot be read, or is not one volume.
+    """
+    name = path.name.lower()
+    if not path.exists():
+        raise InputError(f"cannot read {path}: No such file or directory")
+    if path.is_dir():
+        _check_folder(path)
+        return open_series(path, axis, series, echo)
+    if name.endswith(NIFTI):
+        return open_nifti(path, axis)
+    if name.endswith(".npy"):
+        return open_npy(path, axis)
+    if name.endswith(HDF5):
+        return open_hdf5_stack(path, dataset, axis)
+    if name.endswith(".dcm") or _is_dicom(path):
+        return open_series(path, axis, series, echo)
+    raise InputError(
+        f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM series"
+    )
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether it begins as DICOM files do: those of scanners often have no suffix."""
+    with telling(path, "DICOM"), open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _check_folder(path: Path) -> None:
+    """Raise InputError if a folder holds no DICOM files, but NIfTI files, at any depth."""
+    with telling(path, "a DICOM series"):
+        if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
+            return
+        below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))
+        if below:
+            folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
+            works = Path(*folders) / f"*{''.join(below[0].suffixes[-2:])}"
+            raise InputError(
+                f"not a DICOM series, but a folder of {len(below)} NIfTI files; give those, such "
+                f"as {works}"
+            )
