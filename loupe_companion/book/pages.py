@@ -50,6 +50,16 @@ outputs and its time are those of an earlier build. The time includes any traini
 did itself.
 """
 
+COSTS = """\
+{table}
+
+Seconds of training of all runs, without compilation and evaluation, as the results files have them;
+jobs that run side by side divide them. At the paper's size a step takes {ms:.1f} ms
+({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one GPU: {epochs:,}
+epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once they take
+{longest:.1f} hours.
+"""
+
 
 def versions_page(
     executed: Mapping[str, NotebookNode], trainings: Mapping[str, Sequence[RunResult]]
@@ -123,6 +133,34 @@ def _counted(session: Mapping[str, Any]) -> str:
     return (
         f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
         f"h5py {where['packages']['h5py']}, {where['device']}; no test failed.\n\n{table}"
+    )
+
+
+def costs(sweeps: Mapping[str, Sequence[RunResult]], bench_file: Path) -> str:
+    """What each sweep took, and what the paper's takes at most, by the time of a step."""
+    rows = []
+    for name, results in sweeps.items():
+        seconds = [result.provenance["training_seconds"] for result in results]
+        devices = ", ".join(sorted({result.provenance["device"] for result in results}))
+        rows.append((f"`{name}`", len(results), devices, f"{sum(seconds):,.0f}"))
+    measured = json.loads(bench_file.read_text("utf-8"))
+    paper = BOOK_PROFILES["paper"].configs()
+    run = paper[0]
+    (step,) = [
+        step for step in measured["steps"] if (step["size"], step["width"]) == (run.size, run.width)
+    ]
+    ms = step["project"]["ms"]
+    epochs, steps = run.shrink_epochs + run.settle_epochs, run.train // run.batch
+    longest = epochs * steps * ms / 3_600_000
+    return COSTS.format(
+        table=_table(["sweep", "runs", "device", "seconds"], rows),
+        ms=ms,
+        device=measured["device"],
+        runs=len(paper),
+        epochs=epochs,
+        steps=steps,
+        hours=len(paper) * longest,
+        longest=longest,
     )
 
 

@@ -55,8 +55,10 @@ def stage(output: Path, profile: str) -> None:
 
     own = read_results(output / "own" / "results" / f"{profile}.h5")
     trainings = {f"own {profile}": own, "kept reference": kept_results()}
+    others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
+        "_costs": pages.costs({**trainings, **others}, RESULTS / "bench.json"),
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
         "_own_model": summary(read_record(RESULTS / "beyond.json")),

@@ -1,0 +1,129 @@
+"""The workflow on Slurm: the same results as on one machine, whatever is killed on the way.
+
+Each test session starts a Slurm of one node, with its own configuration, folder and ports.
+"""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.common import ROOT, workflow
+from tests.robustness.test_workflow import COLLECTED, assert_complete, running, wait_until
+
+pytestmark = pytest.mark.skipif(
+    "LOUPE_TEST_SLURM" not in os.environ, reason="starts daemons: `make test-slurm`"
+)
+DAEMONS = ("munged", "slurmctld", "slurmd")
+QUEUE = ["squeue", "--noheader", "--format", "%T %k"]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[None]:
+    paths = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in DAEMONS}
+    missing = [name for name, path in paths.items() if path is None]
+    assert not missing, f"not installed: {', '.join(missing)}; Debian: slurm-wlm munge"
+    # munged wants a folder that everybody may enter, which those of pytest are not.
+    with (
+        tempfile.TemporaryDirectory(prefix="loupe-slurm-") as name,
+        pytest.MonkeyPatch.context() as m,
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)
+        for part in ("state", "spool"):
+            (folder / part).mkdir()
+        key = folder / "munge.key"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o400)
+        host = socket.gethostname().partition(".")[0]
+        text = (Path(__file__).parent / "slurm.conf").read_text("utf-8")
+        conf = folder / "slurm.conf"
+        conf.write_text(
+            text.format(folder=folder, host=host, user=getpass.getuser(), ports=free_ports(2))
+        )
+        m.setenv("SLURM_CONF", str(conf))
+        # Snakemake's plugin takes SLURM_CONF from the environment of srun.
+        srun = folder / "srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
+        srun.chmod(0o755)
+        m.setenv("PATH", str(folder), prepend=os.pathsep)
+        munge = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
+        commands = [
+            [paths["munged"], "--foreground", "--force", f"--socket={folder}/munge.socket", *munge],
+            [paths["slurmctld"], "-D", "-f", conf],
+            [paths["slurmd"], "-D", "-f", conf],
+        ]
+        started = []
+        try:
+            for command in commands:
+                with open(folder / "daemons.log", "ab") as log:
+                    started.append(subprocess.Popen(command, stdout=log, stderr=log))
+                time.sleep(1)
+            idle = ["sinfo", "--noheader", "--format", "%T"]
+            wait_until(lambda: b"idle" in subprocess.run(idle, capture_output=True).stdout, 60)
+            yield
+        finally:
+            subprocess.run(["scancel", "--user", getpass.getuser()], capture_output=True)
+            for process in reversed(started):
+                process.terminate()
+                process.wait(timeout=60)
+
+
+def on_slurm(folder: Path, *targets: str) -> list[str]:
+    """The command of the workflow with the profile of Slurm, on its CPUs, and without waiting."""
+    command = workflow(folder, *targets, device="cpu")
+    command[command.index("--profile") + 1] = str(ROOT / "workflow/profiles/slurm")
+    short = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "3"]
+    return [*command, *short]
+
+
+def jobs() -> list[str]:
+    """State and comment, which has the rule, of each job."""
+    return subprocess.run(QUEUE, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def holders(folder: Path) -> list[int]:
+    """The processes that train."""
+    return [int(lock.read_text().split()[0]) for lock in folder.glob("runs/*/training.lock")]
+
+
+def test_a_killed_job_is_submitted_again_and_the_book_is_built(slurm, trained, tmp_path):
+    with running(on_slurm(tmp_path), cwd=ROOT) as process:
+        wait_until(lambda: holders(tmp_path), 120)
+        os.kill(holders(tmp_path)[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=1800)
+    assert process.returncode == 0, said
+    assert "Trying to restart job" in said
+    assert_complete(tmp_path, trained)
+    assert (tmp_path / "book/_build/html/index.html").exists()
+
+
+def test_after_all_jobs_are_cancelled_a_second_call_completes(slurm, trained, tmp_path):
+    with running(on_slurm(tmp_path, COLLECTED), cwd=ROOT) as process:
+        wait_until(lambda: holders(tmp_path), 120)
+        process.kill()
+    subprocess.run(["scancel", "--user", getpass.getuser()], check=True)
+    wait_until(lambda: not jobs(), 60)
+    assert not holders(tmp_path)
+    assert not (tmp_path / COLLECTED).exists()
+    done = subprocess.run(
+        on_slurm(tmp_path, COLLECTED), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert_complete(tmp_path, trained)
