@@ -43,7 +43,7 @@ for module in pkgutil.walk_packages(loupe_lib.__path__, "loupe_lib."):
         __import__(module.name)
 """
 WITHOUT_NOTEBOOKS = """
-from loupe_companion import bench, cli, evaluation, export, figures, results, sweep
+from loupe_companion import bench, cli, data_report, evaluation, export, figures, results, sweep
 """
 ONLY_NOTEBOOKS = {"tabulate", "msgspec", "scikit-learn"}
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
-from loupe_lib.data.formats.checks import telling
+from loupe_lib.data.formats.checks import reading
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
@@ -54,13 +54,13 @@ def open_file(
 
 def _is_dicom(path: Path) -> bool:
     """Whether it begins as DICOM files do: those of scanners often have no suffix."""
-    with telling(path, "DICOM"), open(path, "rb") as file:
+    with reading(path, "DICOM"), open(path, "rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 def _check_folder(path: Path) -> None:
     """Raise InputError if a folder holds no DICOM files, but NIfTI files, at any depth."""
-    with telling(path, "a DICOM series"):
+    with reading(path, "a DICOM series"):
         if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
             return
         below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from loupe_lib.data.formats.checks import check_array, telling
+from loupe_lib.data.formats.checks import check_array, reading
 from loupe_lib.data.storage import check_written, member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
@@ -25,7 +25,7 @@ def open_npy(path: Path, axis: str | None = None) -> Volume:
     Raises:
         InputError: if it cannot be read, or is not a stack of real images.
     """
-    with telling(path, ".npy"):
+    with reading(path, ".npy"):
         # Reads only plain arrays: an array of objects, which are pickled, is refused.
         array = np.lib.format.open_memmap(path, mode="r")
         check_array(array.shape, array.dtype)
@@ -36,7 +36,7 @@ def open_npy(path: Path, axis: str | None = None) -> Volume:
 
 
 def _read_npy(path: Path, order: list[int]) -> Iterator[np.ndarray]:
-    with telling(path, ".npy"):
+    with reading(path, ".npy"):
         yield from np.lib.format.open_memmap(path, mode="r").transpose(order)
 
 
@@ -51,7 +51,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
     Raises:
         InputError: if it cannot be read, or is not a stack of real images in the file itself.
     """
-    with telling(path, "HDF5"), h5py.File(path, "r") as file:
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         if dataset is None:
             raise InputError(f"dataset must be named; the file has {', '.join(file)}")
         *groups, name = dataset.strip("/").split("/")
@@ -71,7 +71,7 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
 
 
 def _read_hdf5(path: Path, dataset: str, order: list[int]) -> Iterator[np.ndarray]:
-    with telling(path, "HDF5"), h5py.File(path, "r") as file:
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         yield from file[dataset][:].transpose(order)
 
 

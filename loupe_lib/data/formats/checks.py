@@ -15,7 +15,7 @@ LARGEST = 512 << 20  # bytes of a volume as it is stored
 
 
 @contextlib.contextmanager
-def telling(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn any failure to read a file into one line that names it.
 
     Any exception, because the readers of NIfTI and DICOM raise many kinds for damaged files. Their

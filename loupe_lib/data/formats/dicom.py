@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loupe_lib.data.formats.checks import check_array, telling
+from loupe_lib.data.formats.checks import check_array, reading
 from loupe_lib.data.formats.dicom_frames import Frame, read_frames
 from loupe_lib.data.formats.planes import AS_STORED, orientation_of, per_axis
 from loupe_lib.data.volumes import Volume
@@ -32,7 +32,7 @@ def open_series(
     Raises:
         InputError: if it cannot be read, or is not one volume of grey images of one size.
     """
-    with telling(path, "DICOM"):
+    with reading(path, "DICOM"):
         frames, affine, notes = _volume(path, series, echo)
         first = frames[0].header
         shape = (len(frames), int(first.Rows), int(first.Columns))
@@ -54,7 +54,7 @@ def open_series(
 def _read(
     path: Path, series: str | None, echo: int | None, turn: np.ndarray
 ) -> Iterator[np.ndarray]:
-    with telling(path, "DICOM"):
+    with reading(path, "DICOM"):
         from nibabel import apply_orientation
         from pydicom.pixels.processing import apply_modality_lut
         from pydicom.pixels.utils import iter_pixels

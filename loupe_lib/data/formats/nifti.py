@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from loupe_lib.data.formats.checks import check_array, telling
+from loupe_lib.data.formats.checks import check_array, reading
 from loupe_lib.data.formats.planes import orientation_of, per_axis
 from loupe_lib.data.volumes import Volume
 
@@ -26,7 +26,7 @@ def open_nifti(path: Path, axis: str | None = None) -> Volume:
     Raises:
         InputError: if it cannot be read, or is not a volume of real numbers.
     """
-    with telling(path, "NIfTI"):
+    with reading(path, "NIfTI"):
         import nibabel
 
         image: Any = nibabel.load(path)
@@ -50,7 +50,7 @@ def open_nifti(path: Path, axis: str | None = None) -> Volume:
 
 
 def _read(path: Path, shape: tuple[int, ...], orientation: np.ndarray) -> Iterator[np.ndarray]:
-    with telling(path, "NIfTI"):
+    with reading(path, "NIfTI"):
         import nibabel
         from nibabel.volumeutils import apply_read_scaling
 
