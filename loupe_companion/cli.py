@@ -262,7 +262,8 @@ def beyond(
         record = merge_records(parts, out)
     else:
         record = run_experiment(out, smoke, numbers("seeds", seeds, int))
-    print(accuracy_table(record).to_string(index=False))
+    if len(record.plan.seeds) > 1:  # which the table compares
+        print(accuracy_table(record).to_string(index=False))
 
 
 @app.command()

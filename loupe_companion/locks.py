@@ -14,16 +14,27 @@ from tqdm import tqdm
 
 from loupe_lib.errors import InputError
 
-SECONDS = 0.5  # between two tries for a lock
 
-
-def try_lock(locks: contextlib.ExitStack, file: Path) -> bool:
+def try_lock(locks: contextlib.ExitStack, file: Path, seconds: float = 0.1) -> bool:
     """Take a lock until the stack is closed, unless another process holds it.
+
+    Args:
+        locks: releases the lock.
+        file: the lock.
+        seconds: how long to try. The first try only removes the lock of a dead process, and a lock
+            file that a process could not complete is removed after 2 seconds.
 
     Raises:
         InputError: if the lock file cannot be written.
     """
-    return _lock(locks, file, SECONDS / 5)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        locks.enter_context(SoftFileLock(file).acquire(seconds))
+    except Timeout:
+        return False
+    except OSError as error:
+        raise InputError(f"cannot write {file.parent}: {error.strerror or error}") from error
+    return True
 
 
 def wait_for_lock(locks: contextlib.ExitStack, file: Path, what: str) -> None:
@@ -34,7 +45,7 @@ def wait_for_lock(locks: contextlib.ExitStack, file: Path, what: str) -> None:
     """
     if not try_lock(locks, file):
         tqdm.write(f"waiting for {what}, {holder(file)}", sys.stderr)
-        _lock(locks, file, -1)
+        try_lock(locks, file, -1)  # without end
 
 
 def holder(file: Path) -> str:
@@ -45,16 +56,3 @@ def holder(file: Path) -> str:
         return f"held by another process ({file})"
     host = host.partition("?")[0]  # filelock adds the container's number to it
     return f"held by process {process} of {host} (if that has died: rm {file})"
-
-
-def _lock(locks: contextlib.ExitStack, file: Path, timeout: float) -> bool:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = SoftFileLock(file)
-        # The first try only removes the lock of a dead process: hence not a timeout of 0.
-        locks.enter_context(lock.acquire(timeout, poll_interval=min(SECONDS, abs(timeout) / 2)))
-    except Timeout:
-        return False
-    except OSError as error:
-        raise InputError(f"cannot write {file.parent}: {error.strerror or error}") from error
-    return True

@@ -14,8 +14,8 @@ def exit_with_parent(parent: int) -> None:
     It is interrupted, as by Ctrl-C, and killed if it goes on.
 
     Args:
-        parent: process number of the parent. Had the parent ended before this process could ask for
-            its number, nobody would know.
+        parent: its process number. The parent gives it, because this process could not find it
+            out if the parent ended first.
     """
 
     def watch() -> None:

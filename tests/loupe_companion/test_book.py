@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import loupe_lib
+from tests.common import run_workflow
 from tests.conftest import ROOT
 
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
@@ -85,6 +86,19 @@ def test_versions_page_has_versions_and_times(book: Path) -> None:
         labels = re.findall(rf"{name}, (kept|own smoke)\s+\d+\.\d s", text)
         files = [file.name.split(".")[1] for file in (book / "executed").glob(f"{name}.*")]
         assert sorted(label.split()[0] for label in labels) == sorted(files) != []
+
+
+def test_a_second_call_has_nothing_to_do(book: Path) -> None:
+    done = run_workflow(book.parents[1], "--dry-run")
+    assert "Nothing to be done" in done.stderr, done.stderr
+
+
+def test_a_report_has_the_run_times_of_trainings(book: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    done = run_workflow(book.parents[1], "--report", file)
+    assert done.returncode == 0, done.stderr
+    rules = re.findall(r'"rule": "(\w+)", "runtime": [\d.]+', file.read_text("utf-8"))
+    assert {"train", "own_notebook", "book"} <= set(rules)
 
 
 def test_a_fault_in_a_page_fails_the_build(book: Path, tmp_path: Path) -> None:

@@ -117,6 +117,16 @@ def test_second_workflow(tmp_path, trained, record: Record):
     record.count("second workflow stopped")
 
 
+def test_lock_cut_short(tmp_path, record: Record):
+    """A process is killed while it writes the lock of the workflow: the lock is removed."""
+    lock = tmp_path / "runs/packs/workflow.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("")
+    done = run_workflow(tmp_path, "book/_build/beyond/0.json")
+    assert done.returncode == 0 and not lock.exists(), done.stderr
+    record.count("unfinished lock removed")
+
+
 def test_failed_run(tmp_path, trained, record: Record):
     """A run fails: the others are finished, and it is trained when its fault is gone."""
     fault = result_file(tmp_path / "runs", smoke()).with_name(CHECKPOINT)
