@@ -12,7 +12,7 @@ import typer
 
 from loupe_companion.cli_data import app as data_app
 from loupe_companion.cli_shared import Data, ProfileName, check_out, numbers, stoppable
-from loupe_companion.parent import exit_with_parent
+from loupe_companion.parent import exit_on_sigterm, exit_with_parent
 
 if TYPE_CHECKING:
     from loupe_companion.results import RunResult
@@ -192,15 +192,12 @@ def train_pack(
 
     Finished runs are not trained again. NAME.done is written when all runs have their results.
     """
-    import signal
-
     from loupe_companion.packs import Pack, marker
     from loupe_companion.packs import train_pack as train_runs
     from loupe_lib.data.storage import write_file
     from loupe_lib.training.device import find_device
 
-    # At the time limit of a job Slurm sends SIGTERM, and SIGKILL half a minute later.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    exit_on_sigterm()
     where = find_device(device)
     # On CPUs several jobs share a terminal, and their bars would overwrite each other.
     train_runs(Pack.read(pack), pack.parent.parent, data, where, progress=where.type == "cuda")

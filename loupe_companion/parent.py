@@ -1,4 +1,4 @@
-"""End with the process that started this one."""
+"""Stop this process: when its parent has ended, or a cluster's time limit is near."""
 
 import os
 import signal
@@ -11,8 +11,6 @@ GRACE = 5.0  # seconds to write checkpoints and remove locks
 def exit_with_parent(parent: int) -> None:
     """Make this process exit within seconds after its parent has, even if that was killed.
 
-    It is interrupted, as by Ctrl-C, and killed if it goes on.
-
     Args:
         parent: its process number. The parent gives it, because this process could not find it
             out if the parent ended first.
@@ -21,8 +19,20 @@ def exit_with_parent(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(GRACE)
-        os._exit(1)
+        _stop()
 
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
+
+
+def exit_on_sigterm() -> None:
+    """Stop at SIGTERM, which Slurm sends at a job's time limit, half a minute before SIGKILL."""
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_stop, daemon=True).start())
+
+
+def _stop() -> None:
+    """Interrupt this process as by Ctrl-C; again, and then kill it, if it goes on."""
+    # Python drops an interrupt that arrives in the callback of a weak reference, for example.
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(GRACE)
+    os._exit(1)
