@@ -90,7 +90,7 @@ def test_versions_page_has_versions_and_times(book: Path) -> None:
 
 def test_a_second_call_has_nothing_to_do(book: Path) -> None:
     done = run_workflow(book.parents[1], "--dry-run")
-    assert "Nothing to be done" in done.stderr, done.stderr
+    assert "Nothing to be done" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_report_has_the_run_times_of_trainings(book: Path, tmp_path: Path) -> None:
