@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
-Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.", callback=check_out)]
+
+def _check_image_out(path: Path) -> Path:
+    """Refuse a path that no image file can have, before any work is done."""
+    from loupe_lib.data.images import check_image_target
+
+    check_image_target(path)
+    return path
+
+
+Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.", callback=_check_image_out)]
 
 
 @app.command()

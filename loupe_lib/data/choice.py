@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loupe_lib.data.images import SPLITS
+from loupe_lib.data.storage import check_target
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
@@ -105,6 +106,15 @@ class Listed(NamedTuple):
 def list_text(listed: Sequence[Listed]) -> str:
     """A list of volumes: tab-separated, one line a volume, after one of column names."""
     return "\n".join([LIST_HEADER, *("\t".join(map(str, one)) for one in listed), ""])
+
+
+def check_list_target(path: Path) -> None:
+    """Raise InputError if a list cannot be written there, or would replace another file."""
+    check_target(path)
+    if path.exists() and not path.read_bytes().startswith(LIST_HEADER.encode()):
+        raise InputError(
+            f"cannot write {path}: it holds something else, which would be lost; give another name"
+        )
 
 
 def read_list(path: Path) -> list[Listed]:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from loupe_lib.data.storage import (
+    HDF5_ERRORS,
+    check_target,
     check_written,
     digest,
     member,
@@ -174,6 +176,25 @@ class Images:
     def is_complex(self) -> bool:
         """Whether these are measured, complex images, not magnitudes."""
         return self.train.images.is_complex()
+
+
+def check_image_target(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if an image file cannot be written there, or would replace another file.
+
+    Only an image file may be replaced.
+    """
+    check_target(path)
+    if not os.path.exists(path):
+        return
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("format")
+    except HDF5_ERRORS:
+        found = None
+    if found != FORMAT:
+        raise InputError(
+            f"cannot write {path}: it holds something else, which would be lost; give another name"
+        )
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:

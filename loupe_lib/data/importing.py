@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loupe_lib.data.choice import (
+    check_list_target,
     check_split,
     choose,
     find_listed,
@@ -19,7 +20,8 @@ from loupe_lib.data.choice import (
 from loupe_lib.data.conversion import Converted, Target, convert
 from loupe_lib.data.fastmri_folder import read_folder
 from loupe_lib.data.formats.any_file import open_file
-from loupe_lib.data.storage import check_target, write_file
+from loupe_lib.data.images import check_image_target
+from loupe_lib.data.storage import write_file
 from loupe_lib.data.subjects import assign_subjects, subject_finder
 from loupe_lib.data.volumes import LeftOut, Volume
 from loupe_lib.data.workers import BadFile, read_headers
@@ -63,7 +65,7 @@ class Selection:
         if self.from_list:
             read_list(self.from_list)
         if self.list_to:
-            check_target(self.list_to)
+            check_list_target(self.list_to)
         if self.subject:
             subject_finder(self.subject)
 
@@ -130,7 +132,7 @@ def import_fastmri(
         InputError: if there is nothing to choose from, a volume cannot be read or is not the one
             listed, or the file cannot be written.
     """
-    check_target(out)
+    _check_targets(out, selection)
     if skip_bad and selection.from_list:
         raise InputError("--skip-bad must not be given with a list, which names all its volumes")
     target = Target(out, "fastMRI", check_size(size), is_complex)
@@ -181,7 +183,7 @@ def import_files(
         InputError: if a file cannot be read, is not one volume, has pixels below 0, or is not the
             one listed; or the image file cannot be written.
     """
-    check_target(out)
+    _check_targets(out, selection)
     side = None if size is None else check_size(size)
     names = _names(paths)
     open_one = functools.partial(open_file, axis=axis, dataset=dataset, series=series, echo=echo)
@@ -197,6 +199,13 @@ def import_files(
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
     return _import(target, volumes, volumes, [], selection, False, progress)
+
+
+def _check_targets(out: Path, selection: Selection) -> None:
+    """Raise InputError if the image file cannot be written, or is the file for the list too."""
+    check_image_target(out)
+    if selection.list_to and selection.list_to.absolute() == out.absolute():
+        raise InputError(f"--out and --list must be two files; got {out} for both")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -360,6 +360,37 @@ def test_a_file_that_cannot_be_written_is_refused_before_headers_are_read(
     ]
 
 
+@pytest.mark.parametrize("lost", ["a.npy", "a.h5", "notes.tsv"])
+def test_a_file_of_another_kind_is_not_replaced(lost, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.ones((2, 32, 32)))
+    with h5py.File("a.h5", "w") as file:
+        file["stack"] = np.ones((2, 32, 32))
+    Path("notes.tsv").write_text("split\tmine\n")
+    before = files_in(tmp_path)
+    message = f"cannot write {lost}: it holds something else, which would be lost; give another"
+    for work in (
+        lambda: import_files([Path(lost)], Path(lost)),
+        lambda: import_fastmri(Path("."), Path(lost)),
+        lambda: Selection((1, 1, 1), list_to=Path(lost)),
+    ):
+        with pytest.raises(InputError, match=message):
+            work()
+    with pytest.raises(InputError, match="--out and --list must be two files; got new for both"):
+        import_files([Path("a.npy")], Path("new"), Selection((1, 1, 1), list_to=Path("new")))
+    monkeypatch.setattr("sys.argv", ["loupe4s", "data", "heads", "--out", lost])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert files_in(tmp_path) == before
+
+
+def test_an_image_file_and_a_list_are_replaced(root, tmp_path):
+    selection = Selection(SELECTION.split, list_to=tmp_path / "list.tsv")
+    for size in 32, 48:
+        bring(root, tmp_path / "knee.h5", selection, size=size)
+    assert read_images(tmp_path / "knee.h5").size == 48
+
+
 def test_the_command_prints_warnings_and_subjects(root, tmp_path, monkeypatch, capsys):
     options = ["--size", "32", "--split", "24,6,6", "--subject", "file(.*).h5", "--skip-bad"]
     monkeypatch.setattr("sys.argv", ["loupe4s", "data", "fastmri", str(root), *options])
