@@ -219,7 +219,6 @@ def show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
 
     images = read_images(file)
     _describe(images)
-    print(f"SHA-256 {images.sha256}")
 
 
 def _describe(images: "Images") -> None:

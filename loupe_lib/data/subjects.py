@@ -34,6 +34,8 @@ def subject_finder(rule: str) -> Callable[[Volume], str | None]:
             return next((subjects[name] for name in (volume.name, *ends) if name in subjects), None)
 
         return find
+    if rule.endswith(".csv") or ".tsv" in rule:
+        raise InputError(f"subject takes a table as FILE.csv:COLUMN; got {rule!r}")
     try:
         pattern = re.compile(rule)
     except re.error as error:
@@ -57,7 +59,8 @@ def assign_subjects(volumes: Sequence[Volume], rule: str) -> list[Volume]:
     missing = [volume.name for volume in found if not volume.patient]
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise InputError(f"subject {rule!r} finds nobody for {missing[0]}{more}")
+        where = "has no row for" if TABLE.fullmatch(rule) else "matches no part of the path of"
+        raise InputError(f"subject {rule!r} {where} {missing[0]}{more}")
     return found
 
 

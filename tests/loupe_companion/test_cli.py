@@ -348,7 +348,7 @@ def test_data_heads_and_show(loupe, tmp_path):
     assert np.allclose(images.test.images, expected.test.images, atol=1e-5)
     shown = loupe("data", "show", "own.h5")
     assert shown.status == 0
-    assert "32 x 32" in shown.out and f"SHA-256 {digest(tmp_path / 'own.h5')}" in shown.out
+    assert "32 x 32" in shown.out and shown.out.count(digest(tmp_path / "own.h5")) == 1
     for row in ("train: 64 slices", "validation: 16 slices", "test: 16 slices"):
         assert row in shown.out
 

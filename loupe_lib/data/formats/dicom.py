@@ -77,7 +77,8 @@ def _check(frames: Sequence[Frame]) -> None:
         colours = frame.header.get("PhotometricInterpretation", "missing")
         if colours != "MONOCHROME2":
             raise InputError(
-                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}"
+                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}: "
+                "convert it first"
             )
         size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))
         if size != wanted:

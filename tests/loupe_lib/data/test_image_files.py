@@ -177,7 +177,9 @@ def test_pixels_that_are_no_magnitudes_are_refused(value, tmp_path):
     message = refused(paths, tmp_path)
     assert message.startswith(f"{paths[1]}: slice 4 has pixels ")
     clipped = "below 0; data import --clip-negative sets them to 0"
-    assert message.endswith(clipped if value < 0 else "that are infinite or undefined")
+    assert message.endswith(
+        clipped if value < 0 else "that are infinite or undefined; set them to 0 first"
+    )
 
 
 def test_a_volume_without_signal_is_refused(tmp_path):
@@ -214,7 +216,11 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
         ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
-        ("a.npy", {}, "three splits need three patients; there are 1"),
+        (
+            "a.npy",
+            {},
+            "these volumes are of 1 (a.npy): give volumes of more people",
+        ),
     ],
 )
 def test_mistakes_are_one_line(name, settings, reason, tmp_path):

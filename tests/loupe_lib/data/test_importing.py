@@ -295,7 +295,9 @@ def test_a_file_that_turns_out_damaged_is_named_or_skipped(how, root, tmp_path):
         bring(tmp_path / "data", tmp_path / "knee.h5", every)
     reason = str(caught.value).removeprefix(f"{path}: ")
     if how == "undefined":
-        assert reason.startswith("slice 2 has pixels that are infinite or undefined; --skip-bad ")
+        assert reason.startswith(
+            "slice 2 has pixels that are infinite or undefined; set them to 0 first; --skip-bad "
+        )
     assert reason.endswith("; --skip-bad goes on without such files")
     assert not (tmp_path / "knee.h5").exists()
     report = bring(tmp_path / "data", tmp_path / "knee.h5", every, skip_bad=True)

@@ -42,7 +42,10 @@ def test_an_expression_is_searched_for_in_the_path(rule, wanted):
         return
     with pytest.raises(InputError) as caught:
         assign_subjects(volumes(*FILES), rule)
-    assert str(caught.value) == f"subject {rule!r} finds nobody for p1/first.npy and 1 more"
+    assert (
+        str(caught.value)
+        == f"subject {rule!r} matches no part of the path of p1/first.npy and 1 more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,8 +77,8 @@ def test_a_table_may_name_volumes(tmp_path):
         ("file;person\nfirst.npy;A\n", "people.csv has no column person; it has file;person"),
         ("", "people.csv has no column person; it has none"),
         ("file,person\nfirst.npy,A\nfirst.npy,B\n", "names two subjects for first.npy: A, B"),
-        ("file,person\nfirst.npy,A\n", "finds nobody for p1/second.npy"),
-        ("file,person\nfirst.npy,A\nsecond.npy\n", "finds nobody for p1/second.npy"),
+        ("file,person\nfirst.npy,A\n", "has no row for p1/second.npy"),
+        ("file,person\nfirst.npy,A\nsecond.npy\n", "has no row for p1/second.npy"),
         (b"\xff\xfe", "people.csv is not a CSV file"),
         (None, "people.csv: No such file or directory"),
     ],
