@@ -36,12 +36,6 @@ def open_file(
     name = path.name.lower()
     if not path.exists():
         raise InputError(f"cannot read {path}: No such file or directory")
-    if dataset and not name.endswith(HDF5):
-        raise InputError(f"{path}: only HDF5 files have a dataset to choose by --dataset")
-    if (series or echo) and name.endswith((*NIFTI, ".npy", *HDF5)):
-        raise InputError(
-            f"{path}: only DICOM has series and echoes to choose by --series and --echo"
-        )
     if path.is_dir():
         _check_folder(path)
         return open_series(path, axis, series, echo)
