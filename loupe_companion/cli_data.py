@@ -133,8 +133,7 @@ def fastmri(
     With fewer slices than asked for, the numbers are scaled in proportion.
 
     Files without images, such as those of the test sets, are left out, and the report lists them. A
-    file that turns out damaged, or on which HDF5 crashes, ends the command, unless --skip-bad is
-    given.
+    file that is damaged, or on which HDF5 crashes, ends the command, unless --skip-bad is given.
 
     If it is stopped, the same command goes on. The image file appears when it is complete.
     """

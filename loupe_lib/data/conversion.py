@@ -31,10 +31,10 @@ PART_FORMAT, PART_VERSION = "loupe-volume", 1
 MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
 WORKER = 32 << 20  # bytes of a worker without its volume
 HEAP = 2  # times the memory of a volume: the heap is fragmented after the first one
-# More different values than a map of labels has (atlases of the brain have some 50 to 120), and
-# fewer than an image of 8 bits or more that uses its range.
-LABELS = 128
-SPARE = 16  # pixels of padding that a smaller size would save: sizes are multiples of it
+# Of neighbours above 0, the fraction that is equal: 0.82 to 0.96 in atlases of the brain, 0.00 to
+# 0.24 in images.
+LABELS = 0.5
+SPARE = 16  # pixels of padding along a side that are worth a warning: sizes are multiples of it
 
 
 @dataclass(frozen=True)
@@ -236,9 +236,16 @@ def _read(target: Target, volume: Volume) -> tuple[np.ndarray, np.floating]:
 
 
 def _are_labels(stack: np.ndarray) -> bool:
-    """Whether the images have few different values, and all of them are whole numbers."""
-    whole = all((image == np.rint(image)).all() for image in stack)
-    return whole and len(np.unique(stack)) <= LABELS
+    """Whether all values are whole numbers, and most neighbours along the rows are equal."""
+    equal = pairs = 0
+    for image in stack:
+        if (image != np.rint(image)).any():
+            return False
+        left, right = image[:, :-1], image[:, 1:]
+        both = (left > 0) & (right > 0)
+        pairs += both.sum()
+        equal += (both & (left == right)).sum()
+    return bool(equal > LABELS * pairs)
 
 
 def _files(path: Path) -> list[Path]:
@@ -261,11 +268,11 @@ def _converted(volume: Volume, split: str, size: int, part: Path) -> Converted:
     rows, columns = volume.shape
     if max(volume.shape) > size:
         warnings.append(f"cropped from {rows} x {columns} to {size} x {size}")
-    elif max(volume.shape) <= size - SPARE:
+    elif min(volume.shape) <= size - SPARE:
         warnings.append(f"padded with zeros from {rows} x {columns} to {size} x {size}")
     if found["labels"]:
         warnings.append(
-            f"at most {LABELS} different values, all whole numbers: labels and not an image?"
+            "whole numbers, most of them equal to their neighbours: labels and not an image?"
         )
     sha256, maximum, mean = str(found["sha256"]), float(found["maximum"]), float(found["mean"])
     return Converted(volume, split, sha256, maximum, mean, tuple(warnings))

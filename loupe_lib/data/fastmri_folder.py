@@ -22,14 +22,15 @@ def read_folder(
     Args:
         root: the folder; or a single file of it.
         is_complex: whether complex images are wanted.
-        skip_bad: whether to go on without files that end the process that reads them.
+        skip_bad: whether to go on without files that are damaged, or that end the process that
+            reads them.
         progress: show a progress bar, on a terminal.
 
     Returns:
         The volumes, sorted by name (folder and file), and the volumes that cannot be used.
 
     Raises:
-        BadFile: if a file ends the process that reads it, without ``skip_bad``.
+        BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
         InputError: if the folder cannot be read, or is an archive.
     """
     files = sorted(_files(root))

@@ -124,8 +124,8 @@ def import_fastmri(
         acquisitions: which to choose from; ignored with a list.
         size: side of the images: a multiple of 16, at least 32.
         is_complex: whether to keep the measured, complex images of single-coil data.
-        skip_bad: whether to go on without files that turn out damaged while they are converted, or
-            that end the process that reads them; not with a list, which names the volumes to take.
+        skip_bad: whether to go on without files that are damaged, or that end the process that
+            reads them; not with a list, which names the volumes to take.
         progress: show progress bars.
 
     Raises:
@@ -137,7 +137,9 @@ def import_fastmri(
         raise InputError("--skip-bad must not be given with a list, which names all its volumes")
     target = Target(out, "fastMRI", check_size(size), is_complex)
     try:
-        found, left_out = read_folder(root, is_complex, skip_bad, progress)
+        # A list says which files are needed: another one may be damaged.
+        skip = skip_bad or selection.from_list is not None
+        found, left_out = read_folder(root, is_complex, skip, progress)
         candidates = [v for v in found if v.kind in acquisitions or selection.from_list]
         if found and not candidates:
             there = ", ".join(sorted({v.kind for v in found}))

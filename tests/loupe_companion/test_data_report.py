@@ -71,25 +71,34 @@ def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
 
 def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
     small, large = images(2, 40, 64), images(2, 70, 50)
-    labels = np.random.default_rng(0).integers(0, 100, (2, 128, 120)).astype(float)
+    labels = np.arange(2 * 128 * 12).reshape(2, 128, 12).repeat(10, axis=2).astype(float)
     paths = save(tmp_path, small, small, small, small, large, labels, labels[:, :100, :100] + 0.5)
     report = import_files(paths, tmp_path / "out.h5", size=112, progress=False)
     names = {one.volume.name: one.warnings for one in report.converted}
     padded = [name for name in names if name in ("a.npy", "b.npy", "c.npy", "d.npy")]
     assert sorted(warnings(report)) == [
-        "at most 128 different values, all whole numbers: labels and not an image? "
-        "(1 volume: f.npy)",
         "cropped from 128 x 120 to 112 x 112 (1 volume: f.npy)",
         f"padded with zeros from 40 x 64 to 112 x 112 (4 volumes: {', '.join(padded[:3])}, ...)",
         "padded with zeros from 70 x 50 to 112 x 112 (1 volume: e.npy)",
+        "whole numbers, most of them equal to their neighbours: labels and not an image? "
+        "(1 volume: f.npy)",
     ]
     assert names["g.npy"] == ()  # no smaller size holds 100 x 100, and its values are not whole
     for warning in warnings(report):
         assert f"\n- Warning: {warning}" in describe(report)
 
 
-def test_an_image_of_8_bits_is_not_taken_for_labels(tmp_path):
-    values = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32)).astype(np.uint8)
+def test_zeros_around_one_side_are_a_warning(tmp_path):
+    paths = save(tmp_path, *(images(2, 64, columns) for columns in (48, 49, 64)))
+    report = import_files(paths, tmp_path / "out.h5", progress=False)
+    assert warnings(report) == ["padded with zeros from 64 x 48 to 64 x 64 (1 volume: a.npy)"]
+
+
+@pytest.mark.parametrize("levels", [16, 256])
+def test_an_image_of_few_values_is_not_taken_for_labels(levels, tmp_path):
+    """As a scan, it has zeros around it."""
+    values = np.random.default_rng(0).integers(1, levels, (3, 2, 32, 32)).astype(np.uint8)
+    values[:, :, :, :20] = 0
     report = import_files(save(tmp_path, *values), tmp_path / "out.h5", progress=False)
     assert warnings(report) == [] and "Warning" not in describe(report)
     assert "\n| train " in describe(report, markdown) and "|" not in describe(report)

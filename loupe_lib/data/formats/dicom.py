@@ -34,16 +34,18 @@ def open_series(
     """
     with reading(path, "DICOM"):
         frames, affine, notes = _volume(path, series, echo)
-        first = frames[0].header
-        shape = (len(frames), int(first.Rows), int(first.Columns))
+        first, header = frames[0], frames[0].header
+        shape = (len(frames), int(header.Rows), int(header.Columns))
         check_array(shape, np.dtype(np.float32))
         turn = AS_STORED if axis is None else orientation_of(affine, axis)
         slices, *size = per_axis(shape, turn)
         spacing = None
-        if "PixelSpacing" in first and len(frames) > 1:
+        if "PixelSpacing" in header and len(frames) > 1:
             spacing = per_axis(np.linalg.norm(affine[:3, :3], axis=0), turn)
-        kind = f"DICOM {first.get('Modality', '')}".strip()
-        patient = str(first.get("PatientID", ""))
+        kind = f"DICOM {header.get('Modality', '')}".strip()
+        patient = str(header.get("PatientID", ""))
+        if first.component:
+            notes.append(f"a {first.component} image, and not a magnitude")
         if path.is_file() and len(frames) == 1:
             notes.append("one slice only; a series of files is imported by its folder")
     memory = 4 * math.prod(shape)
@@ -60,13 +62,17 @@ def _read(
         from pydicom.pixels.utils import iter_pixels
 
         frames, _, _ = _volume(path, series, echo)
-        first = frames[0].header
-        volume = np.empty((len(frames), first.Rows, first.Columns), np.float32)
+        first, header = frames[0], frames[0].header
+        volume = np.empty((len(frames), header.Rows, header.Columns), np.float32)
         for file in {frame.file for frame in frames}:
             places = [place for place, frame in enumerate(frames) if frame.file == file]
             pixels = iter_pixels(file, indices=[frames[place].number for place in places])
             for place, image in zip(places, pixels, strict=True):
                 volume[place] = apply_modality_lut(image, frames[place].header)
+        if first.component and volume.min() < 0:
+            raise InputError(
+                f"a {first.component} image with pixels below 0; give magnitude images"
+            )
     yield from apply_orientation(volume, turn)
 
 
@@ -74,6 +80,11 @@ def _check(frames: Sequence[Frame]) -> None:
     """Raise InputError unless the frames are grey images of one size in parallel planes."""
     first = frames[0]
     for frame in frames:
+        if "MOSAIC" in frame.image_type:
+            raise InputError(
+                f"{frame} is a mosaic: many slices in one picture; convert it with dcm2niix, and "
+                "import the NIfTI file"
+            )
         colours = frame.header.get("PhotometricInterpretation", "missing")
         if colours != "MONOCHROME2":
             raise InputError(

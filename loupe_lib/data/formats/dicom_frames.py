@@ -19,7 +19,7 @@ GROUPS = (
     *("MREchoSequence", "PixelValueTransformationSequence"),
 )
 NAMES = ("SeriesNumber", "SeriesDescription")  # by which a series is chosen, or by its UID
-ECHO = ("EchoNumbers", "EffectiveEchoTime", "EchoTime")
+COMPONENTS = {"P": "phase", "R": "real", "I": "imaginary"}  # in ImageType, beside M for magnitude
 
 Files = list[tuple[Path, Any]]  # each with its header
 
@@ -45,10 +45,21 @@ class Frame:
         return [float(number) for number in np.atleast_1d(self.header[name].value)]
 
     @property
-    def echo(self) -> float:
-        """The number of its echo or, without one, the time in ms; 0 if the file does not say."""
-        given = [name for name in ECHO if self.header.get(name) not in (None, "")]
-        return self.numbers(given[0])[0] if given else 0.0
+    def echo(self) -> tuple[float, float]:
+        """The number and the time in ms of its echo; 0 for what the file does not say."""
+        time = self.header.get("EffectiveEchoTime") or self.header.get("EchoTime") or 0
+        number = self.numbers("EchoNumbers")[0] if self.header.get("EchoNumbers") else 0.0
+        return number, float(time)
+
+    @property
+    def image_type(self) -> list[str]:
+        """The values of ImageType."""
+        return np.atleast_1d(self.header.get("ImageType") or []).tolist()
+
+    @property
+    def component(self) -> str:
+        """Phase, real or imaginary; empty for a magnitude, or if the file does not say."""
+        return next((COMPONENTS[one] for one in self.image_type if one in COMPONENTS), "")
 
     def __str__(self) -> str:
         many = self.header.get("NumberOfFrames", None)

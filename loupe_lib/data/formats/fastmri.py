@@ -20,6 +20,7 @@ from loupe_lib.data.images import centre_crop
 from loupe_lib.data.simulation import ifft2c
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
 from loupe_lib.data.volumes import Volume
+from loupe_lib.data.workers import BadFile
 from loupe_lib.errors import InputError
 
 SUFFIX = ".h5"
@@ -48,7 +49,8 @@ def open_fastmri(path: Path, is_complex: bool = False) -> Volume:
         call this function, because libhdf5 may crash on a corrupt file.
 
     Raises:
-        InputError: if the file has no real, or complex, images.
+        BadFile: if it cannot be read.
+        InputError: if it has no real, or complex, images.
     """
     with _open(path) as file:
         source, shape = _source(file, is_complex)
@@ -134,4 +136,4 @@ def _open(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"{path}: {error}") from error
     except HDF5_ERRORS as error:
         reason = f"not a valid HDF5 file (truncated or corrupt): {error}"
-        raise InputError(f"{path}: {reason}") from error
+        raise BadFile(f"{path}: {reason}") from error

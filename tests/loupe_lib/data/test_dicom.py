@@ -161,6 +161,25 @@ def test_a_missing_slice_is_a_warning_with_the_gap(tmp_path):
     assert stack.spacing == (5.0, 3.0, 2.0)
 
 
+@pytest.mark.parametrize("name", ["0.dcm", "csa_slice_norm.dcm"])
+def test_a_mosaic_is_refused(name):
+    path = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / name
+    assert refused(path).endswith(
+        f"{name} is a mosaic: many slices in one picture; convert it with dcm2niix, and import the "
+        "NIfTI file"
+    )
+
+
+def test_a_phase_image_is_a_warning_and_refused_below_0(tmp_path):
+    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
+    assert open_series(tmp_path).warnings == ("a phase image, and not a magnitude",)
+    np.testing.assert_array_equal(pixels(tmp_path), STACK)
+    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P"], RescaleIntercept=-9)
+    assert "a phase image with pixels below 0; give magnitude images" in refused(tmp_path)
+    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "M"])
+    assert open_series(tmp_path).warnings == ()
+
+
 def change(path: Path, **attributes) -> None:
     file = pydicom.dcmread(path)
     for name, value in attributes.items():

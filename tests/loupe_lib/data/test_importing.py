@@ -110,7 +110,9 @@ def test_the_same_folder_gives_the_same_file(root, brought, tmp_path):
 def test_a_list_repeats_a_choice_exactly(root, brought, tmp_path):
     out, names, _ = brought
     selection = Selection((1, 1, 1), seed=5, from_list=names, list_to=tmp_path / "again.tsv")
-    bring(root, tmp_path / "again.h5", selection)
+    shutil.copytree(root, tmp_path / "copy")
+    (tmp_path / "copy" / "other.h5").write_text("damaged, and not listed")
+    bring(tmp_path / "copy", tmp_path / "again.h5", selection)
     assert digest(tmp_path / "again.h5") == digest(out)
     assert (tmp_path / "again.tsv").read_bytes() == names.read_bytes()
     for line in read_list(names):
@@ -250,10 +252,16 @@ def test_a_volume_found_twice_is_used_once(root, brought, tmp_path):
     assert reasons.count("the same name as another volume") == 8
 
 
-def test_a_damaged_file_is_left_out_and_reported(root, tmp_path):
+@pytest.mark.parametrize("fraction", [0, 0.5])
+def test_a_file_cut_short_ends_the_command_or_is_skipped(fraction, root, tmp_path):
     shutil.copytree(root, tmp_path / "data")
-    cut(tmp_path / "data" / "singlecoil_train" / "file1000002.h5", 0.5)
-    report = bring(tmp_path / "data", tmp_path / "knee.h5")
+    path = tmp_path / "data" / "singlecoil_train" / "file1000002.h5"
+    cut(path, fraction)
+    with pytest.raises(InputError) as caught:
+        bring(tmp_path / "data", tmp_path / "knee.h5")
+    assert str(caught.value).startswith(f"{path}: not a valid HDF5 file (truncated or corrupt)")
+    assert str(caught.value).endswith("; --skip-bad goes on without such files")
+    report = bring(tmp_path / "data", tmp_path / "knee.h5", skip_bad=True)
     (said,) = [one for one in report.left_out if one.reason.startswith("not a valid HDF5 file")]
     assert said.name == "singlecoil_train/file1000002"
 
