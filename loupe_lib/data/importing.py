@@ -198,6 +198,13 @@ def import_files(
         bids = BIDS.match(path.name)
         patient = volume.patient or (bids[0] if bids else name)
         volumes.append(replace(volume, name=name, patient=patient))
+    for option, value, kind in (
+        ("--dataset", dataset, "HDF5"),
+        ("--series", series, "DICOM"),
+        ("--echo", echo, "DICOM"),
+    ):
+        if value is not None and not any(v.kind.startswith(kind) for v in volumes):
+            raise InputError(f"{option} is for {kind} files, and none is given")
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
     return _import(target, volumes, volumes, [], selection, False, progress)
