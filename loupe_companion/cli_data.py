@@ -140,7 +140,7 @@ def fastmri(
     from loupe_lib.data.importing import Selection, import_fastmri
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
-    kinds = acquisition.split(",")
+    kinds = [name.strip() for name in acquisition.split(",")]
     _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad), out)
 
 

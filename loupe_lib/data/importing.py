@@ -141,10 +141,10 @@ def import_fastmri(
         skip = skip_bad or selection.from_list is not None
         found, left_out = read_folder(root, is_complex, skip, progress)
         candidates = [v for v in found if v.kind in acquisitions or selection.from_list]
-        if found and not candidates:
-            there = ", ".join(sorted({v.kind for v in found}))
-            wanted = ", ".join(acquisitions)
-            raise InputError(f"acquisition must be one of {there} here; got {wanted}")
+        there = sorted({v.kind for v in found})
+        unknown = ", ".join(name for name in acquisitions if name not in there)
+        if found and unknown and not selection.from_list:
+            raise InputError(f"acquisition must be one of {', '.join(there)} here; got {unknown}")
         return _import(target, found, candidates, left_out, selection, skip_bad, progress)
     except BadFile as error:
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
@@ -198,6 +198,13 @@ def import_files(
         bids = BIDS.match(path.name)
         patient = volume.patient or (bids[0] if bids else name)
         volumes.append(replace(volume, name=name, patient=patient))
+    for option, value, kind in (
+        ("--dataset", dataset, "HDF5"),
+        ("--series", series, "DICOM"),
+        ("--echo", echo, "DICOM"),
+    ):
+        if value is not None and not any(v.kind.startswith(kind) for v in volumes):
+            raise InputError(f"{option} is for {kind} files, and none is given")
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
     return _import(target, volumes, volumes, [], selection, False, progress)

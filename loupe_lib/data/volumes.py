@@ -46,6 +46,11 @@ class LeftOut:
     reason: str
 
 
+def count_of(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def reason_of(error: Exception, path: Path) -> str:
     """What the message of an error says after the path."""
     return str(error).removeprefix(str(path)).lstrip(": ")

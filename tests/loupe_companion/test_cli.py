@@ -104,6 +104,9 @@ def test_version(loupe):
 
 def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
     write_fastmri(tmp_path / "data", 6, 2, 1, size=32, slices=4)
+    options = ["--size", 32, "--split", "8,4,4", "--acquisition", "CORPDFS_FBK, CORPD_FBK"]
+    ran = loupe("data", "fastmri", "data", "--out", "both.h5", *options)
+    assert ran.status == 0 and "acquisition CORPD" not in ran.out, ran.err
     options = ["--size", 32, "--split", "8,4,4", "--list", "list.tsv"]
     ran = loupe("data", "fastmri", "data", "--out", "knee.h5", *options)
     assert ran.status == 0, ran.err
@@ -144,6 +147,10 @@ DATA_MISTAKES = [
     (
         f"{FASTMRI} --skip-bad --acquisition AXT2",
         "acquisition must be one of CORPD_FBK here; got AXT2",
+    ),
+    (
+        f"{FASTMRI} --skip-bad --acquisition CORPD_FBK,CORPDFS",
+        "acquisition must be one of CORPD_FBK here; got CORPDFS",
     ),
     (f"{FASTMRI} --from-list none.tsv", "cannot read none.tsv: No such file or directory"),
     (f"{FASTMRI} --from-list damaged/text.h5", "damaged/text.h5 is not a list of volumes"),

@@ -94,6 +94,9 @@ def _check(frames: Sequence[Frame]) -> None:
         size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))
         if size != wanted:
             raise InputError(f"{frame} has {size} pixels; {first} has {wanted}")
+        mm, others = (f.header.get("PixelSpacing") or [0, 0] for f in (frame, first))
+        if not np.allclose(mm, others, rtol=1e-3):
+            raise InputError(f"{frame} has PixelSpacing {mm}; {first} has {others}")
         plane, others = (f.numbers("ImageOrientationPatient") for f in (frame, first))
         if not np.allclose(plane, others, atol=0.01):
             raise InputError(
@@ -134,6 +137,8 @@ def _volume(
     if steps[closest] < SAME:
         one, two = ordered[closest : closest + 2]
         at = ", ".join(f"{x:g}" for x in one.numbers("ImagePositionPatient"))
+        if one.file != two.file and one.header.SOPInstanceUID == two.header.SOPInstanceUID:
+            raise InputError(f"{one} and {two} are the same image twice; remove one of them")
         raise InputError(
             f"{one} and {two} lie at one position ({at} mm): they are images of several times, "
             "directions or kinds, not one volume"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from loupe_lib.data.volumes import count_of
 from loupe_lib.errors import InputError
 
 IMAGES = re.compile(
@@ -145,7 +146,7 @@ def _text(header: Any, name: str) -> str:
 def _content(files: Files) -> str:
     kind = _kind(files[0][1])
     slices = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in files)
-    return f"{slices} slices" if IMAGES.fullmatch(kind.keyword) else kind.name
+    return count_of(slices, "slice") if IMAGES.fullmatch(kind.keyword) else kind.name
 
 
 def _split(files: Files) -> list[Frame]:
@@ -157,8 +158,8 @@ def _split(files: Files) -> list[Frame]:
         shared = header.get("SharedFunctionalGroupsSequence", ())
         each = header.get("PerFrameFunctionalGroupsSequence", ())
         count = int(header.get("NumberOfFrames", None) or 1)
-        if len(each or [file]) != count:
-            raise InputError(f"{file.name} has {count} frames, and the position of {len(each)}")
+        if count != (len(each) or 1):
+            raise InputError(f"{file.name} has {count} frames, and gives positions of {len(each)}")
         for number, own in enumerate(each or [Dataset()]):
             flat = Dataset()
             flat.update(header)
@@ -176,8 +177,8 @@ def _one_echo(frames: list[Frame], echo: int | None) -> list[Frame]:
     if echo is None or not 1 <= echo <= len(found):
         told = []
         for number, one in enumerate(found, 1):
-            theirs = [frame.header for frame in frames if frame.echo == one]
-            time = theirs[0].get("EffectiveEchoTime") or theirs[0].get("EchoTime") or "unknown"
-            told.append(f"{number} ({time} ms, {len(theirs)} slices)")
+            theirs = [frame for frame in frames if frame.echo == one]
+            time = f"{one[1]:g} ms" if one[1] else "time unknown"
+            told.append(f"{number} ({time}, {count_of(len(theirs), 'slice')})")
         raise InputError(f"choose one echo by --echo: {'; '.join(told)}")
     return [frame for frame in frames if frame.echo == found[echo - 1]]

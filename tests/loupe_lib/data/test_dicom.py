@@ -82,9 +82,26 @@ def test_one_echo_is_chosen(many_frames, tmp_path):
         write_series(path, ARRAY + 500, EchoNumbers=2, EchoTime=5.0)
     np.testing.assert_array_equal(pixels(path, echo=1), STACK)
     np.testing.assert_array_equal(pixels(path, echo=2), STACK + 500)
-    told = "choose one echo by --echo: 1 (2.5 ms, 6 slices); 2 (5.0 ms, 6 slices)"
+    told = "choose one echo by --echo: 1 (2.5 ms, 6 slices); 2 (5 ms, 6 slices)"
     for echo in None, 0, 3:
         assert told in refused(path, echo=echo)
+
+
+def test_echoes_of_one_number_are_told_apart_by_their_time(tmp_path):
+    write_series(tmp_path, ARRAY, EchoNumbers=1, EchoTime=5.0)
+    for path in tmp_path.iterdir():
+        path.rename(tmp_path / f"long-{path.name}")
+    write_series(tmp_path, ARRAY + 500, EchoNumbers=1, EchoTime=2.5)
+    np.testing.assert_array_equal(pixels(tmp_path, echo=1), STACK + 500)
+    np.testing.assert_array_equal(pixels(tmp_path, echo=2), STACK)
+    assert "1 (2.5 ms, 6 slices); 2 (5 ms, 6 slices)" in refused(tmp_path)
+
+
+def test_a_copy_of_a_slice_is_named(tmp_path):
+    paths = write_series(tmp_path, ARRAY)
+    (tmp_path / "IM00-0 (1)").write_bytes(paths[0].read_bytes())
+    told = "IM00-0 and IM00-0 (1) are the same image twice; remove one of them"
+    assert refused(tmp_path).endswith(told)
 
 
 def test_one_series_is_chosen(tmp_path):
@@ -141,7 +158,7 @@ def test_ct_is_read_alone_and_refused_among_mr(tmp_path):
         "one slice only; a series of files is imported by its folder",
     )
     write_series(tmp_path, ARRAY)
-    assert "CT, 1 slices)" in refused(tmp_path)
+    assert "CT, 1 slice)" in refused(tmp_path)
     uid = pydicom.dcmread(path).SeriesInstanceUID
     for file in tmp_path.glob("IM*"):
         file.unlink()
@@ -174,7 +191,8 @@ def test_a_phase_image_is_a_warning_and_refused_below_0(tmp_path):
     write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
     assert open_series(tmp_path).warnings == ("a phase image, and not a magnitude",)
     np.testing.assert_array_equal(pixels(tmp_path), STACK)
-    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P"], RescaleIntercept=-9)
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": -250}
+    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P"], **rescale)
     assert "a phase image with pixels below 0; give magnitude images" in refused(tmp_path)
     write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "M"])
     assert open_series(tmp_path).warnings == ()
@@ -199,7 +217,8 @@ def change(path: Path, **attributes) -> None:
             "is MONOCHROME1: convert it first",
         ),
         ({"PhotometricInterpretation": "RGB"}, "must be MONOCHROME2; is RGB"),
-        ({"NumberOfFrames": 3}, "has 3 frames, and the position of 0"),
+        ({"NumberOfFrames": 3}, "IM09-0 has 3 frames, and gives positions of 0"),
+        ({"PixelSpacing": [3, 2.5]}, "has PixelSpacing [3.0, 2.5]; IM00-0 has [3.0, 2.0]"),
         ({"PixelData": bytes(20)}, "cannot be read as DICOM"),
     ],
 )
@@ -218,6 +237,14 @@ def test_a_three_plane_localizer_in_one_file_is_refused(tmp_path):
     groups[4].PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
     file.save_as(path)
     assert "enhanced, frame 5 and enhanced, frame 1 are not parallel" in refused(path)
+
+
+@pytest.mark.parametrize("frames", [SLICES - 1, SLICES + 1])
+def test_frames_without_a_position_and_positions_without_a_frame_are_refused(frames, tmp_path):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, ARRAY)
+    change(path, NumberOfFrames=frames)
+    assert f"enhanced has {frames} frames, and gives positions of {SLICES}" in refused(path)
 
 
 def test_time_points_in_one_file_are_refused(tmp_path):
