@@ -28,7 +28,6 @@ def train(
     checkpoints: Sequence[Path],
     make_trainer: type[Trainer] = PlainTrainer,
     progress: bool = True,
-    row: int = 0,
 ) -> None:
     """Train runs of one shape to their end, each from its last checkpoint if there is one.
 
@@ -42,7 +41,6 @@ def train(
         checkpoints: a file for each run.
         make_trainer: the class that does the steps.
         progress: show a progress bar.
-        row: line of the terminal for it, where several processes show one.
 
     Raises:
         InputError: if a checkpoint exists but cannot be used, or cannot be written.
@@ -63,7 +61,7 @@ def train(
         run.start(trainer, k)
 
     due = time.perf_counter() + CHECKPOINT_SECONDS
-    with _interruptible() as interrupted, _bar(runs, progress, row) as bar:
+    with _interruptible() as interrupted, _bar(runs, progress) as bar:
         while not all(run.finished for run in runs):
             began = time.perf_counter()
             train_loss = _epoch(runs, trainer, device)
@@ -124,14 +122,13 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _bar(runs: Sequence[Run], progress: bool, row: int) -> tqdm:
+def _bar(runs: Sequence[Run], progress: bool) -> tqdm:
     """A bar of the epochs of all runs; early stopping may end it before its total."""
     return tqdm(
         total=sum(run.config.shrink_epochs + run.config.settle_epochs for run in runs),
         initial=sum(len(run.history) for run in runs),
         desc=runs[0].config.label if len(runs) == 1 else f"{len(runs)} runs",
         unit="epoch",
-        position=row,
         leave=False,
         disable=not progress,
     )
