@@ -217,7 +217,7 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
         ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
-        ("a.npy", {}, "three splits need three patients; there are 1"),
+        ("a.npy", {}, "need at least three patients; these files are of 1 (a.npy). Give files of"),
     ],
 )
 def test_mistakes_are_one_line(name, settings, reason, tmp_path):
