@@ -92,7 +92,10 @@ def _headers(path: Path) -> Files:
             continue
         if is_dicom(file):
             if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
-                raise InputError(f"{file.name} is deflated as a whole: not supported")
+                raise InputError(
+                    f"{file.name} is deflated as a whole: not supported; remove it, or decompress "
+                    "it with dcmconv"
+                )
         elif file.suffix.lower() != ".dcm":
             continue
         # By force: the header of a file without the first bytes of DICOM still says what it is.
@@ -123,8 +126,8 @@ def _one_series(files: Files, series: str | None) -> Files:
     for file, header in files:
         kind = _kind(header)
         if not IMAGES.fullmatch(kind.keyword):
-            what = kind.name or "of no known kind"
-            raise InputError(f"{file.name} is {what}; only MR, CT and PET images can be read")
+            what = f"is {kind.name}" if kind else "does not say what it is (no SOPClassUID)"
+            raise InputError(f"{file.name} {what}; only MR, CT and PET images can be read")
         if kind != first:
             raise InputError(f"{file.name} is {kind.name}; {files[0][0].name} is {first.name}")
     return files
