@@ -177,7 +177,9 @@ def test_pixels_that_are_no_magnitudes_are_refused(value, tmp_path):
     message = refused(paths, tmp_path)
     assert message.startswith(f"{paths[1]}: slice 4 has pixels ")
     clipped = "below 0; data import --clip-negative sets them to 0"
-    assert message.endswith(clipped if value < 0 else "that are infinite or undefined")
+    assert message.endswith(
+        clipped if value < 0 else "that are infinite or undefined; set them to 0 first"
+    )
 
 
 def test_a_volume_without_signal_is_refused(tmp_path):
@@ -249,6 +251,24 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
     works = f"{folder}/sub-*/ses-*/anat/*.nii.gz"
     assert message.endswith(f"a folder of 2 NIfTI files; give those, such as {works}")
     assert len(glob.glob(works)) == 2
+    write_nifti(folder / "sub-01" / "ses-1" / "anat" / "sub-01_run.1_T2w.nii", head())
+    works = f"{folder}/sub-*/ses-*/anat/*.nii*"
+    assert refused([folder], tmp_path).endswith(f"give those, such as {works}")
+    assert len(glob.glob(works)) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "end"),
+    [
+        (".npy", "NumPy", ""),
+        (".h5", "HDF5", "; `data fastmri` reads a folder of fastMRI"),
+    ],
+)
+def test_a_folder_of_arrays_says_what_would_work(suffix, kind, end, tmp_path):
+    (tmp_path / "study").mkdir()
+    WRITERS[suffix](tmp_path / "study" / f"a{suffix}", head())
+    told = f"a folder of 1 {kind} file; give those, such as {tmp_path}/study/*{suffix}{end}"
+    assert refused([tmp_path / "study"], tmp_path).endswith(told)
 
 
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
@@ -275,7 +295,7 @@ def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):
     command += ["--split", "0.4,0.3,0.3"]
     told = {
         "--series: 4 (no description, MR, 24 slices); 9 (no description, MR, 2 slices)": [],
-        "--echo: 1 (unknown ms, 12 slices); 2 (unknown ms, 12 slices)": ["--series", "4"],
+        "--echo: 1 (time unknown, 12 slices); 2 (time unknown, 12 slices)": ["--series", "4"],
     }
     for message, options in told.items():
         monkeypatch.setattr(sys, "argv", ["loupe4s", *command, *options])
