@@ -219,7 +219,7 @@ def _read(target: Target, volume: Volume) -> tuple[np.ndarray, np.floating]:
         image = image.astype(kind, copy=False)
         where = f"{volume.path}: slice {count - 1} has pixels"
         if not np.isfinite(image).all():
-            raise InputError(f"{where} that are infinite or undefined")
+            raise InputError(f"{where} that are infinite or undefined; set them to 0 first")
         if not target.is_complex and image.min() < 0:
             if not target.clip_negative:
                 raise InputError(f"{where} below 0; data import --clip-negative sets them to 0")

@@ -31,9 +31,11 @@ def read_folder(
 
     Raises:
         BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
-        InputError: if the folder cannot be read, or is an archive.
+        InputError: if the folder cannot be read, holds no such file, or is an archive.
     """
     files = sorted(_files(root))
+    if not files:
+        raise InputError(f"{root} holds no {SUFFIX} file")
     left_out = [LeftOut(path.name, _unpack(path)) for path in files if _is_archive(path)]
     paths = [path for path in files if not _is_archive(path)]
     headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), paths, progress)
