@@ -216,15 +216,16 @@ def show(file: Annotated[Path, typer.Argument(help="Image file.")]) -> None:
     """Check an image file and say what is in it."""
     from loupe_lib.data.images import read_images
 
-    images = read_images(file)
-    _describe(images)
+    _describe(read_images(file))
 
 
 def _describe(images: "Images") -> None:
     from loupe_lib.data.images import SPLITS
+    from loupe_lib.data.volumes import count_of
 
     kind = ", complex" if images.is_complex else ""
     print(f"{images.source}: {images.size} x {images.size}{kind}")
     for name in SPLITS:
         split = getattr(images, name)
-        print(f"{name:>10}: {len(split.images)} slices in {len(split.names)} volumes")
+        slices, volumes = count_of(len(split.images), "slice"), count_of(len(split.names), "volume")
+        print(f"{name:>10}: {slices} in {volumes}")

@@ -45,8 +45,8 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
         patients.setdefault(volume.patient, []).append(volume)
     if len(patients) < len(SPLITS):
         raise InputError(
-            "train, validation and test need three patients at least; these volumes are of "
-            f"{len(patients)} ({', '.join(patients)}): give volumes of more people, or say who is "
+            "train, validation and test need at least three patients; these files are of "
+            f"{len(patients)} ({', '.join(patients)}). Give files of more people, or say who is "
             "who by --subject"
         )
     size = {patient: sum(v.slices for v in theirs) for patient, theirs in patients.items()}
@@ -135,10 +135,8 @@ def read_list(path: Path) -> list[Listed]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a list of volumes: {error}") from error
     if header != LIST_HEADER:
-        raise InputError(
-            f"{path} is not a list of volumes: its first line must be: "
-            "split, volume, slices, sha256, with tabs between"
-        )
+        columns = f"{', '.join(LIST_HEADER.split())}, with tabs between"
+        raise InputError(f"{path} is not a list of volumes: its first line must be: {columns}")
     listed: dict[str, Listed] = {}
     for number, line in enumerate(lines, 2):
         match line.split("\t"):

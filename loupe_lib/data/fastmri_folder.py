@@ -31,7 +31,7 @@ def read_folder(
 
     Raises:
         BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
-        InputError: if the folder cannot be read, or is an archive.
+        InputError: if the folder cannot be read, holds no such file, or is an archive.
     """
     files = sorted(_files(root))
     if not files:

@@ -184,8 +184,8 @@ def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
     if found is None:
         raise InputError(f"{group.name.rstrip('/')}/{name} is missing")
     if not isinstance(found, kind):
-        inside = f"; it is a group with {', '.join(found)}" if isinstance(found, h5py.Group) else ""
-        raise InputError(f"{found.name} must be a {kind.__name__.lower()}{inside}")
+        content = f"; it is a group with {', '.join(found)}" if kind is h5py.Dataset else ""
+        raise InputError(f"{found.name} must be a {kind.__name__.lower()}{content}")
     is_dataset = isinstance(found, h5py.Dataset)
     if found.file != group.file or (is_dataset and (found.is_virtual or found.external)):
         raise InputError(f"{name} must be stored in the file itself, not in another")

@@ -10,6 +10,7 @@ from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 TABLE = re.compile(r"(.+\.csv):(.+)")
+LIKE_TABLE = re.compile(r"\.(csv|tsv)(:|$)")
 
 
 def subject_finder(rule: str) -> Callable[[Volume], str | None]:
@@ -34,8 +35,8 @@ def subject_finder(rule: str) -> Callable[[Volume], str | None]:
             return next((subjects[name] for name in (volume.name, *ends) if name in subjects), None)
 
         return find
-    if rule.endswith(".csv") or ".tsv" in rule:
-        raise InputError(f"subject takes a table as FILE.csv:COLUMN; got {rule!r}")
+    if LIKE_TABLE.search(rule):
+        raise InputError(f"subject: a table is given as FILE.csv:COLUMN; got {rule!r}")
     try:
         pattern = re.compile(rule)
     except re.error as error:
@@ -56,11 +57,17 @@ def assign_subjects(volumes: Sequence[Volume], rule: str) -> list[Volume]:
     """
     find = subject_finder(rule)
     found = [replace(volume, patient=find(volume) or "") for volume in volumes]
-    missing = [volume.name for volume in found if not volume.patient]
+    missing = [volume for volume in found if not volume.patient]
     if missing:
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        where = "has no row for" if TABLE.fullmatch(rule) else "matches no part of the path of"
-        raise InputError(f"subject {rule!r} {where} {missing[0]}{more}")
+        more = f" ({len(missing) - 1} more like it)" if missing[1:] else ""
+        table = TABLE.fullmatch(rule)
+        if table:
+            raise InputError(
+                f"subject: row for {missing[0].name} missing, or its column {table[2]} empty, in "
+                f"{table[1]}{more}"
+            )
+        path = missing[0].path.absolute()
+        raise InputError(f"subject: no part of the path {path} matches {rule!r}{more}")
     return found
 
 

@@ -115,6 +115,7 @@ def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
     assert "undersampled: a file of a test set" in ran.out
     assert ran.out.splitlines()[-1] == "knee.h5"
     assert len(read_images("knee.h5").train.images) == 8
+    assert "test: 4 slices in 1 volume\n" in loupe("data", "show", "knee.h5").out
     options[-2:] = ["--from-list", "list.tsv"]
     ran = loupe("data", "fastmri", "data", "--out", "again.h5", *options)
     assert ran.status == 0 and digest("again.h5") == digest("knee.h5")
@@ -358,7 +359,8 @@ def test_data_heads_and_show(loupe, tmp_path):
     assert np.allclose(images.test.images, expected.test.images, atol=1e-5)
     shown = loupe("data", "show", "own.h5")
     assert shown.status == 0
-    assert "32 x 32" in shown.out and shown.out.count(digest(tmp_path / "own.h5")) == 1
+    assert "32 x 32" in shown.out and shown.out.count("SHA-256") == 1
+    assert f"SHA-256 {digest(tmp_path / 'own.h5')}" in shown.out
     for row in ("train: 64 slices", "validation: 16 slices", "test: 16 slices"):
         assert row in shown.out
 

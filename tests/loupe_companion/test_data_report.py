@@ -129,7 +129,7 @@ def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):
     first = Selection((1, 1, 1), list_to=tmp_path / "list.tsv")
     assert warnings(import_files(paths, tmp_path / "out.h5", first, progress=False)) == []
     listed = "|".join(one.name for one in read_list(tmp_path / "list.tsv"))
-    rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # finds nobody for the fourth volume
+    rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # matches no part of the fourth path
     again = Selection((1, 1, 1), from_list=tmp_path / "list.tsv", subject=rule)
     report = import_files(paths, tmp_path / "out.h5", again, progress=False)
     assert [report.patients(split) for split in SPLITS] == 3 * [{"npy"}]

@@ -8,10 +8,11 @@ from loupe_lib.data.formats.checks import reading
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
-from loupe_lib.data.volumes import Volume
+from loupe_lib.data.volumes import Volume, count_of
 from loupe_lib.errors import InputError
 
 HDF5 = (".h5", ".hdf5")
+OTHERS = {"NIfTI": NIFTI, "NumPy": (".npy",), "HDF5": HDF5}  # not DICOM
 
 
 def open_file(
@@ -59,15 +60,18 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _check_folder(path: Path) -> None:
-    """Raise InputError if a folder holds no DICOM files, but NIfTI files, at any depth."""
-    with reading(path, "a DICOM series"):
+    """Raise InputError if a folder holds no DICOM files, but others, at any depth."""
+    with telling(path, "a DICOM series"):
         if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
             return
-        below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(NIFTI))
-        if below:
-            folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
-            works = Path(*folders) / f"*{''.join(below[0].suffixes[-2:])}"
-            raise InputError(
-                f"not a DICOM series, but a folder of {len(below)} NIfTI files; give those, such "
-                f"as {works}"
-            )
+        for kind, suffixes in OTHERS.items():
+            below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(suffixes))
+            if below:
+                folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
+                ends = sorted({re.sub(r".*?(\.\w+(\.gz)?)$", r"\1", file.name) for file in below})
+                end = ends[0] + "*" * (len(ends) > 1)  # .nii* finds .nii.gz as well
+                fastmri = "; `data fastmri` reads a folder of fastMRI" if suffixes == HDF5 else ""
+                raise InputError(
+                    f"not a DICOM series, but a folder of {count_of(len(below), f'{kind} file')}; "
+                    f"give those, such as {Path(*folders) / f'*{end}'}{fastmri}"
+                )

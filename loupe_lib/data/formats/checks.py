@@ -49,8 +49,8 @@ def check_array(shape: Sequence[int], kind: np.dtype) -> None:
         raise InputError(f"images must be real numbers; got {kind}")
     if len(shape) != 3 or not all(n > 0 for n in shape):
         found = " x ".join(map(str, shape)) or "one number"
-        several = f"; save one of its {shape[-1]} volumes alone" if len(shape) == 4 else ""
-        raise InputError(f"a volume must have three dimensions; got {found}{several}")
+        mend = "; save one of its volumes as a file of its own" if len(shape) > 3 else ""
+        raise InputError(f"a volume must have three dimensions; got {found}{mend}")
     size = math.prod(shape) * kind.itemsize
     if size > LARGEST:
         raise InputError(f"a volume has {size} bytes; at most {LARGEST} can be read")

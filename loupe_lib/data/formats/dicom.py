@@ -67,8 +67,14 @@ def _read(
         for file in {frame.file for frame in frames}:
             places = [place for place, frame in enumerate(frames) if frame.file == file]
             pixels = iter_pixels(file, indices=[frames[place].number for place in places])
-            for place, image in zip(places, pixels, strict=True):
-                volume[place] = apply_modality_lut(image, frames[place].header)
+            try:
+                for place, image in zip(places, pixels, strict=True):
+                    volume[place] = apply_modality_lut(image, frames[place].header)
+            except ValueError as error:
+                if "cannot reshape" not in str(error):
+                    raise
+                lacks = "has fewer pixels than its header says (truncated?)"
+                raise InputError(f"{file.name} {lacks}") from error
         if first.component and volume.min() < 0:
             raise InputError(
                 f"a {first.component} image with pixels below 0; give magnitude images"
@@ -88,7 +94,7 @@ def _check(frames: Sequence[Frame]) -> None:
         colours = frame.header.get("PhotometricInterpretation", "missing")
         if colours != "MONOCHROME2":
             raise InputError(
-                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}: "
+                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}; "
                 "convert it first"
             )
         size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))

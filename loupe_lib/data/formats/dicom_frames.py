@@ -93,7 +93,8 @@ def _headers(path: Path) -> Files:
         if is_dicom(file):
             if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
                 raise InputError(
-                    f"{file.name} is deflated as a whole: remove it, or decompress it by dcmconv"
+                    f"{file.name} is deflated as a whole: not supported; remove it, or decompress "
+                    "it with dcmconv"
                 )
         elif file.suffix.lower() != ".dcm":
             continue

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import h5py
 import numpy as np
 
-from loupe_lib.data.images import centre_crop
+from loupe_lib.data.images import FORMAT, centre_crop
 from loupe_lib.data.simulation import ifft2c
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
 from loupe_lib.data.volumes import Volume
@@ -88,6 +88,8 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
 
 def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:
     """The dataset that gives the images, and their rows and columns, oversampling removed."""
+    if file.attrs.get("format") == FORMAT:
+        raise InputError("is an image file already")
     if "mask" in file:
         raise InputError("undersampled: a file of a test set")
     if STORED in file and not is_complex:

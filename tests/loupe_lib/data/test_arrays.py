@@ -95,7 +95,7 @@ def test_a_plane_of_the_body_is_refused(name, tmp_path):
     [
         (None, "dataset must be named; the file has group"),
         ("group/none", "/group/none is missing"),
-        ("group", "group must be a dataset"),
+        ("group", "group must be a dataset; it is a group with stack"),
         ("link", "link must be stored in the file itself"),
         ("large", f"a volume has {4 << 30} bytes; at most {LARGEST} can be read"),
     ],

@@ -107,7 +107,7 @@ def test_fractions_use_all(fractions):
 
 def test_fewer_patients_than_splits_are_refused():
     volumes = [volume(f"v{i}", f"p{i % 2}", 10) for i in range(8)]
-    with pytest.raises(InputError, match=r"need three patients at least; .* are of 2 \("):
+    with pytest.raises(InputError, match=r"at least three patients; .* are of 2 \(p0, p1\)\. Give"):
         choose(volumes, PAPER)
 
 
@@ -154,10 +154,10 @@ LINE = f"train\tfile\t36\t{64 * 'a'}"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "its first line must be: split, volume, slices"),
+        ("", "its first line must be: split, volume, slices, sha256, with tabs between"),
         (
             "split,volume,slices,sha256",
-            "its first line must be: split, volume, slices",
+            "its first line must be: split, volume, slices, sha256, with tabs between",
         ),
         (f"{LIST_HEADER}\n{LINE}\n{LINE}", "line 3: must be a split"),
         (f"{LIST_HEADER}\n{LINE}\tmore", "line 2: must be a split"),

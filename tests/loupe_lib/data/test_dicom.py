@@ -147,6 +147,12 @@ def test_what_is_no_image_volume_is_refused_by_name(name, what, tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path, series="1.2.1"), STACK)
 
 
+def test_a_file_without_a_class_is_refused():
+    path = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / "decimal_rescale.dcm"
+    told = "decimal_rescale.dcm does not say what it is (no SOPClassUID); only MR, CT and PET"
+    assert told in refused(path)
+
+
 def test_ct_is_read_alone_and_refused_among_mr(tmp_path):
     path = tmp_path / "CT_small.dcm"
     path.write_bytes(Path(get_testdata_file("CT_small.dcm")).read_bytes())
@@ -214,12 +220,12 @@ def change(path: Path, **attributes) -> None:
         ({"Rows": 5, "Columns": 7}, "IM09-0 has 5 x 7 pixels; IM00-0 has 7 x 5"),
         (
             {"PhotometricInterpretation": "MONOCHROME1"},
-            "is MONOCHROME1: convert it first",
+            "must be MONOCHROME2; is MONOCHROME1; convert it first",
         ),
         ({"PhotometricInterpretation": "RGB"}, "must be MONOCHROME2; is RGB"),
         ({"NumberOfFrames": 3}, "IM09-0 has 3 frames, and gives positions of 0"),
         ({"PixelSpacing": [3, 2.5]}, "has PixelSpacing [3.0, 2.5]; IM00-0 has [3.0, 2.0]"),
-        ({"PixelData": bytes(20)}, "cannot be read as DICOM"),
+        ({"PixelData": bytes(20)}, "IM09-0 has fewer pixels than its header says (truncated?)"),
     ],
 )
 def test_slices_that_are_not_of_one_volume_are_refused(attributes, reason, tmp_path):
@@ -296,7 +302,7 @@ def test_compressed_images_need_a_decoder(tmp_path):
 
 def test_a_deflated_file_is_refused():
     path = Path(get_testdata_file("image_dfl.dcm"))
-    assert "image_dfl.dcm is deflated as a whole: remove it, or" in refused(path)
+    assert "image_dfl.dcm is deflated as a whole: not supported; remove it, or" in refused(path)
 
 
 def test_a_volume_too_large_is_refused_by_its_header(tmp_path):

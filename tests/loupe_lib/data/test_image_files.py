@@ -219,11 +219,7 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
         ("a.txt", {}, "must be a .nii, .nii.gz, .npy, .h5 or DICOM file"),
         ("none.nii", {}, "No such file"),
         ("empty", {}, "there is no DICOM file in it"),
-        (
-            "a.npy",
-            {},
-            "these volumes are of 1 (a.npy): give volumes of more people",
-        ),
+        ("a.npy", {}, "need at least three patients; these files are of 1 (a.npy). Give files of"),
     ],
 )
 def test_mistakes_are_one_line(name, settings, reason, tmp_path):
@@ -255,6 +251,24 @@ def test_a_folder_of_nifti_files_says_what_would_work(tmp_path):
     works = f"{folder}/sub-*/ses-*/anat/*.nii.gz"
     assert message.endswith(f"a folder of 2 NIfTI files; give those, such as {works}")
     assert len(glob.glob(works)) == 2
+    write_nifti(folder / "sub-01" / "ses-1" / "anat" / "sub-01_run.1_T2w.nii", head())
+    works = f"{folder}/sub-*/ses-*/anat/*.nii*"
+    assert refused([folder], tmp_path).endswith(f"give those, such as {works}")
+    assert len(glob.glob(works)) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "end"),
+    [
+        (".npy", "NumPy", ""),
+        (".h5", "HDF5", "; `data fastmri` reads a folder of fastMRI"),
+    ],
+)
+def test_a_folder_of_arrays_says_what_would_work(suffix, kind, end, tmp_path):
+    (tmp_path / "study").mkdir()
+    WRITERS[suffix](tmp_path / "study" / f"a{suffix}", head())
+    told = f"a folder of 1 {kind} file; give those, such as {tmp_path}/study/*{suffix}{end}"
+    assert refused([tmp_path / "study"], tmp_path).endswith(told)
 
 
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):

@@ -304,7 +304,7 @@ def test_a_file_that_turns_out_damaged_is_named_or_skipped(how, root, tmp_path):
     reason = str(caught.value).removeprefix(f"{path}: ")
     if how == "undefined":
         assert reason.startswith(
-            "slice 2 has pixels that are infinite or undefined; set them to 0 first; --skip-bad "
+            "slice 2 has pixels that are infinite or undefined; set them to 0 first; "
         )
     assert reason.endswith("; --skip-bad goes on without such files")
     assert not (tmp_path / "knee.h5").exists()
@@ -399,6 +399,13 @@ def test_an_image_file_and_a_list_are_replaced(root, tmp_path):
     for size in 32, 48:
         bring(root, tmp_path / "knee.h5", selection, size=size)
     assert read_images(tmp_path / "knee.h5").size == 48
+
+
+def test_a_folder_without_fastmri_says_what_is_there(brought, tmp_path):
+    with pytest.raises(InputError, match=f"^{tmp_path} holds no .h5 file$"):
+        bring(tmp_path, tmp_path / "out.h5")
+    with pytest.raises(InputError, match=r"no volume that can be used; .*: is an image file alr"):
+        bring(brought[0], tmp_path / "out.h5")
 
 
 def test_the_command_prints_warnings_and_subjects(root, tmp_path, monkeypatch, capsys):

@@ -64,8 +64,8 @@ def test_an_orientation_that_the_header_does_not_give_is_a_warning(tmp_path):
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("functional.nii", "17 x 21 x 3 x 20"),
-        ("example_nifti2.nii.gz", "32 x 20 x 12 x 2"),
+        ("functional.nii", "17 x 21 x 3 x 20; save one of its volumes as a file of its own"),
+        ("example_nifti2.nii.gz", "32 x 20 x 12 x 2; save one of its volumes as a file of its own"),
         ("row_major.dconn.nii", "10 x 10"),
     ],
 )

@@ -42,9 +42,8 @@ def test_an_expression_is_searched_for_in_the_path(rule, wanted):
         return
     with pytest.raises(InputError) as caught:
         assign_subjects(volumes(*FILES), rule)
-    assert (
-        str(caught.value)
-        == f"subject {rule!r} matches no part of the path of p1/first.npy and 1 more"
+    assert str(caught.value) == (
+        f"subject: no part of the path /data/p1/first.npy matches {rule!r} (1 more like it)"
     )
 
 
@@ -77,8 +76,8 @@ def test_a_table_may_name_volumes(tmp_path):
         ("file;person\nfirst.npy;A\n", "people.csv has no column person; it has file;person"),
         ("", "people.csv has no column person; it has none"),
         ("file,person\nfirst.npy,A\nfirst.npy,B\n", "names two subjects for first.npy: A, B"),
-        ("file,person\nfirst.npy,A\n", "has no row for p1/second.npy"),
-        ("file,person\nfirst.npy,A\nsecond.npy\n", "has no row for p1/second.npy"),
+        ("file,person\nfirst.npy,A\n", "row for p1/second.npy missing, or its column person em"),
+        ("file,person\nsecond.npy\n", "row for p1/first.npy missing, or its column person empty, "),
         (b"\xff\xfe", "people.csv is not a CSV file"),
         (None, "people.csv: No such file or directory"),
     ],
@@ -95,6 +94,12 @@ def test_a_table_that_cannot_be_used_is_one_line(text, reason, tmp_path):
 def test_a_wrong_expression_is_refused_before_any_file_is_read():
     with pytest.raises(InputError, match=r"subject must be a regular expression; got '\('"):
         Selection((0.8, 0.1, 0.1), subject="(")
+
+
+@pytest.mark.parametrize("rule", ["people.tsv:who", "people.csv", "people.csv:"])
+def test_a_table_without_a_column_or_of_another_kind_is_refused(rule):
+    with pytest.raises(InputError, match=r"a table is given as FILE\.csv:COLUMN; got 'people"):
+        Selection((0.8, 0.1, 0.1), subject=rule)
 
 
 def test_volumes_of_a_subject_stay_together_and_the_report_lists_them(tmp_path):
