@@ -147,6 +147,8 @@ def import_fastmri(
             raise InputError(f"acquisition must be one of {', '.join(there)} here; got {unknown}")
         return _import(target, found, candidates, left_out, selection, skip_bad, progress)
     except BadFile as error:
+        if selection.from_list:
+            raise
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
 

@@ -61,7 +61,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _check_folder(path: Path) -> None:
     """Raise InputError if a folder holds no DICOM files, but others, at any depth."""
-    with telling(path, "a DICOM series"):
+    with reading(path, "a DICOM series"):
         if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
             return
         for kind, suffixes in OTHERS.items():
