@@ -71,7 +71,7 @@ def test_slices_come_first_where_it_is_not_doubtful(shape, name, tmp_path):
     [
         (np.zeros((3, 4), np.float32), "must have three dimensions; got 3 x 4"),
         (np.zeros((3, 0, 4), np.float32), "must have three dimensions; got 3 x 0 x 4"),
-        (np.zeros((3, 4, 5, 2), np.float32), "3 x 4 x 5 x 2; save one of its 2 volumes alone"),
+        (np.zeros((3, 4, 5, 2), np.float32), "3 x 4 x 5 x 2; save one of its volumes as a file"),
         (np.zeros((3, 4, 4), np.complex64), "must be real numbers; got complex64"),
         (np.zeros((3, 4, 4), "S4"), "must be real numbers; got |S4"),
     ],
