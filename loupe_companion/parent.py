@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-GRACE = 5.0  # seconds to write checkpoints and remove locks
+GRACE = 3.0  # seconds to write checkpoints and remove locks
 
 
 def exit_with_parent(parent: int) -> None:

@@ -1,6 +1,7 @@
 """Files that are complete or absent: atomic writing, and HDF5 files with a checksum."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import io
@@ -35,7 +36,9 @@ def check_target(path: str | os.PathLike[str]) -> None:
     if not os.path.isdir(parent):
         raise InputError(f"cannot write {path}: {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {path}: no permission to write in {parent}")
+        read_only = os.statvfs(parent).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise InputError(f"cannot write {path}: {reason}")
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
