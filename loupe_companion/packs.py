@@ -150,11 +150,11 @@ def train_pack(
     waiting = list(pack.configs)
     while waiting:
         with contextlib.ExitStack() as locks:
-            mine = [config for config in waiting if try_lock(locks, lock_file(runs, config))]
+            mine = [config for config in waiting if try_lock(locks, _lock_file(runs, config))]
             if not mine:  # others train them all: wait until one is done or given up
                 mine = waiting[:1]
                 what = f"run {mine[0].name} ({mine[0].label})"
-                wait_for_lock(locks, lock_file(runs, mine[0]), what)
+                wait_for_lock(locks, _lock_file(runs, mine[0]), what)
             todo = unfinished(mine, runs)
             if todo:
                 failed += _train_locked(todo, runs, data, device, progress)
@@ -163,7 +163,7 @@ def train_pack(
         raise InputError("; ".join(failed))
 
 
-def lock_file(runs: Path, config: RunConfig) -> Path:
+def _lock_file(runs: Path, config: RunConfig) -> Path:
     return result_file(runs, config).with_name("training.lock")
 
 

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from loupe_companion.locks import try_lock, wait_for_lock
-from loupe_companion.packs import lock_file, plan_packs, train_pack
+from loupe_companion.locks import wait_for_lock
+from loupe_companion.packs import plan_packs, train_pack
 from loupe_companion.profiles import Profile
 from loupe_companion.results import (
     RunResult,
@@ -117,11 +117,7 @@ def train_missing(
     """Train what the store does not have yet; see :func:`run_sweep`."""
     for config in configs:
         if result_file(runs, config).exists():
-            # A kill may have left checkpoints and the lock beside it.
-            remove_checkpoints(runs, config)
-            if lock_file(runs, config).exists():
-                with contextlib.ExitStack() as locks:
-                    try_lock(locks, lock_file(runs, config))
+            remove_checkpoints(runs, config)  # which a kill may have left beside it
     where = find_device(device)
     for pack in plan_packs(unfinished(configs, runs), where.type):
         train_pack(pack, runs, data, where, progress)

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from loupe_companion.locks import try_lock
 from loupe_companion.profiles import find_profile
 from loupe_lib.data.images import SPLITS, Images
 from loupe_lib.data.simulation import ifft2c, scan
@@ -120,6 +121,13 @@ def run_workflow(
     """Run the workflow of the smoke profile in a folder."""
     command = workflow(folder, *targets, **config)
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def free_locks(folder: Path) -> None:
+    """Take and free each lock: a kill after the last result leaves one, which nobody may hold."""
+    for lock in [*folder.rglob("training.lock"), *folder.rglob("*.writing.lock")]:
+        with contextlib.ExitStack() as locks:
+            assert try_lock(locks, lock), lock
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -15,6 +15,7 @@ import pytest
 from loupe_companion.results import read_results
 from loupe_companion.store import RESULT, WEIGHTS
 from loupe_lib.data.synthetic_fastmri import write_fastmri
+from tests.common import free_locks
 from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import measured
 
@@ -63,6 +64,7 @@ def fork_server() -> Iterator[ForkServer]:
 
 def found_in(folder: Path) -> tuple[set[str], list[dict[str, object]], dict[str, bytes]]:
     """The names of all files, all that was measured, and the bytes of weights and images."""
+    free_locks(folder)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     exact = {
         name: path.read_bytes() for name, path in files.items() if path.name in (WEIGHTS, "knee.h5")

