@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loupe_companion.methods import INITIAL_SLOPE
 from loupe_companion.results import RunResult
 from loupe_lib.training.config import RunConfig
 
@@ -51,7 +52,8 @@ def group_runs(results: Sequence[RunResult]) -> list[Group]:
     """
     alike: dict[RunConfig, list[RunResult]] = {}
     for result in results:
-        alike.setdefault(dataclasses.replace(result.config, seed=0), []).append(result)
+        config = dataclasses.replace(result.config, seed=0, data_seed=0)
+        alike.setdefault(config, []).append(result)
     groups = [Group(_title(config, results), tuple(runs)) for config, runs in alike.items()]
     return sorted(groups, key=_place)
 
@@ -79,6 +81,7 @@ def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
     """The method's name, with each setting that is not the usual one of these results.
 
     Fixed slopes have the same p and m as the plain 4S of their sweep, so they tell the usual ones.
+    4S usually starts at ``INITIAL_SLOPE``, if one of these runs does.
     """
     configs = [run.config for run in results]
     alike = [other for other in configs if other.method == config.method]
@@ -88,7 +91,9 @@ def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
         value = getattr(config, field.name)
         others = [*alike, *(fixed if field.name in ("patience", "factor") else [])]
         usual = statistics.multimode(getattr(other, field.name) for other in others)
-        if usual != [value] and field.name not in ("acceleration", "seed"):
+        if field.name == "slope" and INITIAL_SLOPE in (other.slope for other in alike):
+            usual = [INITIAL_SLOPE if config.shrinks else value]
+        if usual != [value] and field.name not in ("acceleration", "seed", "data_seed"):
             text = f"{value:g}" if isinstance(value, float) else value
             words.append(f"{SYMBOLS.get(field.name, field.name)}={text}")
     return " ".join(words)

@@ -6,9 +6,20 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from loupe_companion.methods import CLAIMS, PAPER_4S, Method, fixed_slope
+from loupe_companion.methods import (
+    CLAIMS,
+    INITIAL_SLOPE,
+    OTHER_STARTS,
+    PAPER_4S,
+    Method,
+    fixed_slope,
+)
 from loupe_lib.errors import InputError
-from loupe_lib.training.config import RunConfig
+from loupe_lib.training.config import HEADS, RunConfig
+
+# From this seed on, a seed draws virtual subjects of its own. The seeds below share one draw: those
+# of the first kept results.
+OWN_SUBJECTS = 3
 
 PAPER_SLOPES = (20.0, 200.0, 2000.0, 5000.0, 10000.0, 50000.0)
 
@@ -23,7 +34,7 @@ class Profile:
     seeds: tuple[int, ...]
     shrink_epochs: int
     settle_epochs: int  # of 4S's second round; a fixed slope gets the epochs of both rounds
-    initial_slope: float = 200.0  # of 4S
+    initial_slope: float = INITIAL_SLOPE  # of 4S
     settings: dict[str, Any] = field(default_factory=dict)  # further fields of RunConfig
     others: tuple[Method, ...] = ()  # beside fixed slopes and 4S
     only: tuple[str, ...] = ()  # names of the methods that are wanted; empty: all
@@ -46,6 +57,8 @@ class Profile:
             "settle_epochs": self.settle_epochs if method.shrinks else both,
             "seed": seed,
         }
+        if seed >= OWN_SUBJECTS and self.settings.get("data", HEADS) == HEADS:
+            values["data_seed"] = seed
         return RunConfig(**(values | self.settings | method.changes))
 
     def configs(self) -> list[RunConfig]:
@@ -98,6 +111,7 @@ REFERENCE = Profile(
     seeds=(0, 1, 2),
     shrink_epochs=160,
     settle_epochs=100,
+    others=OTHER_STARTS[:2],  # 4S from 1 and from 200
     settings=dict(
         **dict(size=128, width=16, train=640, validation=128, test=128),
         **dict(patience=8, lr_patience=40, stop_patience=260),

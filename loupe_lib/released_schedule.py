@@ -92,7 +92,7 @@ class ReleasedSchedule:
         else:
             self.wait += 1
             if self.wait >= self.patience_early:
-                self._end_round()
+                self.end_round()
             elif self.wait >= self.patience_lr:
                 self.lr = max(_float32(self.lr, self.change_lr), self.min_lr)
             elif self.wait >= self.patience_slope:
@@ -111,8 +111,9 @@ class ReleasedSchedule:
             self.previous, self.idle = val_loss, 0
         self.slope = min(raised, self.max_slope)
 
-    def _end_round(self) -> None:
-        self.restore_epoch, self.wait = self.best_epoch, 0
+    def end_round(self) -> None:
+        """End a round before its early stopping does: restore the best weights, then go on."""
+        self.restore_epoch, self.wait, self.idle = self.best_epoch, 0, None
         self.rounds_left -= 1
         self.stopped = self.rounds_left == 0
         if not self.stopped:

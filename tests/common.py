@@ -51,8 +51,9 @@ class Binary(nn.Module):
 
 
 def smoke(**changes: object) -> RunConfig:
-    """The 4S run of the smoke profile, with some settings changed."""
-    return dataclasses.replace(find_profile("smoke", slopes=[]).configs()[0], **changes)
+    """The 4S run of the smoke profile, from s = 200, with some settings changed."""
+    of = find_profile("smoke", slopes=[], initial_slope=200)
+    return dataclasses.replace(of.configs()[0], **changes)
 
 
 def fixed(slope: float = 200.0, **changes: object) -> RunConfig:

@@ -18,7 +18,10 @@ LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
-LATER = ("mask", "lines", "schedule", "center", "dc_raised", "keras", "test_head")
+LATER = (
+    *("mask", "lines", "schedule", "double_round"),
+    *("center", "dc_raised", "keras", "test_head"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class RunConfig:
     mask: str = "sigmoid"  # the paper's, or another of MASKS
     lines: bool = False  # whole columns of k-space, as scanners acquire them, not single points
     schedule: str = "4S"  # how the slope is raised in the shrink epochs: one of SCHEDULES
+    double_round: bool = False  # of the released schedule: the paper's two rounds, not one
     center: int = 0  # side of the central square, or number of columns, that is always measured
     dc_raised: bool = False  # start with S = 0.99 at the zero frequency
     test_head: str = TEST_HEAD  # the head of the test subjects, where data is heads
@@ -89,7 +93,7 @@ class RunConfig:
             value = getattr(self, name)
             if value not in list(allowed):
                 raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
-        for name in ("lines", "dc_raised", "keras"):
+        for name in ("lines", "double_round", "dc_raised", "keras"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InputError(f"{name} must be true or false; got {value!r}")
@@ -108,6 +112,12 @@ class RunConfig:
         if not self.shrinks and self.schedule != "4S":
             raise InputError(f"schedule {self.schedule!r} needs shrink_epochs of at least 1; got 0")
 
+        if self.double_round and self.schedule != "released":
+            raise InputError(
+                f"schedule {self.schedule!r} has two rounds anyway: double_round must be false; "
+                "got true"
+            )
+
     @property
     def shrinks(self) -> bool:
         """Whether the slope is raised, by 4S or another schedule, not fixed."""
@@ -117,6 +127,7 @@ class RunConfig:
     def variant(self) -> str:
         """What else differs from the paper, such as `` lines`` and `` center 1``; else empty."""
         words = {
+            " double round": self.double_round,
             " lines": self.lines,
             f" center {self.center}": self.center,
             " DC raised": self.dc_raised,

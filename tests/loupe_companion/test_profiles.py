@@ -16,14 +16,15 @@ from tests.conftest import ROOT
 def test_a_sweep_holds_every_slope_and_4s_at_every_acceleration_with_every_seed(name):
     chosen = find_profile(name)
     configs = chosen.configs()
-    held = [(c.acceleration, None if c.shrinks else c.slope, c.seed) for c in configs]
+    held = [(c.acceleration, c.shrinks, c.slope, c.seed) for c in configs]
+    fixed = [(False, s) for s in chosen.slopes]
+    starts = [(True, s) for s in (20, *((1, 200) if name == "reference" else ()))]
     assert held == [
-        (r, s, seed)
+        (r, *slope, seed)
         for r in chosen.accelerations
-        for s in (*chosen.slopes, None)
+        for slope in (*fixed, *starts)
         for seed in chosen.seeds
     ]
-    assert all(c.slope == chosen.initial_slope for c in configs if c.shrinks)
 
 
 @pytest.mark.parametrize("name", [name for name in PROFILES if name != "paper"])
@@ -82,37 +83,47 @@ def test_the_claims_hold_the_reference_s_runs_and_each_change_by_itself():
     reference = by_method("reference")
     assert {name: runs[name] for name in reference} == reference
     base = runs["4S"]
-    for name, field, value in (
-        ("4S p=4", "patience", 4),
-        ("4S p=16", "patience", 16),
-        ("4S p=40", "patience", 40),
-        ("4S m=1.2", "factor", 1.2),
-        ("4S m=2", "factor", 2),
-        ("4S m=3", "factor", 3),
-        ("4S s0=1", "slope", 1),
-        ("4S s0=20", "slope", 20),
-        ("4S s0=2000", "slope", 2000),
-        ("4S released", "schedule", "released"),
-        ("exponential", "schedule", "exponential"),
-        ("4S lines", "lines", True),
-    ):
-        assert runs[name] == dataclasses.replace(base, **{field: value}), name
+    for name, changes in {
+        "4S s0=200 p=4": {"slope": 200, "patience": 4},
+        "4S s0=200 p=16": {"slope": 200, "patience": 16},
+        "4S s0=200 p=40": {"slope": 200, "patience": 40},
+        "4S s0=200 m=1.2": {"slope": 200, "factor": 1.2},
+        "4S s0=200 m=2": {"slope": 200, "factor": 2},
+        "4S s0=200 m=3": {"slope": 200, "factor": 3},
+        "4S s0=1": {"slope": 1},
+        "4S s0=200": {"slope": 200},
+        "4S s0=2000": {"slope": 2000},
+        "4S released": {"slope": 200, "schedule": "released"},
+        "4S released double round": {"schedule": "released", "double_round": True},
+        "exponential": {"slope": 200, "schedule": "exponential"},
+        "4S lines": {"lines": True},
+    }.items():
+        assert runs[name] == dataclasses.replace(base, **changes), name
     both = {"shrink_epochs": 0, "settle_epochs": base.shrink_epochs + base.settle_epochs}
     for name in ("disc", "uniform", "gaussian", "poisson", "spectrum", "straight-through"):
         mask = name.replace("-", "_")
-        assert runs[name] == dataclasses.replace(base, mask=mask, **both)
+        assert runs[name] == dataclasses.replace(base, mask=mask, slope=200, **both)
+
+
+def test_seeds_from_3_on_draw_subjects_of_their_own():
+    def subjects(**settings):
+        return [c.data_seed for c in find_profile("claims-small", **settings).configs()[::40]]
+
+    assert set(subjects(seed=2)) == {0} and set(subjects(seed=3)) == {3}
+    assert set(subjects(seed=3, data="a" * 64)) == {0}  # an image file has no virtual subjects
+    assert set(subjects(seed=3, data_seed=1)) == {1}
 
 
 def test_a_run_is_labelled_by_its_method():
     chosen = find_profile("claims")
     found = [chosen.label(config) for config in chosen.configs()]
     assert len(set(found)) == len(found)
-    assert {"R=4 4S p=16 seed 0", "R=8 disc seed 1", "R=4 4S lines seed 0"} <= set(found)
+    assert {"R=4 4S s0=200 p=16 seed 0", "R=8 disc seed 1", "R=4 4S lines seed 0"} <= set(found)
     assert chosen.label(find_profile("quick").configs()[0]) == "R=4 s=2 seed 0"
 
 
 def test_some_methods_can_be_chosen():
-    assert list(by_method("claims", methods=["disc", "4S p=4"])) == ["4S p=4", "disc"]
+    assert list(by_method("claims", methods=["disc", "4S s0=1"])) == ["4S s0=1", "disc"]
     for methods, got in (([], "none"), (["disc", "circle"], "'circle'")):
         with pytest.raises(
             InputError, match=f"methods must be some of s=20, .*, disc.*; got {got}"
@@ -162,7 +173,8 @@ def test_values_out_of_range_are_refused(change, named):
 
 def test_each_method_of_the_claims_is_kept_or_among_the_commands_that_remain():
     claims = find_profile("claims")
-    kept = collected_names(ROOT / "results" / "claims.h5")
+    files = (ROOT / "results" / f"{name}.h5" for name in ("reference", "claims"))
+    kept = set().union(*map(collected_names, files))
     text = (ROOT / "results" / "README.md").read_text("utf-8")
     remaining = text.partition("## What remains to be run")[2]
     listed = [

@@ -52,10 +52,10 @@ OTHER = {
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(RunConfig)])
 def test_every_setting_is_part_of_the_name(name):
-    usual = getattr(smoke(), name)
+    base = smoke(schedule="released") if name == "double_round" else smoke()
+    usual = getattr(base, name)
     new = OTHER[name] if name in OTHER else not usual if isinstance(usual, bool) else usual + 1
-    other = smoke(**{name: new})
-    assert other.name != smoke().name
+    assert dataclasses.replace(base, **{name: new}).name != base.name
 
 
 def test_json_keeps_every_setting():
@@ -65,7 +65,7 @@ def test_json_keeps_every_setting():
 
 
 LATER = {
-    **{"mask": "tanh", "lines": True, "schedule": "exponential", "center": 2},
+    **{"mask": "tanh", "lines": True, "schedule": "released", "double_round": True, "center": 2},
     **{"dc_raised": True, "keras": True, "test_head": "colin27"},
 }
 
@@ -86,6 +86,7 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": ["disc"]}, "mask must be one of"),
         ({"schedule": "5S"}, "schedule must be one of 4S, released, exponential; got '5S'"),
         ({"lines": True, "acceleration": 33}, "acceleration must be at most 32, .*; got 33"),
+        ({"double_round": True}, "'4S' has two rounds anyway: double_round must be false"),
         ({"lines": 1}, "lines must be true or false; got 1"),
         ({"test_head": "me"}, "test_head must be one of colin27, mni152, s1; got 'me'"),
         ({"test_head": "mni152", "data": "0"}, "an image file has its own test images: test_head"),
@@ -115,6 +116,7 @@ def test_the_method_is_how_the_mask_is_chosen():
     methods = {
         "4S": smoke(seed=3, acceleration=8),
         "4S released lines": smoke(schedule="released", lines=True),
+        "4S released double round": smoke(schedule="released", double_round=True),
         "exponential": smoke(schedule="exponential"),
         "tanh": smoke(schedule="exponential", mask="tanh"),
         "s=0.5 lines": fixed(0.5, lines=True),

@@ -45,6 +45,25 @@ def test_it_stops_early_when_its_counter_says_so():
     assert [d.restore for d in decisions] == [False] * 4 + [True] and of.finished
 
 
+def test_the_second_round_starts_from_the_best_weights_at_their_slope_and_raises_no_slope():
+    module = Binary(200)
+    both = {"shrink_epochs": 14, "settle_epochs": 10, "patience": 2, "lr_patience": 3}
+    both["stop_patience"] = 50
+    of = ReleasedTraining(smoke(**{**SHORT, **both}, double_round=True), module)
+    slopes, rates, restored = [], [], []
+    for epoch in range(24):
+        assert of.round == (1 if epoch < 14 else 2)
+        decision = of.step(0.0, 1.0 if epoch == 0 else 2.0)
+        if decision.restore:
+            restored.append(epoch)
+            module.slope.fill_(200)  # that of the best weights, which a run puts back
+        slopes.append(module.slope.item())
+        rates.append(round(of.learning_rate, 6))
+    assert max(slopes[:13]) > 200 and rates[:13] == [0.01] * 13
+    assert slopes[13:] == [200] * 11 and rates[13:].count(0.01) == 3 and rates[-1] < 0.002
+    assert restored == [13, 23] and of.finished
+
+
 SHORT = {"schedule": "released", "shrink_epochs": 50, "settle_epochs": 50, "patience": 9}
 
 
