@@ -1,5 +1,9 @@
 """Claim 3: 4S is at least as good as the best fixed slope, without tuning (Fig. 3)."""
 
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
 from loupe_companion.claims.run_table import RunTable, best, paired, validation_quality
 from loupe_companion.claims.statistics import (
     Claim,
@@ -9,9 +13,11 @@ from loupe_companion.claims.statistics import (
     NotTestable,
     compare,
 )
+from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
+from loupe_lib.data.heads import HEADS, TEST_HEAD
 
-MARGIN = 0.5  # dB
+MARGIN = 0.3  # dB
 TUNED, BY_TEST = "by validation", "by test"  # how a slope is chosen
 
 CLAIM = Claim(
@@ -20,51 +26,132 @@ CLAIM = Claim(
     says="Without any tuning, 4S reaches at least the PSNR of the best fixed s, at R = 4 and at "
     "R = 8.",
     test=f"""\
-At each R, the best fixed slope is the one with the lowest validation loss, mean over seeds: the
-choice of somebody who tunes s. The test PSNR (thresholded mask) of 4S minus that of this slope,
-paired by seed, is above -{MARGIN:g} dB (non-inferiority). The margin is about half of what
-another seed changes, roughly 1 dB: tuning with one training per slope could not detect less.
+The best fixed slope is the one with the lowest validation loss, mean over seeds: the choice of
+somebody who tunes s. The number is the test PSNR (thresholded mask) of 4S minus that of this slope,
+paired by seed.
 
-Shown beside it, and not counted for the verdict: the same against the slope that is best by
-*test* PSNR, which nobody can choose beforehand and which favours the fixed slopes; both
-comparisons for 4S as its authors released it, which monitors the soft validation loss and not the
-loss of the thresholded mask; and 4S from lower initial slopes ("s0"), added after the runs of
-claim 7 had been seen.""",
-    short="PSNR of 4S minus that of the slope with the best validation loss (dB), "
-    f"margin -{MARGIN:g} dB",
-    known=True,
+1. *Not worse*: it is above -{MARGIN:g} dB (non-inferiority). Of the fixed slopes near the best one,
+   the one that varies least over seeds has a standard deviation of 0.39 dB, so somebody who trains
+   each slope once cannot see {MARGIN:g} dB.
+2. *Better*, which the paper claims: it is above 0.
+
+4S starts at s = 20. This start was chosen with the results of seeds 0 to {OWN_SUBJECTS - 1} in
+view, so only later seeds count. Each of them draws training and test subjects of its own.
+
+Shown beside it, and not counted: seeds 0 to {OWN_SUBJECTS - 1}, 4S from s = 1 and from 200, and the
+slope that is best by *test* PSNR, which nobody can choose beforehand; 4S as its authors released
+it; all masks with the zero frequency guaranteed (`center` = 1); and each of the other two heads as
+the test person.""",
+    short="PSNR of 4S minus that of the slope with the best validation loss",
+    known=False,
     families=("fixed slope", "4S"),
 )
 
 
-def judge(table: RunTable) -> Findings:
-    """Put claim 3 to its test; the comparisons beside it do not count."""
-    initial = table.profile.initial_slope
-    settings = table.methods("setting of 4S")
-    lower = [method.name for method in settings if method.changes.get("slope", initial) < initial]
-    beside = [("4S", BY_TEST), ("4S released", TUNED), ("4S released", BY_TEST)]
-    beside += [(name, TUNED) for name in lower]
-    for r in table.accelerations:
-        grid = table.grid(r)
-        slopes = {TUNED: best(grid, validation_quality), BY_TEST: best(grid, RunResult.psnr)}
-        found = _compare(table, r, "4S", TUNED, slopes[TUNED])
-        yield found
-        side = "above" if found.mean > 0 else "below"
-        yield (
-            f"At R = {r:g}, 4S is {abs(found.mean):.2f} dB {side} s = {slopes[TUNED]:g}, the best "
-            f"{TUNED}. Non-inferiority with a margin of {MARGIN:g} dB: {found.outcome}."
-        )
-        for name, choice in beside:
+def judge(table: RunTable, smaller: RunTable | None = None) -> Findings:
+    """Put claim 3 to its test; the comparisons beside it do not count.
+
+    Args:
+        table: the runs at the size of the page.
+        smaller: those at a size that a CPU trains, if their new seeds count too.
+    """
+    tables = [table] if smaller is None else [table, smaller]
+    found: list[Finding | str] = []
+    missing: NotRun | None = None
+    for each in tables:
+        for r in each.accelerations:
             try:
-                yield _compare(table, r, name, choice, slopes[choice], decides=False)
-            except (NotRun, NotTestable) as error:
-                yield f"At R = {r:g} {name} is not compared {choice}: {error}."
+                found += _test(each.with_seeds(lambda seed: seed >= OWN_SUBJECTS), r)
+            except NotRun as error:
+                missing = error
+                found.append(f"{_where(each, r)}: seeds from {OWN_SUBJECTS} on are missing.")
+    if missing and not any(isinstance(each, Finding) for each in found):
+        raise missing
+    yield from found
+    for each in tables:
+        for r in each.accelerations:
+            yield from _beside(each, r)
 
 
-def _compare(
-    table: RunTable, r: float, name: str, choice: str, slope: float, decides: bool = True
-) -> Finding:
-    """PSNR of a kind of 4S minus that of a fixed slope, the best by some choice."""
-    gains = paired(table.runs(r, name), table.grid(r)[slope], RunResult.psnr)
-    part = f"{name} minus best fixed s {choice} (dB)"
-    return compare(part, r, gains, low=-MARGIN, decides=decides, detail=f"s = {slope:g}")
+def _test(table: RunTable, r: float) -> Iterator[Finding | str]:
+    """The two comparisons that count, on new seeds."""
+    grid = table.grid(r, whole=False)
+    slope = best(grid, validation_quality)
+    gains = paired(table.runs(r, "4S"), grid[slope], RunResult.psnr)
+    where, detail = _size(table), f"s = {slope:g}"
+    for number, name, low in ((1, "not worse", -MARGIN), (2, "better", 0.0)):
+        part = f"({number}) {name}: 4S minus best fixed s, {where}"
+        finding = compare(part, "dB", r, gains, low=low, detail=detail)
+        yield finding
+    side = "above" if finding.mean > 0 else "below"
+    yield (
+        f"{_where(table, r)}, seeds {min(grid[slope])} to {max(grid[slope])}: 4S is "
+        f"{abs(finding.mean):.2f} dB {side} s = {slope:g}, the best of {len(grid)} fixed slopes "
+        f"{TUNED}."
+    )
+
+
+def _beside(table: RunTable, r: float) -> Iterator[Finding | str]:
+    """The comparisons that do not count; those that were not run are left out."""
+    old = table.with_seeds(lambda seed: seed < OWN_SUBJECTS)
+    new = table.with_seeds(lambda seed: seed >= OWN_SUBJECTS)
+    center = old.with_settings(center=1)
+    others = {head: old.with_settings(test_head=head) for head in HEADS if head != TEST_HEAD}
+    cases: list[tuple[str, RunTable, str, str]] = [
+        ("seeds 0 to 2", old, "4S", TUNED),
+        ("seeds 0 to 2", old, "4S", BY_TEST),
+        *(("new seeds", new, name, TUNED) for name in ("4S s0=1", "4S s0=200")),
+        *(("seeds 0 to 2", old, name, TUNED) for name in ("4S s0=1", "4S s0=200", "4S released")),
+        ("seeds 0 to 2", old, "4S released double round", TUNED),
+        *(("center 1", center, name, TUNED) for name in ("4S", "4S s0=1", "4S s0=200")),
+        *((f"tested on {head}", other, "4S", TUNED) for head, other in others.items()),
+    ]
+    for label, runs, name, choice in cases:
+        try:
+            grid = runs.grid(r, whole=False)
+            quality: Callable[[RunResult], float]
+            quality = validation_quality if choice == TUNED else RunResult.psnr
+            slope = best(grid, quality)
+            gains = paired(runs.runs(r, name), grid[slope], RunResult.psnr)
+            part = f"{label}: {name} minus best fixed s {choice}, {_size(table)}"
+            detail = f"s = {slope:g}"
+            yield compare(part, "dB", r, gains, low=-MARGIN, decides=False, detail=detail)
+        except NotRun:
+            continue
+        except NotTestable as error:
+            yield f"{_where(table, r)}, {label}: {name} is not compared {choice}: {error}."
+
+
+def spreads(table: RunTable, r: float) -> dict[str, tuple[float, int]]:
+    """How much a change of training, of subjects and of the test person moves claim 3's number.
+
+    Returns:
+        By what varies: the standard deviation of the PSNR of 4S minus that of the best fixed slope
+        by validation, in dB, and the number of values. For the test person it is that of the means
+        over seeds.
+
+    Raises:
+        NotRun: if runs are missing.
+    """
+    old = table.with_seeds(lambda seed: seed < OWN_SUBJECTS)
+    new = table.with_seeds(lambda seed: seed >= OWN_SUBJECTS)
+    slope = best(new.grid(r, whole=False), validation_quality)
+
+    def gains(of: RunTable) -> list[float]:
+        return paired(of.runs(r, "4S"), of.grid(r, whole=False)[slope], RunResult.psnr)
+
+    people = [float(np.mean(gains(old.with_settings(test_head=head)))) for head in HEADS]
+    found = {
+        "training alone (same subjects)": gains(old),
+        "training and subjects": gains(new),
+        "test person": people,
+    }
+    return {name: (float(np.std(values, ddof=1)), len(values)) for name, values in found.items()}
+
+
+def _size(table: RunTable) -> str:
+    return f"N = {table.profile.settings['size']}"
+
+
+def _where(table: RunTable, r: float) -> str:
+    return f"{_size(table)}, R = {r:g}"

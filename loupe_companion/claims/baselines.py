@@ -56,7 +56,7 @@ def _compare(table: RunTable, acceleration: float, name: str, lines: bool) -> Ba
         other = grid[best(grid, validation_quality)]
     else:
         other = table.runs(acceleration, name)
-    finding = compare(name, acceleration, paired(own, other, exact))
+    finding = compare(name, "dB", acceleration, paired(own, other, exact))
     warned = sum(bool(run.warnings) for run in other.values())
     psnr = [*map(exact, other.values())]
     return Baseline(name, lines, [*map(exact, own.values())], psnr, warned, finding)

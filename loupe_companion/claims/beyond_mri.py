@@ -63,8 +63,10 @@ def judge(record: Record) -> Findings:
         )
     ]
     for number, (task, name, slope, low) in enumerate(cases, start=1):
-        part = f"({number}) {task}: accuracy of 4S minus {name} (percentage points)"
-        found = compare(part, None, gains[task, slope], low=low, detail=f"s = {slope:g}")
+        part = f"({number}) {task}: accuracy of 4S minus {name}"
+        found = compare(
+            part, "percentage points", None, gains[task, slope], low=low, detail=f"s = {slope:g}"
+        )
         yield found
         side = "above" if found.mean > 0 else "below"
         lowest, highest = found.interval

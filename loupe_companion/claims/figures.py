@@ -34,7 +34,7 @@ def findings_figure(verdict: Verdict) -> Figure | None:
     axes = figure.subplots(len(parts), 1, squeeze=False)
     for ax, (part, shown) in zip(axes.flat, parts.items(), strict=True):
         rows = [", ".join(filter(None, (f.place, f.detail))) for f in shown]
-        _draw_intervals(ax, shown, rows, part)
+        _draw_intervals(ax, shown, rows, f"{part} ({shown[0].unit})")
         low, high = ax.get_xlim()
         ax.axvspan(*np.clip(shown[0].region, low, high), color=YELLOW, alpha=0.18, linewidth=0)
         ax.set_xlim(low, high)
@@ -98,7 +98,7 @@ def returned_slopes_figure(table: RunTable) -> Figure | None:
     ax = figure.subplots()
     for seed in sorted(set.union(*map(set, runs.values()))):
         points = [(i, found[seed].slope) for i, found in enumerate(runs.values()) if seed in found]
-        ax.plot(*zip(*points, strict=True), "o-", color=YELLOW, markeredgecolor="black")
+        ax.plot(*zip(*points, strict=True), "o", color=YELLOW, markeredgecolor="black")
     ax.plot([PAPER.get(r, np.nan) for r in runs], "x", color="black", markersize=9)
     ax.set(yscale="log", ylabel="returned slope $s$", xlim=(-0.5, len(runs) - 0.5))
     ax.set_xticks(range(len(runs)), [f"R = {r:g}" for r in runs])

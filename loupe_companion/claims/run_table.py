@@ -1,8 +1,10 @@
 """The runs that the claims are tested on: which a test needs, and which of them exist."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from loupe_companion.methods import Family, Method
 from loupe_companion.profiles import Profile
 from loupe_companion.results import RunResult
 from loupe_lib.data.images import Images
+from loupe_lib.training.config import RunConfig
 
 Seeds = dict[int, RunResult]  # the runs of one method at one R, by seed
 Measure = Callable[[RunResult], float]
@@ -22,15 +25,19 @@ class RunTable:
     Args:
         results: of any sweeps; runs that do not belong to the profile are ignored.
         profile: the sweep whose methods are compared, with the seeds of the results.
-        images: those that the runs were trained and tested on; None if they are missing.
+        images: loads the images that a run was trained and tested on; None if they are missing.
     """
 
     def __init__(
-        self, results: Iterable[RunResult], profile: Profile, images: Images | None = None
+        self,
+        results: Iterable[RunResult],
+        profile: Profile,
+        images: Callable[[RunConfig], Images] | None = None,
     ) -> None:
         self.profile = profile
         self.images = images
-        made = {result.config: result for result in results}
+        self.results = list(results)
+        made = {result.config: result for result in self.results}
         seeds = sorted({config.seed for config in made})
         self._runs: dict[tuple[float, str], Seeds] = {}  # those that exist, by R and method
         for r, method in itertools.product(self.accelerations, profile.methods):
@@ -42,6 +49,16 @@ class RunTable:
     def accelerations(self) -> list[float]:
         """The R of the profile, rising."""
         return sorted(map(float, self.profile.accelerations))
+
+    def with_settings(self, **settings: Any) -> "RunTable":
+        """The same results, seen by a profile with other settings, such as ``center=1``."""
+        profile = dataclasses.replace(self.profile, settings=self.profile.settings | settings)
+        return RunTable(self.results, profile, self.images)
+
+    def with_seeds(self, wanted: Callable[[int], bool]) -> "RunTable":
+        """The runs of some seeds."""
+        kept = [result for result in self.results if wanted(result.config.seed)]
+        return RunTable(kept, self.profile, self.images)
 
     def methods(self, *families: Family, lines: bool = False) -> list[Method]:
         """The profile's methods of some families: those of point masks, or those of lines."""
@@ -58,13 +75,22 @@ class RunTable:
             raise NotRun(f"{name} at R = {acceleration:g} has {len(found)} of {MIN_SEEDS} seeds")
         return found
 
-    def grid(self, acceleration: float, lines: bool = False) -> dict[float, Seeds]:
+    def grid(
+        self, acceleration: float, lines: bool = False, whole: bool = True
+    ) -> dict[float, Seeds]:
         """The runs at every fixed slope at one R, slopes rising, all with the same seeds.
+
+        Args:
+            acceleration: R.
+            lines: whether the masks are whole lines.
+            whole: whether all slopes of the profile are needed, or those that were run will do.
 
         Raises:
             NotRun: with fewer than two slopes, or fewer than ``MIN_SEEDS`` common seeds.
         """
         methods = self.methods("fixed slope", lines=lines)
+        if not whole:
+            methods = [m for m in methods if len(self._runs[acceleration, m.name]) >= MIN_SEEDS]
         if len(methods) < 2:
             raise NotRun(f"fixed slopes: {len(methods)} of at least 2")
         runs = {float(m.changes["slope"]): self.runs(acceleration, m.name) for m in methods}
@@ -99,7 +125,7 @@ class RunTable:
 
     def without_warnings(self) -> "RunTable":
         """The same without the runs that have a warning."""
-        kept = (run for runs in self._runs.values() for run in runs.values() if not run.warnings)
+        kept = [result for result in self.results if not result.warnings]
         return RunTable(kept, self.profile, self.images)
 
 

@@ -20,19 +20,24 @@ NOT_RUN = "not run"
 
 MIN_SEEDS = 3  # fewer say next to nothing about the spread over seeds
 CONFIDENCE = 0.95
+POWER = 0.8  # with which the number of seeds that is named would decide a comparison
 
 RULES = f"""\
 - **What is compared.** A number is measured on each run. Differences are taken between runs of
-  the same seed, which share images, initial weights, order of images and mask draws.
+  the same seed, which share images, initial weights, order of images and mask draws, unless the
+  test says otherwise.
 - **Interval.** The {CONFIDENCE:.0%} t interval of the mean over seeds, with n - 1 degrees of
   freedom. With three seeds it extends 2.5 standard deviations to either side of the mean.
 - **Outcome of one comparison.** Each test names a range of values that supports the claim.
   *Shown*: the whole interval lies in this range. *Refuted*: the whole interval lies outside it.
   *Undecided*: the interval lies partly inside and partly outside.
 - **Verdict.** All comparisons are shown: *{HOLDS}*. Some are shown: *{IN_PART}*. None is shown and
-  some are refuted: *{DOES_NOT_HOLD}*. All are undecided: *{UNDECIDED}*. A number cannot be
-  measured, for example because a run ended in NaN: *{NOT_TESTABLE}*. A run that the test needs has
-  fewer than {MIN_SEEDS} seeds: *{NOT_RUN}*.
+  some are refuted: *{DOES_NOT_HOLD}*. All are undecided: *{UNDECIDED}*, with the number n of seeds.
+  A number cannot be measured, for example because a run ended in NaN: *{NOT_TESTABLE}*. A run that
+  the test needs has fewer than {MIN_SEEDS} seeds: *{NOT_RUN}*. A comparison that follows from the
+  equations, whatever was learned, is shown in parentheses and does not count.
+- **More seeds.** For an undecided comparison the page names the number of seeds that would decide
+  it with a probability of {POWER:.0%}, if mean and standard deviation are what they seem to be.
 - **Runs with a warning** (a collapsed mask, a loss of NaN) count like all others, because a
   collapse is a result. A test with such runs is repeated without them, and both verdicts are given.
 - **Many tests.** There is no correction for multiple comparisons: of twenty comparisons at
@@ -65,34 +70,27 @@ class Claim:
 class Finding:
     """One comparison of a test."""
 
-    part: str  # what the number is, with its unit; the same at every R
+    part: str  # what the number is; the same at every R
+    unit: str  # of the number
     acceleration: float | None  # R; None where two are compared, and beyond MRI
-    values: tuple[float, ...]  # one a seed; or one made of all seeds, which has no interval
-    seeds: int
+    values: tuple[float, ...]  # one a seed, to be shown
+    mean: float
+    deviation: float  # standard deviation over seeds
+    interval: tuple[float, float]  # of the mean
     outcome: str  # one of OUTCOMES
     region: tuple[float, float]  # the values between these two support the claim
     decides: bool = True  # whether it counts for the verdict
     detail: str = ""  # further facts, such as which slope was the best
 
     @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len(self.values)
+
+    @property
     def place(self) -> str:
         """``R = 4``, or nothing without an acceleration."""
         return "" if self.acceleration is None else f"R = {self.acceleration:g}"
-
-    @property
-    def mean(self) -> float:
-        """Over seeds."""
-        return float(np.mean(self.values))
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over seeds; NaN for a single value."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The t interval of the mean; NaN for a single value."""
-        return t_interval(self.values) if len(self.values) > 1 else (math.nan, math.nan)
 
 
 Findings = Iterator[Finding | str]  # what a test yields: comparisons, and sentences about them
@@ -107,11 +105,36 @@ class Verdict:
     sentences: tuple[str, ...]  # what was found, in words
     findings: tuple[Finding, ...] = ()  # none if the test was not run
 
+    @property
+    def counted(self) -> list[Finding]:
+        """The findings that count for the verdict."""
+        return [finding for finding in self.findings if finding.decides]
+
+    @property
+    def label(self) -> str:
+        """The verdict, with the number of seeds where it is undecided."""
+        if self.verdict != UNDECIDED:
+            return self.verdict
+        seeds = sorted({finding.seeds for finding in self.counted})
+        return f"{UNDECIDED} (n = {' or '.join(map(str, seeds))})"
+
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """The t interval of the mean of two or more independent numbers (Student 1908)."""
     half = float(_half_width(len(values), float(np.std(values, ddof=1))))
     return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """The interval of a difference of two means of independent numbers (Welch 1947)."""
+    squares = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
+    mean, error = float(np.mean(first) - np.mean(second)), math.sqrt(sum(squares))
+    if error == 0:
+        return mean, mean
+    freedom = [len(values) - 1 for values in (first, second)]
+    degrees = error**4 / sum(v**2 / f for v, f in zip(squares, freedom, strict=True))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
+    return mean - half, mean + half
 
 
 def _half_width(n: int | np.ndarray, deviation: float) -> np.ndarray:
@@ -120,18 +143,25 @@ def _half_width(n: int | np.ndarray, deviation: float) -> np.ndarray:
 
 
 def seeds_to_decide(finding: Finding) -> float:
-    """How many seeds would decide a comparison, if mean and deviation stayed the same.
+    """How many seeds decide a comparison with a probability of ``POWER``.
 
+    Mean and deviation are taken for the true ones; the bound is the nearest of the region.
     Infinite if 1000 are not enough, or if there is nothing to decide.
     """
     distance = min(abs(finding.mean - bound) for bound in finding.region)
+    if not math.isfinite(distance):
+        return math.inf
     n = np.arange(finding.seeds, 1001)
-    enough = n[_half_width(n, finding.deviation) < distance]
-    return float(enough[0]) if len(enough) and math.isfinite(distance) else math.inf
+    # The t statistic of the distance from the bound has a noncentral t distribution.
+    limit = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    power = stats.nct.sf(limit, n - 1, distance * np.sqrt(n) / finding.deviation)
+    enough = n[power >= POWER]
+    return float(enough[0]) if len(enough) else math.inf
 
 
 def compare(
     part: str,
+    unit: str,
     acceleration: float | None,
     values: Sequence[float],
     low: float = -math.inf,
@@ -145,14 +175,20 @@ def compare(
         NotTestable: if a value is not finite.
     """
     check_finite(part, values)
-    lowest, highest = t_interval(values)
-    outcome = UNDECIDED
-    if low < lowest and highest < high:
-        outcome = SHOWN
-    elif highest <= low or high <= lowest:
-        outcome = REFUTED
-    region, seeds = (low, high), len(values)
-    return Finding(part, acceleration, tuple(values), seeds, outcome, region, decides, detail)
+    interval = t_interval(values)
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    outcome = place(interval, low, high)
+    return Finding(
+        *(part, unit, acceleration, tuple(values), mean, deviation, interval, outcome),
+        *((low, high), decides, detail),
+    )
+
+
+def place(interval: tuple[float, float], low: float, high: float) -> str:
+    """The outcome of an interval: inside low < value < high, outside, or neither."""
+    if low < interval[0] and interval[1] < high:
+        return SHOWN
+    return REFUTED if interval[1] <= low or high <= interval[0] else UNDECIDED
 
 
 def check_finite(part: str, values: Sequence[float]) -> None:

@@ -1,10 +1,8 @@
 """The claims in words: the tables and sentences of their page, in Markdown."""
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 
-import numpy as np
 import pandas as pd
 
 from loupe_companion.claims.baselines import COMPARED, baselines
@@ -18,21 +16,29 @@ INTERVAL = f"{CONFIDENCE:.0%} interval"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """A row for each claim, with a line for each comparison of its test."""
+    """A row for each claim, with the first number of its test: a line for each R."""
     rows = []
     for verdict in verdicts:
-        counted = [finding for finding in verdict.findings if finding.decides]
+        claim, counted = verdict.claim, verdict.counted
+        first = [finding for finding in counted if finding.part == counted[0].part]
         rows.append(
             {
-                "claim": f"Claim {verdict.claim.number}: {verdict.claim.title}",
-                "verdict": f"**{verdict.verdict}**",
-                "test": verdict.claim.short,
-                "seeds": ", ".join(dict.fromkeys(str(finding.seeds) for finding in counted)),
-                "mean ± SD": "<br>".join(f"{_label(f)}{_spread(f)}" for f in counted),
-                INTERVAL: "<br>".join(map(_interval, counted)),
+                "claim": f"[{claim.number}. {claim.title}](#claim-{claim.number})",
+                "verdict": f"**{verdict.label}**",
+                "first number of the test": f"{claim.short.split(';')[0]}",
+                "mean": "<br>".join(map(headline, first)),
+                "n": ", ".join(dict.fromkeys(str(finding.seeds) for finding in first)),
             }
         )
     return markdown(pd.DataFrame(rows))
+
+
+def headline(finding: Finding) -> str:
+    """``R = 4: 0.12 dB [-0.30, 0.54]``: mean, unit and interval."""
+    low, high = map(number, finding.interval)
+    place = f"{finding.place}: " if finding.place else ""
+    text = f"{place}{number(finding.mean)} {finding.unit} [{low}, {high}]"
+    return text.replace(" ", SPACE)
 
 
 def statement(claim: Claim) -> str:
@@ -48,7 +54,8 @@ def outcome(verdict: Verdict) -> str:
         {
             "comparison": ", ".join(filter(None, (finding.part, finding.detail))),
             "R": "" if finding.acceleration is None else f"{finding.acceleration:g}",
-            "seeds": str(finding.seeds),
+            "n": str(finding.seeds),
+            "unit": finding.unit,
             "mean ± SD": _spread(finding),
             INTERVAL: _interval(finding),
             "outcome": finding.outcome if finding.decides else f"({finding.outcome})",
@@ -57,7 +64,7 @@ def outcome(verdict: Verdict) -> str:
     ]
     table = markdown(pd.DataFrame(rows)) + "\n\n" if rows else ""
     sentences = "\n".join(f"- {sentence}" for sentence in verdict.sentences)
-    return f"{table}**Verdict: {verdict.verdict}.**\n\n{sentences}"
+    return f"{table}**Verdict: {verdict.label}.**\n\n{sentences}"
 
 
 def baseline_table(table: RunTable) -> str:
@@ -99,20 +106,11 @@ def _better(finding: Finding) -> str:
     return "this mask is better" if high < 0 else "no difference shown"
 
 
-def _label(finding: Finding) -> str:
-    """R or a task, and the number of the part: ``R = 4 (1a): ``; empty without either."""
-    part = re.match(r"(\(.*?\))?( \w+(?=:))?", finding.part)
-    label = f"{finding.place} {part[0] if part else ''}".strip()
-    return f"{label}: ".replace(" ", SPACE) if label else ""
-
-
 def _spread(finding: Finding) -> str:
     """Mean and standard deviation over seeds, with significant digits: units differ by test."""
-    if np.isnan(finding.deviation):
-        return number(finding.mean)
     return f"{number(finding.mean)} ± {number(finding.deviation, 2)}".replace(" ", SPACE)
 
 
 def _interval(finding: Finding) -> str:
     low, high = map(number, finding.interval)
-    return low if np.isnan(finding.interval).all() else f"{low} to {high}".replace(" ", SPACE)
+    return f"{low} to {high}".replace(" ", SPACE)

@@ -23,8 +23,8 @@ thresholded mask of the same run. At each R, over seeds:
    than the random ones passes);
 3. under 4S thresholding keeps the budget: the number of samples over $N^2/R$ lies between {LEAST:g}
    and {MOST:g}.""",
-    short="PSNR, relaxed minus thresholded (dB), at the lowest slope and under 4S; samples "
-    "over budget",
+    short="PSNR with relaxed masks minus that with the thresholded mask, at the lowest slope and "
+    "under 4S; samples kept",
     known=True,
     families=("fixed slope", "4S"),
 )
@@ -36,10 +36,10 @@ def judge(table: RunTable) -> Findings:
         grid = table.grid(r)
         lowest = min(grid)
         soft, shrunk = grid[lowest].values(), table.runs(r, "4S").values()
-        much = compare("(1) cost at the lowest s (dB)", r, [*map(cost, soft)], low=MUCH)
-        little = compare("(2) cost under 4S (dB)", r, [*map(cost, shrunk)], high=NOTHING)
-        part = "(3) samples over budget, 4S"
-        samples = compare(part, r, [*map(over_budget, shrunk)], LEAST, MOST)
+        much = compare("(1) cost at the lowest s", "dB", r, [*map(cost, soft)], low=MUCH)
+        little = compare("(2) cost under 4S", "dB", r, [*map(cost, shrunk)], high=NOTHING)
+        part = "(3) samples that 4S keeps"
+        samples = compare(part, "times N²/R", r, [*map(over_budget, shrunk)], LEAST, MOST)
         yield from (much, little, samples)
         kept = np.mean([*map(over_budget, soft)])
         yield (

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from loupe_companion.beyond.experiment import read_record
@@ -23,6 +24,7 @@ from loupe_companion.claims.statistics import (
     NOT_RUN,
     NOT_TESTABLE,
     OUTCOMES,
+    POWER,
     UNDECIDED,
     Claim,
     Finding,
@@ -46,14 +48,21 @@ TESTS: dict[Claim, Callable[[RunTable], Findings]] = {
 }
 
 
-def judge(table: RunTable) -> list[Verdict]:
-    """Put claims 1 to 8 to their tests; where runs are missing the verdict is ``not run``."""
-    return [judge_claim(claim, table) for claim in TESTS]
+def judge(table: RunTable, smaller: RunTable | None = None) -> list[Verdict]:
+    """Put claims 1 to 8 to their tests; where runs are missing the verdict is ``not run``.
+
+    Args:
+        table: the runs.
+        smaller: runs at a smaller size, whose new seeds count for claim 3 too.
+    """
+    return [judge_claim(claim, table, smaller) for claim in TESTS]
 
 
-def judge_claim(claim: Claim, table: RunTable) -> Verdict:
+def judge_claim(claim: Claim, table: RunTable, smaller: RunTable | None = None) -> Verdict:
     """Put a claim to its test: all runs first, then once more without those with a warning."""
     test = TESTS[claim]
+    if claim is against_best.CLAIM:
+        test = partial(against_best.judge, smaller=smaller)
     methods = table.methods(*claim.families)
     how = table.how(methods)
     verdict = _judge(claim, test(table), how)
@@ -108,5 +117,8 @@ def _tally(findings: Sequence[Finding]) -> str:
         text += f" ({against} of them with a mean that contradicts the claim)"
     needed = max(map(seeds_to_decide, undecided), default=math.inf)
     if math.isfinite(needed):
-        text += f". With the same means and standard deviations, {needed:.0f} seeds decide them all"
+        text += (
+            f". {needed:.0f} seeds would decide each of them with a probability of at least "
+            f"{POWER:.0%}"
+        )
     return f"{text}."

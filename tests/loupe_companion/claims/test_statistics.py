@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from loupe_companion.claims.statistics import (
     DOES_NOT_HOLD,
@@ -46,32 +47,33 @@ def test_the_t_interval_is_that_of_the_textbook():
     ],
 )
 def test_the_interval_decides_a_comparison(values, low, high, outcome):
-    assert compare("x", 4, values, low, high).outcome == outcome
+    assert compare("x", "dB", 4, values, low, high).outcome == outcome
 
 
-def test_the_seeds_that_would_decide_are_the_fewest_that_do():
-    finding = compare("x", 4, [1.0, 2.0, 6.0], low=1)
+def test_the_seeds_that_decide_are_the_fewest_with_enough_power():
+    finding = compare("x", "dB", 4, [1.0, 2.0, 6.0], low=1)
     assert finding.outcome == UNDECIDED and finding.mean == 3 and finding.seeds == 3
     assert finding.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
     needed = int(seeds_to_decide(finding))
+    rng = np.random.default_rng(0)
 
-    def half(n: int) -> float:  # of numbers with that mean and deviation
-        wanted = np.linspace(-1, 1, n)
-        low, high = t_interval(3 + wanted * finding.deviation / np.std(wanted, ddof=1))
-        return (high - low) / 2
+    def power(n: int) -> float:  # by drawing many experiments with this mean and deviation
+        drawn = rng.normal(3, finding.deviation, size=(40_000, n))
+        half = stats.t.ppf(0.975, n - 1) * drawn.std(axis=1, ddof=1) / math.sqrt(n)
+        return float(np.mean(drawn.mean(axis=1) - half > 1))
 
-    assert half(needed) < finding.mean - 1 <= half(needed - 1)
+    assert power(needed - 1) < 0.805 and power(needed) > 0.795
 
 
 def test_no_number_of_seeds_decides_if_the_mean_is_the_bound_or_there_is_no_bound():
-    assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0], low=2)) == math.inf
-    assert seeds_to_decide(compare("x", 4, [1.0, 2.0, 3.0])) == math.inf
+    assert seeds_to_decide(compare("x", "dB", 4, [1.0, 2.0, 3.0], low=2)) == math.inf
+    assert seeds_to_decide(compare("x", "dB", 4, [1.0, 2.0, 3.0])) == math.inf
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_not_finite_is_never_averaged(wrong):
-    with pytest.raises(NotTestable, match=r"^PSNR \(dB\): a run has no finite number$"):
-        compare("PSNR (dB)", 4, [1.0, wrong, 2.0])
+    with pytest.raises(NotTestable, match=r"^PSNR: a run has no finite number$"):
+        compare("PSNR", "dB", 4, [1.0, wrong, 2.0])
 
 
 @pytest.mark.parametrize(
