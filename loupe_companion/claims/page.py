@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from loupe_companion.claims import figures
 from loupe_companion.claims.run_table import RunTable
-from loupe_companion.claims.statistics import Verdict
-from loupe_companion.claims.tables import outcome, statement
+from loupe_companion.claims.statistics import NotRun, Verdict
+from loupe_companion.claims.tables import outcome, spread_table, statement
 
 # Claims whose figure shows more than the comparisons of the test.
 FIGURES: dict[int, Callable[[RunTable], Figure | None]] = {
@@ -27,3 +27,12 @@ def show_claim(verdict: Verdict, table: RunTable) -> None:
     if figure is not None:
         display(figure)
     display(Markdown(outcome(verdict)))
+
+
+def show_spreads(table: RunTable) -> None:
+    """Show how much training, subjects and test person change the number of claim 3."""
+    try:
+        text = spread_table(table)
+    except NotRun as error:
+        text = f"**Not run:** {error}."
+    display(Markdown(text))

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from loupe_companion.claims.against_best import spreads
 from loupe_companion.claims.baselines import COMPARED, baselines
 from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import CONFIDENCE, Claim, Finding, Verdict, number
@@ -13,6 +14,7 @@ from loupe_companion.tables import markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
 INTERVAL = f"{CONFIDENCE:.0%} interval"
+BETTER, WORSE, NO_DIFFERENCE = "better than 4S", "worse than 4S", "no difference shown"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -67,6 +69,21 @@ def outcome(verdict: Verdict) -> str:
     return f"{table}**Verdict: {verdict.label}.**\n\n{sentences}"
 
 
+def baseline_headline(table: RunTable) -> str:
+    """At each R, which masks are shown to be better than 4S and which are not, a list."""
+    found, _ = baselines(table)
+    lines = []
+    for (place, lines_), group in groupby(found, lambda b: (b.finding.place, b.lines)):
+        names: dict[str, list[str]] = {BETTER: [], WORSE: [], NO_DIFFERENCE: []}
+        for other in group:
+            gain = f"{-other.finding.mean:+.2f} dB"
+            names[_better(other.finding)].append(f"{other.name} ({gain})")
+        samples = " of whole lines" * lines_
+        told = "; ".join(f"{kind}: {', '.join(each)}" for kind, each in names.items() if each)
+        lines.append(f"- **{place}**, masks{samples} against 4S: {told}.")
+    return "\n".join(lines)
+
+
 def baseline_table(table: RunTable) -> str:
     """A row for each way to choose a mask, at each R, and below it what was not run."""
     found, missing = baselines(table)
@@ -102,8 +119,18 @@ def baseline_table(table: RunTable) -> str:
 def _better(finding: Finding) -> str:
     low, high = finding.interval
     if low > 0:
-        return "4S is better"
-    return "this mask is better" if high < 0 else "no difference shown"
+        return WORSE
+    return BETTER if high < 0 else NO_DIFFERENCE
+
+
+def spread_table(table: RunTable) -> str:
+    """By what varies: how much it changes the number of claim 3, at each R."""
+    rows = [
+        {"R": f"{r:g}", "what varies": what, "values": str(n), "SD (dB)": f"{spread:.2f}"}
+        for r in table.accelerations
+        for what, (spread, n) in spreads(table, r).items()
+    ]
+    return markdown(pd.DataFrame(rows))
 
 
 def _spread(finding: Finding) -> str:
