@@ -466,9 +466,12 @@ def test_tuning_costs_every_training_of_the_grid(world):
 
 
 def test_the_kept_record_is_that_of_the_kept_results():
-    kept = json.loads((ROOT / "results" / FILE).read_text("utf-8"))
-    made = record(kept_verdicts(ROOT / "results"))
-    assert kept["claims"] == pytest.approx(made["claims"])
+
+    def rounded(text: str) -> Any:
+        return json.loads(text, parse_float=lambda digits: f"{float(digits):.6g}")
+
+    kept = rounded((ROOT / "results" / FILE).read_text("utf-8"))
+    assert kept == rounded(json.dumps(record(kept_verdicts(ROOT / "results"))))
     assert [claim["number"] for claim in kept["claims"]] == list(range(1, 10))
     for claim in kept["claims"]:
         for source in claim["sources"]:
