@@ -15,7 +15,7 @@ from loupe_companion.beyond.experiment import read_record
 from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.build import BuildError
-from loupe_companion.book.notebooks import for_readers, page
+from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
@@ -46,11 +46,9 @@ def stage(output: Path, profile: str) -> None:
             if file.exists():
                 found[kind] = nbformat.read(file, as_version=4)
                 executed[f"{source.stem}, {label}"] = found[kind]
-        if len(found) == 2:
-            shown = page(source.stem, profile, found["own"], found["kept"])
-        else:
-            (only,) = found.values()
-            shown = for_readers(only)
+        own_runs = found.pop("own") if len(found) == 2 else None
+        (shown_first,) = found.values()
+        shown = page(source.stem, shown_first, own_runs, profile)
         nbformat.write(shown, target / "notebooks" / source.name)
 
     own = read_results(output / "own" / "results" / f"{profile}.h5")

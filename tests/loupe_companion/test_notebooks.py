@@ -1,6 +1,7 @@
 """Notebooks run: in the book, and alone in an empty folder, as in Colab."""
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -15,7 +16,7 @@ nbformat = pytest.importorskip("nbformat", reason="the book's tools are not inst
 pytest.importorskip("papermill", reason="the book's tools are not installed")
 
 from loupe_companion.book.build import BuildError  # noqa: E402
-from loupe_companion.book.notebooks import execute, page  # noqa: E402
+from loupe_companion.book.notebooks import as_used, execute, page  # noqa: E402
 from loupe_companion.book.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
 
 SOURCES = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
@@ -67,28 +68,51 @@ def test_cells_run_in_a_folder_with_the_given_parameters(tmp_path: Path) -> None
 
 def executed(word: str) -> "nbformat.NotebookNode":
     output = nbformat.v4.new_output("stream", text=word)
-    cells = [
-        nbformat.v4.new_markdown_cell("# Title"),
-        nbformat.v4.new_code_cell("install", metadata={"tags": ["install"]}),
-        nbformat.v4.new_code_cell("silent"),
-        nbformat.v4.new_code_cell("print(n)", outputs=[output]),
+    code = {
+        "install": "install",
+        "parameters": "n = 1  # how many",
+        "injected-parameters": f'# Parameters\nn = "{word}"',
+        "": "silent",
+        "hide-input": "print(n)",
+        "show-input": "```",
+    }
+    cells = [nbformat.v4.new_markdown_cell("# Title")]
+    cells += [
+        nbformat.v4.new_code_cell(source, metadata={"tags": [tag] if tag else []})
+        for tag, source in code.items()
     ]
+    cells[1].outputs = cells[5].outputs = cells[6].outputs = [output]
     for index, cell in enumerate(cells):
         cell.id = f"cell-{index}"
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def test_page_shows_kept_results_first_then_the_own_runs() -> None:
-    shown = page("fig3", "quick", own=executed("own"), reference=executed("kept"))
+def test_page_shows_outputs_first_then_own_runs_then_all_code_and_parameters_as_used() -> None:
+    shown = page("fig3", executed("kept"), executed("own"), "quick")
     nbformat.validate(shown)
     ids = [cell.id for cell in shown.cells]
     assert len(set(ids)) == len(ids)
-    title, note, silent, kept, heading, own = shown.cells
-    assert [title.source, silent.source] == ["# Title", "silent"]
-    assert "`quick` runs of this machine](own-run-fig3)" in note.source
-    assert heading.source.startswith("(own-run-fig3)=\n## The `quick` runs of this machine")
-    assert [kept.outputs[0].text, own.outputs[0].text] == ["kept", "own"]
-    assert "hide-input" in own.metadata.tags
+    title, silent, explained, heading, own, own_explained, code = shown.cells
+    assert title.source == "# Title"
+    assert heading.source.startswith("(own-runs-fig3)=\n## The `quick` runs of this machine")
+    assert [cell.outputs[0].text for cell in (silent, explained)] == ["kept", "kept"]
+    assert [cell.outputs[0].text for cell in (own, own_explained)] == ["own", "own"]
+    tags = [cell.metadata.tags for cell in (silent, explained, own, own_explained)]
+    assert tags == [["remove-input"], ["show-input"], ["remove-input"], ["remove-input"]]
+    listed = re.findall(r"``````ipython3\n(.*?)\n``````", code.source, re.DOTALL)
+    assert listed == ['n = "kept"  # how many', "silent", "print(n)", "```"]
+
+
+def test_page_without_own_runs_ends_with_its_code() -> None:
+    (*_, last), code = (page("data", executed("kept")).cells[k] for k in (slice(-1), -1))
+    assert last.outputs[0].text == "kept" and code.source.startswith("(code-data)=")
+
+
+def test_parameters_as_used_keep_their_comments() -> None:
+    parameters = 'a = "ä"  # an a\nb = [  # more\n    1,\n]  # a b\nc = None  # a c'
+    used = as_used(parameters, '# Parameters\nc = 2\nb = [3, 4]\na = "o"\n')
+    assert used == 'a = "o"  # an a\nb = [3, 4]  # a b\nc = 2  # a c'
+    assert as_used(parameters, "") == parameters
 
 
 class Colab:
