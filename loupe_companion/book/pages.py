@@ -15,6 +15,7 @@ import torch
 from nbformat import NotebookNode
 
 from loupe_companion import bench
+from loupe_companion.book.build import INTERNAL
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.provenance import code_version
 from loupe_companion.results import RunResult
@@ -84,11 +85,17 @@ def versions_page(
 
 
 def reference(package: str) -> str:
-    """The functions and classes of every module of a package, such as ``loupe_lib.data``."""
+    """The functions and classes of a package such as ``loupe_lib.data``, a section for each module.
+
+    Modules that only others of the package use have no section.
+    """
     path = importlib.import_module(package).__path__
     names = [module.name for module in pkgutil.walk_packages(path, f"{package}.")]
-    blocks = [f".. automodule:: {name}\n   :members:" for name in names]
-    return "\n".join(["```{eval-rst}", *blocks, "```"])
+    return "\n\n".join(
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```"
+        for name in names
+        if not name.startswith(INTERNAL)
+    )
 
 
 def profiles_table() -> str:
