@@ -15,8 +15,10 @@ from loupe_companion.beyond.experiment import read_record
 from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.build import BuildError
+from loupe_companion.book.first_page import answer
 from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
+from loupe_companion.figures import psnr_figure
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
 
@@ -52,10 +54,15 @@ def stage(output: Path, profile: str) -> None:
         nbformat.write(shown, target / "notebooks" / source.name)
 
     own = read_results(output / "own" / "results" / f"{profile}.h5")
-    trainings = {f"own {profile}": own, "kept reference": kept_results()}
+    kept = kept_results()
+    figure = psnr_figure(kept)
+    assert figure is not None  # these results have the paper's methods
+    figure.savefig(target / "book" / "_fig3.png", dpi=150)
+    trainings = {f"own {profile}": own, "kept reference": kept}
     others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
+        "_answer": answer(RESULTS / "verdicts.json", kept, "_fig3.png"),
         "_costs": pages.costs({**trainings, **others}, RESULTS / "bench.json"),
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import loupe_lib
+from loupe_companion.claims.verdicts import TESTS
 from tests.common import run_workflow
 from tests.conftest import ROOT
 
@@ -39,6 +40,7 @@ BROWSERS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+MAX_HEIGHT = 12_000  # pixels, of a page on a desktop
 
 
 def read(book: Path, page: str) -> str:
@@ -201,6 +203,35 @@ def test_page_reads_offline(book: Path, browser: Any, page: str) -> None:
 
     tab.set_viewport_size(PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    tab.close()
+
+
+def test_first_page_has_figure_and_claims_before_any_scrolling(book: Path, browser: Any) -> None:
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    tab.goto((book / "html/book/intro.html").as_uri())
+    tab.wait_for_function("[...document.images].every(i => i.complete)")
+    tab.evaluate("window.MathJax?.startup.promise.then(() => null)")
+    figure, claims = (tab.locator(f"article {each}").bounding_box() for each in ("img", "table"))
+    for box in (figure, claims):
+        assert box["y"] + box["height"] <= 800
+        assert box["x"] + box["width"] <= 1280
+    assert tab.locator("article tbody tr").count() == len(TESTS) + 1
+    tab.set_viewport_size(PHONE)
+    figure, claims = (tab.locator(f"article {each}").bounding_box() for each in ("img", "table"))
+    assert claims["y"] >= figure["y"] + figure["height"]
+    tab.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_short_enough_and_clips_no_table(book: Path, browser: Any, page: str) -> None:
+    tab = browser.new_page(viewport=DESKTOP)
+    tab.goto((book / "html" / f"{page}.html").as_uri())
+    tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+    tab.wait_for_function("[...document.images].every(i => i.complete)")
+    tab.evaluate("window.MathJax?.startup.promise.then(() => null)")
+    assert tab.evaluate("document.querySelector('main').scrollHeight") <= MAX_HEIGHT
+    clipped = "[...document.querySelectorAll('table')].filter(t => t.scrollWidth > t.clientWidth)"
+    assert tab.evaluate(f"{clipped}.map(t => t.innerText.slice(0, 80))") == []
     tab.close()
 
 
