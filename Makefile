@@ -1,4 +1,5 @@
 # make book        build the book; PROFILE=smoke|quick|reference|paper, DATA=file.h5 for your images
+#                  PROFILE=kept trains nothing: every page shows the kept results
 #                  CLUSTER=slurm to train on a cluster: workflow/profiles/slurm/config.yaml
 # make test        style, types, layers and tests
 # make test-slurm  the workflow on a Slurm that the test starts
@@ -10,9 +11,13 @@ PROFILE ?= quick
 DATA    ?=
 CLUSTER ?=
 
-PROFILES := smoke quick reference paper
+PROFILES := kept smoke quick reference paper
 ifneq ($(words $(filter $(PROFILES),$(PROFILE))),1)
 $(error PROFILE must be one of $(PROFILES); got '$(PROFILE)')
+endif
+
+ifeq ($(PROFILE)$(if $(DATA),+),kept+)
+$(error PROFILE=kept trains nothing; DATA needs another profile)
 endif
 
 ifneq ($(filter-out slurm,$(CLUSTER)),)
