@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import loupe_lib
 from tests.conftest import ROOT
 
 nbformat = pytest.importorskip("nbformat", reason="the book's tools are not installed")
@@ -129,14 +132,16 @@ class Colab:
         self.content.mkdir()
 
     def run(
-        self, source: Path, url: str, clone: Path, parameter: tuple[str, str] = ("profile", "smoke")
+        self, source: Path, url: str = "", clone: Path = ROOT, **parameters: object
     ) -> "subprocess.CompletedProcess[str]":
         """Run a notebook that knows an address, from which git fetches the clone instead."""
         notebook = nbformat.read(source, as_version=4)
         stamp(notebook, url)
         nbformat.write(notebook, self.content / source.name)
         command = [self.python, "-m", "papermill", source.name, "done.ipynb"]
-        command += ["-p", *parameter, "--no-progress-bar", "--kernel", "python3"]
+        for name, value in parameters.items():
+            command += ["-p", name, str(value)]
+        command += ["--no-progress-bar", "--kernel", "python3"]
         left_out = ("PYTHONPATH", "VIRTUAL_ENV")
         env = {key: value for key, value in os.environ.items() if key not in left_out}
         env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": url}
@@ -144,9 +149,9 @@ class Colab:
         return subprocess.run(command, cwd=self.content, env=env, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
-    return Colab(tmp_path_factory.mktemp("colab"))
+@pytest.fixture
+def colab(tmp_path: Path) -> Colab:
+    return Colab(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -163,16 +168,55 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_stand_in_address_is_never_installed_from(colab: Colab, clone: Path) -> None:
-    done = colab.run(SOURCES["fig1"], "https://github.com/your_account/loupe-4s", clone)
+@pytest.fixture(scope="module")
+def wheel(clone: Path) -> Path:
+    """The file that `make wheel` writes."""
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / ".book").touch()
+    command = ["make", "--old-file", ".venv/.book", "wheel", f"PY={sys.executable}"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (name,) = done.stdout.split()
+    return clone / name
+
+
+def test_wheel_has_both_packages_the_heads_and_their_terms(wheel: Path, clone: Path) -> None:
+    assert wheel.name == f"loupe_lib-{loupe_lib.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assets = {f"loupe_lib/data/assets/{name}" for name in ("heads.h5", "TERMS.md")}
+    typed = {f"{package}/py.typed" for package in ("loupe_lib", "loupe_companion")}
+    modules = {path.relative_to(clone).as_posix() for path in clone.glob("loupe_*/**/*.py")}
+    assert modules | assets | typed <= packed
+    assert {name.partition("/")[0] for name in packed} == {"loupe_lib", "loupe_companion"}
+    assert not (clone / "build").exists()
+
+
+def test_without_wheel_and_address_a_notebook_says_what_to_do(colab: Colab) -> None:
+    done = colab.run(SOURCES["fig1"])
     assert done.returncode != 0
-    assert "loupe_lib is not installed: set `repository` above" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: loupe_lib is not installed: upload the file")
 
 
-# The book has executed the other notebooks in a folder without results.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fig3", "beyond", "claims", "fastmri"])
-def test_notebook_runs_alone_as_in_colab(colab: Colab, clone: Path, name: str) -> None:
-    parameter = ("epochs", "2") if name == "beyond" else ("profile", "smoke")
-    done = colab.run(SOURCES[name], "https://github.com/somebody/loupe-4s", clone, parameter)
+def test_notebook_installs_from_the_address_of_the_repository(colab: Colab, clone: Path) -> None:
+    done = colab.run(SOURCES["data"], "https://github.com/somebody/loupe-4s", clone)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+# The smallest run; there are no kept results beside it.
+SMALLEST = {
+    "beyond": {"epochs": 2},
+    "claims": {"profile": "claims-smoke"},
+    "fastmri": {"profile": "smoke"},
+    "fig3": {"profile": "smoke"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_notebook_runs_with_only_the_wheel_beside_it(colab: Colab, wheel: Path, name: str) -> None:
+    shutil.copy(wheel, colab.content)
+    done = colab.run(SOURCES[name], **SMALLEST[name])
     assert done.returncode == 0, done.stderr[-3000:]
