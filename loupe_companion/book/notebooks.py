@@ -23,7 +23,7 @@ OWN_RUNS = """\
 (own-runs-{name})=
 ## The `{profile}` runs of this machine
 
-The same cells show the `{profile}` profile, trained on the machine that built this book."""
+The same for the `{profile}` profile, trained on the machine that built this book."""
 
 CODE = """\
 (code-{name})=
