@@ -54,11 +54,11 @@ did itself.
 COSTS = """\
 {table}
 
-Seconds of training of all runs, without compilation and evaluation, as the results files have them;
-jobs that run side by side divide them. At the paper's size a step takes {ms:.1f} ms
-({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one GPU: {epochs:,}
-epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once they take
-{longest:.1f} hours.
+*Seconds* is the training time of all runs together, as the results files have it, without
+compilation and evaluation. Jobs that run at the same time need less. At the paper's size a step
+takes {ms:.1f} ms ({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one
+GPU: {epochs:,} epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once
+they take {longest:.1f} hours.
 """
 
 
