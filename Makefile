@@ -1,5 +1,7 @@
 # make book        build the book; PROFILE=smoke|quick|reference|paper, DATA=file.h5 for your images
+#                  PROFILE=kept trains nothing: every page shows the kept results
 #                  CLUSTER=slurm to train on a cluster: workflow/profiles/slurm/config.yaml
+# make wheel       both packages in one file, dist/loupe_lib-*.whl: upload it beside a notebook in Colab
 # make test        style, types, layers and tests
 # make test-slurm  the workflow on a Slurm that the test starts
 # make robustness  every try of the tests that kill, fill and damage; results/robustness.json
@@ -10,9 +12,13 @@ PROFILE ?= quick
 DATA    ?=
 CLUSTER ?=
 
-PROFILES := smoke quick reference paper
+PROFILES := kept smoke quick reference paper
 ifneq ($(words $(filter $(PROFILES),$(PROFILE))),1)
 $(error PROFILE must be one of $(PROFILES); got '$(PROFILE)')
+endif
+
+ifeq ($(PROFILE)$(if $(DATA),+),kept+)
+$(error PROFILE=kept trains nothing; DATA needs another profile)
 endif
 
 ifneq ($(filter-out slurm,$(CLUSTER)),)
@@ -24,7 +30,7 @@ PIP  := $(PY) -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
         --no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: book notebooks test test-slurm robustness lock clean
+.PHONY: book notebooks wheel test test-slurm robustness lock clean
 
 # Packs of runs are planned for the device that trains: on a cluster, that of the profile.
 book: notebooks $(if $(CLUSTER),.venv/.$(CLUSTER))
@@ -35,6 +41,14 @@ book: notebooks $(if $(CLUSTER),.venv/.$(CLUSTER))
 
 notebooks: .venv/.book
 	@$(PY) -m loupe_companion.book.preamble
+
+# `build` would give files that are gone to the next wheel.
+wheel: .venv/.book
+	@rm -rf build dist
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
 
 # Starts a Slurm of its own, which needs slurm-wlm and munge.
 test-slurm: .venv/.test
@@ -75,4 +89,4 @@ lock:
 	@$(LOCK) --all-extras --constraints requirements.lock --output-file requirements-test.lock
 
 clean:
-	rm -rf book/_build
+	rm -rf book/_build dist

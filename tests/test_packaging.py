@@ -95,7 +95,7 @@ def run_with_packages(extras: tuple[str, ...], hidden: set[str], code: str) -> s
 def test_the_example_of_the_readme_needs_the_root_s_packages_and_keeps_a_quarter_of_the_samples():
     printed = run_with_packages((), set(), EXAMPLE)
     slope, fraction = map(float, re.findall(r"tensor\(([\d.]+)\)", printed))
-    assert slope > 200 and fraction == pytest.approx(1 / 4)
+    assert slope > 20 and fraction == pytest.approx(1 / 4)
 
 
 def test_the_picture_of_the_readme_exists():
@@ -159,21 +159,26 @@ def test_conda_environment_takes_its_versions_from_the_lock():
     assert supported.contains(python.removeprefix("python="))
 
 
-@pytest.mark.parametrize("name", ["huge", "", "smoke quick"])
-def test_make_refuses_an_unknown_profile(name):
+def make_error(*arguments: str) -> list[str]:
+    """What make says when it refuses its arguments."""
     # As from a shell, also where the tests themselves run under make.
     environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
-    done = subprocess.run(
-        ["make", "book", f"PROFILE={name}"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = ["make", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert not done.stdout
-    (line,) = done.stderr.splitlines()
-    assert f"PROFILE must be one of {' '.join(BOOK_PROFILES)}; got '{name}'" in line
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("name", ["huge", "", "smoke quick"])
+def test_make_refuses_an_unknown_profile(name):
+    (line,) = make_error("book", f"PROFILE={name}")
+    assert f"PROFILE must be one of kept {' '.join(BOOK_PROFILES)}; got '{name}'" in line
+
+
+def test_make_refuses_images_for_a_book_that_trains_nothing():
+    (line,) = make_error("book", "PROFILE=kept", "DATA=knee.h5")
+    assert "PROFILE=kept trains nothing; DATA needs another profile" in line
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -9,25 +9,54 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from loupe_companion.book.preamble import ROOT
+import yaml
+
+from loupe_companion.book.preamble import CONFIG, NOTEBOOKS, repository_url
 from loupe_companion.parent import exit_with_parent
 
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
+# Modules that only others of their package use: they are not in the book's reference.
+INTERNAL = (
+    "loupe_lib.data.choice",
+    "loupe_lib.data.conversion",
+    "loupe_lib.data.fastmri_folder",
+    "loupe_lib.data.formats",
+    "loupe_lib.data.storage",
+    "loupe_lib.data.subjects",
+    "loupe_lib.data.volumes",
+    "loupe_lib.data.workers",
+)
+
 
 class BuildError(Exception):
     """Why the book was not built, in words for the user."""
 
 
-def render(stage: Path, output: Path) -> Path:
-    """Turn the staging folder into ``html`` in ``output``; the old book stays if that fails."""
+def render(stage: Path, output: Path, config: Path = CONFIG) -> Path:
+    """Turn the staging folder into ``html`` in ``output``; the old book stays if that fails.
+
+    Args:
+        stage: pages, notebooks and ``book/_toc.yml``.
+        output: folder of the book, of Sphinx's own files, and of the settings as used.
+        config: the settings. If the address of the repository is the stand-in, no page links to it.
+
+    Returns:
+        The first page.
+
+    Raises:
+        BuildError: if Sphinx warns of anything.
+    """
     sphinx = _empty(output / "sphinx")  # Sphinx repeats no warnings about pages that it has read
     stage = stage.resolve()
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    command: list[str | Path] = [jupyter_book, "build", stage, "--config", ROOT / "_config.yml"]
+    settings = output / "config.yml"
+    settings.write_text(yaml.safe_dump(_settings(config)), "utf-8")
+    command: list[str | Path] = [jupyter_book, "build", stage, "--config", settings.resolve()]
     command += ["--toc", stage / "book/_toc.yml", "--path-output", sphinx.resolve()]
     command += ["-W", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -37,9 +66,23 @@ def render(stage: Path, output: Path) -> Path:
     built = sphinx / "_build" / "html"
     for path in built.rglob("*.html"):
         path.write_text(FONT_PRELOAD.sub("", path.read_text("utf-8")), "utf-8")
+    for path in built.glob("_sources/notebooks/*.ipynb"):  # what the download button saves
+        shutil.copyfile(NOTEBOOKS / path.name, path)
     html = _empty(output / "html")
     built.replace(html)
     return html / "index.html"
+
+
+def _settings(config: Path) -> dict[str, Any]:
+    """The settings, without the buttons that lead to the repository if it has no address."""
+    settings: dict[str, Any] = yaml.safe_load(config.read_text("utf-8"))
+    ignored = settings["sphinx"]["config"]["nitpick_ignore_regex"]
+    ignored += [["py:.*", f"{re.escape(name)}[.].*"] for name in INTERNAL]
+    if not repository_url(config):
+        settings["repository"]["url"] = ""  # without it, jupyter-book would give its own
+        del settings["launch_buttons"]
+        settings["html"]["use_repository_button"] = False
+    return settings
 
 
 def _empty(folder: Path) -> Path:

@@ -1,9 +1,10 @@
-"""Execute notebooks for the book, and make one page of two executions.
+"""Execute notebooks for the book, and make a page of each.
 
 ``python -m loupe_companion.book.notebooks SOURCE TARGET NAME=VALUE ...`` executes one.
 """
 
 import argparse
+import ast
 import copy
 import sys
 import uuid
@@ -18,17 +19,24 @@ from nbformat import NotebookNode
 from loupe_companion.book.build import BuildError
 from loupe_companion.parent import exit_with_parent
 
-TWO_RUNS = """\
-```{{note}}
-This page shows the notebook twice: first with the kept `reference` results, then with
-[the `{profile}` runs of this machine](own-run-{name}).
-```"""
-
-OWN_RUN = """\
-(own-run-{name})=
+OWN_RUNS = """\
+(own-runs-{name})=
 ## The `{profile}` runs of this machine
 
-The same cells show the `{profile}` profile, trained on the machine that built this book."""
+The same for the `{profile}` profile, trained on the machine that built this book."""
+
+CODE = """\
+(code-{name})=
+## The code of this page
+
+The button *Download* at the top of the page saves the notebook, to change it and run it again. Its
+parameters, as used above:
+
+{parameters}
+
+:::::{{dropdown}} Every other cell, in order
+{others}
+:::::"""
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any], cwd: Path) -> None:
@@ -68,34 +76,91 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cwd: Path) -
     trial.replace(target)
 
 
-def page(name: str, profile: str, own: NotebookNode, reference: NotebookNode) -> NotebookNode:
-    """The page of a figure: the reference execution whole, then the outputs of the own runs."""
-    shown = for_readers(reference)
-    note, heading = (
-        nbformat.v4.new_markdown_cell(text.format(profile=profile, name=name))
-        for text in (TWO_RUNS, OWN_RUN)
-    )
-    shown.cells.insert(1, note)  # after the title
-    shown.cells.append(heading)
-    for cell in for_readers(own).cells:
-        if cell.cell_type == "code" and cell.outputs:
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
-            cell.id = uuid.uuid5(uuid.NAMESPACE_OID, f"{profile} {cell.id}").hex[:8]
-            shown.cells.append(cell)
-    return shown
+def page(
+    name: str, executed: NotebookNode, own: NotebookNode | None = None, profile: str = ""
+) -> NotebookNode:
+    """The page of a notebook: its text and outputs, and all of its code at the end.
 
+    Only a cell tagged ``show-input`` shows its code in the text too.
 
-def for_readers(notebook: NotebookNode) -> NotebookNode:
-    """A copy without the install cell and without the metadata of the execution."""
-    shown = copy.deepcopy(notebook)
-    shown.cells = [c for c in shown.cells if "install" not in c.metadata.get("tags", [])]
-    for part in (shown, *shown.cells):
-        for key in ("papermill", "execution"):
-            part.metadata.pop(key, None)
+    Args:
+        name: of the notebook.
+        executed: an execution of it.
+        own: a second execution, about the runs of this machine; its outputs come second.
+        profile: of these runs.
+    """
+    shown = copy.deepcopy(executed)
+    shown.metadata.pop("papermill", None)
+    cells = [cell for cell in shown.cells if "install" not in _tags(cell)]
+    shown.cells = [cell for cell in cells if _is_shown(cell)]
+    if own is not None:
+        shown.cells.append(_text(OWN_RUNS.format(name=name, profile=profile)))
+        for cell in copy.deepcopy(own.cells):
+            if cell.cell_type == "code" and cell.outputs and "install" not in _tags(cell):
+                cell.metadata["tags"] = []
+                cell.id = uuid.uuid5(uuid.NAMESPACE_OID, f"{profile} {cell.id}").hex[:8]
+                shown.cells.append(cell)
     for cell in shown.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace("# Parameters", "# Replaced in this execution", 1)
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code" and "show-input" not in _tags(cell):
+            cell.metadata["tags"] = ["remove-input"]
+    code = {"parameters": "", "injected-parameters": ""}
+    others = []
+    for cell in cells:
+        kind = next((tag for tag in _tags(cell) if tag in code), None)
+        if kind is not None:
+            code[kind] = cell.source
+        elif cell.cell_type == "code":
+            others.append(_listing(cell.source))
+    parameters = _listing(as_used(code["parameters"], code["injected-parameters"]))
+    text = CODE.format(name=name, parameters=parameters, others="\n\n".join(others))
+    shown.cells.append(_text(text))
     return shown
+
+
+def as_used(parameters: str, injected: str) -> str:
+    """The source of a cell of parameters with the values that a second cell gives them."""
+    used = {name: ast.get_source_segment(injected, value) for name, value in _assigned(injected)}
+    lines = parameters.encode().splitlines()  # the columns of `ast` count bytes
+    for name, value in reversed(_assigned(parameters)):
+        if new := used.get(name):
+            first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+            before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
+            lines[first : last + 1] = [before + new.encode() + after]
+    return b"\n".join(lines).decode()
+
+
+def _assigned(source: str) -> list[tuple[str, ast.expr]]:
+    """Names and values of the assignments of a cell."""
+    return [
+        (target.id, node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def _is_shown(cell: NotebookNode) -> bool:
+    """Whether a cell has a place in the text: if it has text, an output, or code to be shown."""
+    return cell.cell_type != "code" or bool(cell.outputs) or "show-input" in _tags(cell)
+
+
+def _text(source: str) -> NotebookNode:
+    """A cell of Markdown, with an id that does not change from build to build."""
+    cell = nbformat.v4.new_markdown_cell(source)
+    cell.id = uuid.uuid5(uuid.NAMESPACE_OID, source).hex[:8]
+    return cell
+
+
+def _listing(source: str) -> str:
+    """Code in Markdown; it may itself contain shorter fences."""
+    return f"``````ipython3\n{source}\n``````"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import torch
 from nbformat import NotebookNode
 
 from loupe_companion import bench
+from loupe_companion.book.build import INTERNAL
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.provenance import code_version
 from loupe_companion.results import RunResult
@@ -53,11 +54,11 @@ did itself.
 COSTS = """\
 {table}
 
-Seconds of training of all runs, without compilation and evaluation, as the results files have them;
-jobs that run side by side divide them. At the paper's size a step takes {ms:.1f} ms
-({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one GPU: {epochs:,}
-epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once they take
-{longest:.1f} hours.
+*Seconds* is the training time of all runs together, as the results files have it, without
+compilation and evaluation. Jobs that run at the same time need less. At the paper's size a step
+takes {ms:.1f} ms ({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one
+GPU: {epochs:,} epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once
+they take {longest:.1f} hours.
 """
 
 
@@ -84,11 +85,17 @@ def versions_page(
 
 
 def reference(package: str) -> str:
-    """The functions and classes of every module of a package, such as ``loupe_lib.data``."""
+    """The functions and classes of a package such as ``loupe_lib.data``, a section for each module.
+
+    Modules that only others of the package use have no section.
+    """
     path = importlib.import_module(package).__path__
     names = [module.name for module in pkgutil.walk_packages(path, f"{package}.")]
-    blocks = [f".. automodule:: {name}\n   :members:" for name in names]
-    return "\n".join(["```{eval-rst}", *blocks, "```"])
+    return "\n\n".join(
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```"
+        for name in names
+        if not name.startswith(INTERNAL)
+    )
 
 
 def profiles_table() -> str:

@@ -11,31 +11,45 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+CONFIG = ROOT / "_config.yml"
 
 # GitHub allows no underscore in the name of an account: nobody can own the stand-in address.
+STAND_IN = "your_account"
+
 INSTALL = """\
 # Installs the library where it is missing, as in Colab.
 repository = "{url}"
 try:
     import loupe_lib
 except ModuleNotFoundError:
-    if "your_account" in repository:
+    from pathlib import Path
+
+    wheels = sorted(Path.cwd().glob("loupe_lib-*.whl"))
+    if not (wheels or repository):
         raise ModuleNotFoundError(
-            "loupe_lib is not installed: set `repository` above to the address of the repository"
+            "loupe_lib is not installed: upload the file loupe_lib-*.whl, which `make wheel` "
+            "writes, to the folder of this notebook"
         ) from None
-    %pip install --quiet "loupe_lib[companion] @ git+{{repository}}"
+    place = wheels[-1].as_uri() if wheels else f"git+{{repository}}"
+    %pip install --quiet "loupe_lib[companion] @ {{place}}"
     import loupe_lib
 
 print("loupe_lib", loupe_lib.__version__)"""
 
 
-def repository_url() -> str:
-    """The address of the repository, ``repository.url`` of the book's settings."""
-    return str(yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]["url"])
+def repository_url(config: Path = CONFIG) -> str:
+    """The address of the repository in the book's settings; empty if it is the stand-in."""
+    url = str(yaml.safe_load(config.read_text("utf-8"))["repository"]["url"])
+    return "" if STAND_IN in url else url
 
 
 def stamp(notebook: nbformat.NotebookNode, url: str) -> None:
-    """Write a notebook's install cell, its first code; remove outputs and metadata of a run."""
+    """Write a notebook's install cell, its first code; remove outputs and metadata of a run.
+
+    Args:
+        notebook: is changed in place.
+        url: of the repository, from which the cell installs; empty if there is none.
+    """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "install" in code[0].metadata["tags"], "the first code cell must be tagged 'install'"
     code[0].source = INSTALL.format(url=url)

@@ -1,11 +1,12 @@
-"""Bring together what the book is made of: ``python -m loupe_companion.book.stage OUTPUT PROFILE``.
+"""Bring together what the book is made of.
 
-The folder ``stage`` of the output folder gets the prose, the pages of the executed notebooks, and
-the generated pages.
+``python -m loupe_companion.book.stage OUTPUT PROFILE NOTEBOOK ...`` writes the prose, the pages of
+the executed notebooks, and the generated pages into the folder ``stage`` of the output folder.
 """
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -15,8 +16,10 @@ from loupe_companion.beyond.experiment import read_record
 from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.build import BuildError
-from loupe_companion.book.notebooks import for_readers, page
-from loupe_companion.book.preamble import NOTEBOOKS, ROOT
+from loupe_companion.book.first_page import answer
+from loupe_companion.book.notebooks import page
+from loupe_companion.book.preamble import ROOT
+from loupe_companion.figures import psnr_figure
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
 
@@ -24,13 +27,13 @@ RESULTS = ROOT / "results"
 SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 
 
-def stage(output: Path, profile: str) -> None:
+def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     """Write the folder ``stage``, which must not exist.
 
     Args:
-        output: has the executed notebooks, ``executed/NAME.own.ipynb`` and ``NAME.kept.ipynb``, and
-            the collected results, ``own/results/PROFILE.h5``.
-        profile: the sweep that was trained on this machine.
+        output: has the collected results, ``own/results/PROFILE.h5``, unless the profile is kept.
+        profile: the sweep that was trained on this machine; ``kept`` if none was.
+        notebooks: executed, ``NAME.own.ipynb`` about its runs, ``NAME.kept.ipynb`` about kept ones.
 
     Raises:
         BuildError: if the kept results are incomplete.
@@ -38,26 +41,30 @@ def stage(output: Path, profile: str) -> None:
     target = output / "stage"
     shutil.copytree(ROOT / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".*"))
     (target / "notebooks").mkdir()
-    executed: dict[str, NotebookNode] = {}
-    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
-        found = {}
-        for kind, label in (("own", f"own {profile}"), ("kept", "kept")):
-            file = output / "executed" / f"{source.stem}.{kind}.ipynb"
-            if file.exists():
-                found[kind] = nbformat.read(file, as_version=4)
-                executed[f"{source.stem}, {label}"] = found[kind]
-        if len(found) == 2:
-            shown = page(source.stem, profile, found["own"], found["kept"])
-        else:
-            (only,) = found.values()
-            shown = for_readers(only)
-        nbformat.write(shown, target / "notebooks" / source.name)
+    own: dict[str, NotebookNode] = {}
+    kept: dict[str, NotebookNode] = {}
+    for file in notebooks:
+        name, kind, _ = file.name.split(".")
+        (kept if kind == "kept" else own)[name] = nbformat.read(file, as_version=4)
+    for name in {**kept, **own}:
+        second = own.get(name) if name in kept else None
+        shown = page(name, kept.get(name) or own[name], second, profile)
+        nbformat.write(shown, target / "notebooks" / f"{name}.ipynb")
+    executed = {f"{name}, kept": notebook for name, notebook in kept.items()}
+    executed |= {f"{name}, own {profile}": notebook for name, notebook in own.items()}
 
-    own = read_results(output / "own" / "results" / f"{profile}.h5")
-    trainings = {f"own {profile}": own, "kept reference": kept_results()}
+    reference = kept_results()
+    figure = psnr_figure(reference)
+    assert figure is not None  # these results have the paper's methods
+    figure.savefig(target / "book" / "_fig3.png", dpi=150)
+    trainings = {"kept reference": reference}
+    if profile != "kept":
+        trained = read_results(output / "own" / "results" / f"{profile}.h5")
+        trainings = {f"own {profile}": trained, **trainings}
     others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
+        "_answer": answer(RESULTS / "verdicts.json", reference, "_fig3.png"),
         "_costs": pages.costs({**trainings, **others}, RESULTS / "bench.json"),
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
@@ -84,7 +91,8 @@ def kept_results() -> list[RunResult]:
 
 def main() -> None:
     try:
-        stage(Path(sys.argv[1]), sys.argv[2])
+        output, profile, *notebooks = sys.argv[1:]
+        stage(Path(output), profile, [Path(name) for name in notebooks])
     except BuildError as error:
         sys.exit(f"no book: {error}")
 

@@ -11,20 +11,28 @@ from typing import Any
 import pytest
 
 import loupe_lib
+from loupe_companion.claims.verdicts import TESTS
 from tests.common import run_workflow
 from tests.conftest import ROOT
 
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
+nbformat = pytest.importorskip("nbformat")
 
-from loupe_companion.book.build import BuildError, render  # noqa: E402
-from loupe_companion.book.preamble import NOTEBOOKS, repository_url  # noqa: E402
+from loupe_companion.book.build import INTERNAL, BuildError, render  # noqa: E402
+from loupe_companion.book.preamble import (  # noqa: E402
+    CONFIG,
+    NOTEBOOKS,
+    STAND_IN,
+    repository_url,
+)
 
 pytestmark = pytest.mark.slow
 
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))
 PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
-NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+SOURCES = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
+NAMES = list(SOURCES)
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -32,6 +40,7 @@ BROWSERS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+MAX_HEIGHT = 12_000  # pixels, of a page on a desktop
 
 
 def read(book: Path, page: str) -> str:
@@ -47,26 +56,38 @@ def test_table_of_contents_names_every_page(book: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_page_has_a_colab_button_and_figures_with_alternative_text(book: Path, name: str) -> None:
-    page = read(book, f"notebooks/{name}")
-    owner_and_name = repository_url().removeprefix("https://github.com/")
-    opened = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks"
-    assert f'href="{opened}/{name}.ipynb"' in page
-    pictures = re.findall(r"<img\b[^>]*>", page.partition("<article")[2].partition("</article")[0])
+def test_page_has_figures_with_alternative_text_and_all_code_in_one_place(
+    book: Path, name: str
+) -> None:
+    article = read(book, f"notebooks/{name}").partition("<article")[2].partition("</article")[0]
+    pictures = re.findall(r"<img\b[^>]*>", article)
     assert pictures
     for picture in pictures:
         alt = re.search(r'\balt="([^"]*)"', picture)
         # Where a figure has no text, Sphinx gives the path of the picture.
         assert alt and len(alt[1]) > 20 and not alt[1].endswith(".png"), picture[:200]
+    text, _, code = article.partition('id="code-')
+    assert "Show code cell" not in article and code.count("<details") == 1
+    source = nbformat.read(SOURCES[name], as_version=4)
+    explained = [c for c in source.cells if "show-input" in c.metadata.get("tags", [])]
+    assert text.count('class="cell_input') == len(explained)
+
+
+def test_download_button_saves_the_notebook_of_the_repository(book: Path) -> None:
+    for name in NAMES:
+        saved = book / "html" / "_sources" / "notebooks" / f"{name}.ipynb"
+        assert saved.read_bytes() == SOURCES[name].read_bytes()
+        assert f'href="../_sources/notebooks/{name}.ipynb"' in read(book, f"notebooks/{name}")
 
 
 def test_reference_has_every_public_module_of_the_library(book: Path) -> None:
-    reference = read(book, "book/api")
+    reference = "".join(read(book, page) for page in PAGES if page.startswith("book/api"))
     offered = {getattr(loupe_lib, name).__module__ for name in loupe_lib.__all__}
     for module in pkgutil.walk_packages(loupe_lib.__path__, "loupe_lib."):
-        inner = module.name.startswith("loupe_lib.cuda.") or module.name.endswith("__main__")
+        inner = module.name.startswith(("loupe_lib.cuda.", *INTERNAL))
         found = f'id="module-{module.name}"' in reference or f'id="{module.name}.' in reference
-        assert found or module.ispkg or inner or module.name in offered, module.name
+        left_out = inner or module.ispkg or module.name.endswith("__main__")
+        assert found or left_out or module.name in offered, module.name
 
 
 def test_every_equation_of_the_paper_leads_to_its_function(book: Path) -> None:
@@ -101,16 +122,41 @@ def test_a_report_has_the_run_times_of_trainings(book: Path, tmp_path: Path) -> 
     assert {"train", "own_notebook", "book"} <= set(rules)
 
 
-def test_a_fault_in_a_page_fails_the_build(book: Path, tmp_path: Path) -> None:
-    stage = tmp_path / "stage"
-    (stage / "book").mkdir(parents=True)
+def small_stage(folder: Path, name: str, text: str) -> Path:
+    """A book of one page."""
+    stage = folder / "stage"
+    (stage / name).parent.mkdir(parents=True)
     shutil.copytree(ROOT / "book/_static", stage / "book/_static")
     shutil.copy(ROOT / "book/references.bib", stage / "book")
-    (stage / "book/_toc.yml").write_text("format: jb-book\nroot: book/page\n")
-    (stage / "book/page.md").write_text("# Page\n\nBy {py:func}`loupe_lib.nothing`.\n")
+    toc = f"format: jb-book\nroot: {Path(name).with_suffix('')}\n"
+    (stage / "book/_toc.yml").write_text(toc)
+    (stage / name).write_text(text)
+    return stage
+
+
+def test_a_fault_in_a_page_fails_the_build(tmp_path: Path) -> None:
+    stage = small_stage(tmp_path, "book/page.md", "# Page\n\nBy {py:func}`loupe_lib.nothing`.\n")
     with pytest.raises(BuildError, match=r"loupe_lib\.nothing"):
         render(stage, tmp_path)
     assert not (tmp_path / "html").exists()
+
+
+def test_only_a_book_with_an_address_links_to_its_repository(book: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    config["repository"]["url"] = "https://github.com/somebody/loupe-4s"
+    settings = tmp_path / "settings.yml"
+    settings.write_text(yaml.safe_dump(config), "utf-8")
+    stage = small_stage(tmp_path, "notebooks/fig3.ipynb", SOURCES["fig3"].read_text("utf-8"))
+    render(stage, tmp_path, settings)
+    page = (tmp_path / "html/notebooks/fig3.html").read_text("utf-8")
+    colab = "https://colab.research.google.com/github"
+    assert f'href="{colab}/somebody/loupe-4s/blob/main/notebooks/fig3.ipynb"' in page
+    assert 'href="https://github.com/somebody/loupe-4s"' in page
+
+    if not repository_url():
+        for page in PAGES:
+            for address in (STAND_IN, colab, "executablebooks"):
+                assert not re.search(rf'href="[^"]*{address}', read(book, page)), page
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +203,39 @@ def test_page_reads_offline(book: Path, browser: Any, page: str) -> None:
 
     tab.set_viewport_size(PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    tab.close()
+
+
+def test_first_page_has_figure_and_claims_before_any_scrolling(book: Path, browser: Any) -> None:
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    tab.goto((book / "html/book/intro.html").as_uri())
+    tab.wait_for_function("[...document.images].every(i => i.complete)")
+    tab.evaluate("window.MathJax?.startup.promise.then(() => null)")
+    figure, claims = (tab.locator(f"article {each}").bounding_box() for each in ("img", "table"))
+    for box in (figure, claims):
+        assert box["y"] + box["height"] <= 800
+        assert box["x"] + box["width"] <= 1280
+    assert tab.locator("article tbody tr").count() == len(TESTS) + 1
+    tab.set_viewport_size(PHONE)
+    figure, claims = (tab.locator(f"article {each}").bounding_box() for each in ("img", "table"))
+    assert claims["y"] >= figure["y"] + figure["height"]
+    tab.close()
+
+
+# Its details are not folded yet.
+CLAIMS = pytest.param("notebooks/claims", marks=pytest.mark.xfail(strict=True))
+
+
+@pytest.mark.parametrize("page", [CLAIMS if "claims" in page else page for page in PAGES])
+def test_page_is_short_enough_and_clips_no_table(book: Path, browser: Any, page: str) -> None:
+    tab = browser.new_page(viewport=DESKTOP)
+    tab.goto((book / "html" / f"{page}.html").as_uri())
+    tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+    tab.wait_for_function("[...document.images].every(i => i.complete)")
+    tab.evaluate("window.MathJax?.startup.promise.then(() => null)")
+    assert tab.evaluate("document.querySelector('main').scrollHeight") <= MAX_HEIGHT
+    clipped = "[...document.querySelectorAll('table')].filter(t => t.scrollWidth > t.clientWidth)"
+    assert tab.evaluate(f"{clipped}.map(t => t.innerText.slice(0, 80))") == []
     tab.close()
 
 

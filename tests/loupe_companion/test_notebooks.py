@@ -1,21 +1,25 @@
 """Notebooks run: in the book, and alone in an empty folder, as in Colab."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import loupe_lib
 from tests.conftest import ROOT
 
 nbformat = pytest.importorskip("nbformat", reason="the book's tools are not installed")
 pytest.importorskip("papermill", reason="the book's tools are not installed")
 
 from loupe_companion.book.build import BuildError  # noqa: E402
-from loupe_companion.book.notebooks import execute, page  # noqa: E402
+from loupe_companion.book.notebooks import as_used, execute, page  # noqa: E402
 from loupe_companion.book.preamble import NOTEBOOKS, repository_url, stamp  # noqa: E402
 
 SOURCES = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
@@ -67,28 +71,51 @@ def test_cells_run_in_a_folder_with_the_given_parameters(tmp_path: Path) -> None
 
 def executed(word: str) -> "nbformat.NotebookNode":
     output = nbformat.v4.new_output("stream", text=word)
-    cells = [
-        nbformat.v4.new_markdown_cell("# Title"),
-        nbformat.v4.new_code_cell("install", metadata={"tags": ["install"]}),
-        nbformat.v4.new_code_cell("silent"),
-        nbformat.v4.new_code_cell("print(n)", outputs=[output]),
+    code = {
+        "install": "install",
+        "parameters": "n = 1  # how many",
+        "injected-parameters": f'# Parameters\nn = "{word}"',
+        "": "silent",
+        "hide-input": "print(n)",
+        "show-input": "```",
+    }
+    cells = [nbformat.v4.new_markdown_cell("# Title")]
+    cells += [
+        nbformat.v4.new_code_cell(source, metadata={"tags": [tag] if tag else []})
+        for tag, source in code.items()
     ]
+    cells[1].outputs = cells[5].outputs = cells[6].outputs = [output]
     for index, cell in enumerate(cells):
         cell.id = f"cell-{index}"
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def test_page_shows_kept_results_first_then_the_own_runs() -> None:
-    shown = page("fig3", "quick", own=executed("own"), reference=executed("kept"))
+def test_page_shows_outputs_first_then_own_runs_then_all_code_and_parameters_as_used() -> None:
+    shown = page("fig3", executed("kept"), executed("own"), "quick")
     nbformat.validate(shown)
     ids = [cell.id for cell in shown.cells]
     assert len(set(ids)) == len(ids)
-    title, note, silent, kept, heading, own = shown.cells
-    assert [title.source, silent.source] == ["# Title", "silent"]
-    assert "`quick` runs of this machine](own-run-fig3)" in note.source
-    assert heading.source.startswith("(own-run-fig3)=\n## The `quick` runs of this machine")
-    assert [kept.outputs[0].text, own.outputs[0].text] == ["kept", "own"]
-    assert "hide-input" in own.metadata.tags
+    title, silent, explained, heading, own, own_explained, code = shown.cells
+    assert title.source == "# Title"
+    assert heading.source.startswith("(own-runs-fig3)=\n## The `quick` runs of this machine")
+    assert [cell.outputs[0].text for cell in (silent, explained)] == ["kept", "kept"]
+    assert [cell.outputs[0].text for cell in (own, own_explained)] == ["own", "own"]
+    tags = [cell.metadata.tags for cell in (silent, explained, own, own_explained)]
+    assert tags == [["remove-input"], ["show-input"], ["remove-input"], ["remove-input"]]
+    listed = re.findall(r"``````ipython3\n(.*?)\n``````", code.source, re.DOTALL)
+    assert listed == ['n = "kept"  # how many', "silent", "print(n)", "```"]
+
+
+def test_page_without_own_runs_ends_with_its_code() -> None:
+    (*_, last), code = (page("data", executed("kept")).cells[k] for k in (slice(-1), -1))
+    assert last.outputs[0].text == "kept" and code.source.startswith("(code-data)=")
+
+
+def test_parameters_as_used_keep_their_comments() -> None:
+    parameters = 'a = "ä"  # an a\nb = [  # more\n    1,\n]  # a b\nc = None  # a c'
+    used = as_used(parameters, '# Parameters\nc = 2\nb = [3, 4]\na = "o"\n')
+    assert used == 'a = "o"  # an a\nb = [3, 4]  # a b\nc = 2  # a c'
+    assert as_used(parameters, "") == parameters
 
 
 class Colab:
@@ -105,14 +132,16 @@ class Colab:
         self.content.mkdir()
 
     def run(
-        self, source: Path, url: str, clone: Path, parameter: tuple[str, str] = ("profile", "smoke")
+        self, source: Path, url: str = "", clone: Path = ROOT, **parameters: object
     ) -> "subprocess.CompletedProcess[str]":
         """Run a notebook that knows an address, from which git fetches the clone instead."""
         notebook = nbformat.read(source, as_version=4)
         stamp(notebook, url)
         nbformat.write(notebook, self.content / source.name)
         command = [self.python, "-m", "papermill", source.name, "done.ipynb"]
-        command += ["-p", *parameter, "--no-progress-bar", "--kernel", "python3"]
+        for name, value in parameters.items():
+            command += ["-p", name, str(value)]
+        command += ["--no-progress-bar", "--kernel", "python3"]
         left_out = ("PYTHONPATH", "VIRTUAL_ENV")
         env = {key: value for key, value in os.environ.items() if key not in left_out}
         env |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": url}
@@ -120,9 +149,9 @@ class Colab:
         return subprocess.run(command, cwd=self.content, env=env, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
-    return Colab(tmp_path_factory.mktemp("colab"))
+@pytest.fixture
+def colab(tmp_path: Path) -> Colab:
+    return Colab(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +168,55 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_stand_in_address_is_never_installed_from(colab: Colab, clone: Path) -> None:
-    done = colab.run(SOURCES["fig1"], "https://github.com/your_account/loupe-4s", clone)
+@pytest.fixture(scope="module")
+def wheel(clone: Path) -> Path:
+    """The file that `make wheel` writes."""
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / ".book").touch()
+    command = ["make", "--old-file", ".venv/.book", "wheel", f"PY={sys.executable}"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (name,) = done.stdout.split()
+    return clone / name
+
+
+def test_wheel_has_both_packages_the_heads_and_their_terms(wheel: Path, clone: Path) -> None:
+    assert wheel.name == f"loupe_lib-{loupe_lib.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assets = {f"loupe_lib/data/assets/{name}" for name in ("heads.h5", "TERMS.md")}
+    typed = {f"{package}/py.typed" for package in ("loupe_lib", "loupe_companion")}
+    modules = {path.relative_to(clone).as_posix() for path in clone.glob("loupe_*/**/*.py")}
+    assert modules | assets | typed <= packed
+    assert {name.partition("/")[0] for name in packed} == {"loupe_lib", "loupe_companion"}
+    assert not (clone / "build").exists()
+
+
+def test_without_wheel_and_address_a_notebook_says_what_to_do(colab: Colab) -> None:
+    done = colab.run(SOURCES["fig1"])
     assert done.returncode != 0
-    assert "loupe_lib is not installed: set `repository` above" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: loupe_lib is not installed: upload the file")
 
 
-# The book has executed the other notebooks in a folder without results.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fig3", "beyond", "claims", "fastmri"])
-def test_notebook_runs_alone_as_in_colab(colab: Colab, clone: Path, name: str) -> None:
-    parameter = ("epochs", "2") if name == "beyond" else ("profile", "smoke")
-    done = colab.run(SOURCES[name], "https://github.com/somebody/loupe-4s", clone, parameter)
+def test_notebook_installs_from_the_address_of_the_repository(colab: Colab, clone: Path) -> None:
+    done = colab.run(SOURCES["data"], "https://github.com/somebody/loupe-4s", clone)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+# The smallest run; there are no kept results beside it.
+SMALLEST = {
+    "beyond": {"epochs": 2},
+    "claims": {"profile": "claims-smoke"},
+    "fastmri": {"profile": "smoke"},
+    "fig3": {"profile": "smoke"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_notebook_runs_with_only_the_wheel_beside_it(colab: Colab, wheel: Path, name: str) -> None:
+    shutil.copy(wheel, colab.content)
+    done = colab.run(SOURCES[name], **SMALLEST[name])
     assert done.returncode == 0, done.stderr[-3000:]

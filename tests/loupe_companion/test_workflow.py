@@ -1,6 +1,7 @@
 """The workflow's graph of rules, as the book shows it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,16 @@ def edges(nodes: dict[str, str], pairs: list[tuple[str, str]]) -> set[tuple[str,
     return {(nodes[source], nodes[target]) for source, target in pairs}
 
 
-def test_the_picture_of_the_rules_is_that_of_the_workflow(tmp_path):
-    done = run_workflow(tmp_path, "--rulegraph")
+def rule_graph(folder: Path, **config: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """The rules that make the book in an empty folder, by number, and which needs which."""
+    done = run_workflow(folder, "--rulegraph", **config)
     assert done.returncode == 0, done.stderr
     nodes = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', done.stdout, re.MULTILINE))
-    pairs = re.findall(r"^\s*(\d+) -> (\d+)", done.stdout, re.MULTILINE)
+    return nodes, re.findall(r"^\s*(\d+) -> (\d+)", done.stdout, re.MULTILINE)
+
+
+def test_the_picture_of_the_rules_is_that_of_the_workflow(tmp_path):
+    nodes, pairs = rule_graph(tmp_path)
     assert {"train", "collect", "book"} < set(nodes.values())
 
     picture = (ROOT / "book/_static/workflow.svg").read_text("utf-8")
@@ -26,3 +32,9 @@ def test_the_picture_of_the_rules_is_that_of_the_workflow(tmp_path):
     again = "snakemake --rulegraph | dot -Tsvg > book/_static/workflow.svg, in an empty store"
     assert sorted(shown.values()) == sorted(nodes.values()), again
     assert edges(shown, arrows) == edges(nodes, pairs), again
+
+
+@pytest.mark.skipif(not any(ROOT.glob("results/weights/*")), reason="no weights are kept")
+def test_the_kept_book_trains_nothing(tmp_path):
+    nodes, _ = rule_graph(tmp_path, profile="kept")
+    assert set(nodes.values()) == {"kept_notebook", "stage", "book"}
