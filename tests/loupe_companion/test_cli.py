@@ -18,11 +18,11 @@ from loupe_companion import cli, cli_data
 from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
 from loupe_companion.store import CONFIG, result_file
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib.data import importing
 from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import cut, edited, files_in, fixed, smoke
 

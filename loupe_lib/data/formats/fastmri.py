@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 
 import h5py
 import numpy as np
+from scipy import fft
 
 from loupe_lib.data.images import FORMAT, centre_crop
-from loupe_lib.data.simulation import ifft2c
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.data.workers import BadFile
@@ -84,6 +84,12 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
         if is_complex:  # there is only one coil
             return next(images)
         return np.sqrt(sum(np.square(np.abs(image)) for image in images))
+
+
+def ifft2c(y: np.ndarray) -> np.ndarray:
+    """k-space to image: (..., rows, columns), orthonormal, centred (both origins in the middle)."""
+    axes = (-2, -1)
+    return fft.fftshift(fft.ifft2(fft.ifftshift(y, axes), norm="ortho"), axes)
 
 
 def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib.data.conversion import parts_folder
 from loupe_lib.data.importing import Selection, import_fastmri
 from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
 ALL = (0.8, 0.1, 0.1)

@@ -14,6 +14,7 @@ import torch
 
 from loupe_companion import cli
 from loupe_companion.data_report import describe
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib import InputError
 from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
@@ -22,7 +23,6 @@ from loupe_lib.data.fastmri_folder import read_folder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in, flip
 from tests.crashing import crashing_file
 
