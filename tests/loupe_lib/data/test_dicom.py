@@ -193,15 +193,34 @@ def test_a_mosaic_is_refused(name):
     )
 
 
-def test_a_phase_image_is_a_warning_and_refused_below_0(tmp_path):
-    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
-    assert open_series(tmp_path).warnings == ("a phase image, and not a magnitude",)
-    np.testing.assert_array_equal(pixels(tmp_path), STACK)
-    rescale = {"RescaleSlope": 1, "RescaleIntercept": -250}
-    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "P"], **rescale)
-    assert "a phase image with pixels below 0; give magnitude images" in refused(tmp_path)
-    write_series(tmp_path, ARRAY, ImageType=["ORIGINAL", "PRIMARY", "M"])
-    assert open_series(tmp_path).warnings == ()
+@pytest.mark.parametrize("component", ["phase", "real", "imaginary"])
+def test_what_is_no_magnitude_is_refused_by_name(component, tmp_path):
+    code = component[0].upper()
+    write_series(tmp_path / "a", ARRAY, ImageType=["ORIGINAL", "PRIMARY", code, "ND"])
+    told = f"IM00-0 is a {component} image; only magnitude images can be read"
+    assert refused(tmp_path / "a").endswith(told)
+    write_enhanced(tmp_path / "b", ARRAY, ComplexImageComponent=component.upper())
+    told = f"b, frame 1 is a {component} image; only magnitude images can be read"
+    assert refused(tmp_path / "b").endswith(told)
+
+
+def test_magnitudes_beside_phases_are_chosen_with_a_warning(tmp_path):
+    """In a series of files, and in one file whose frames say what each of them is."""
+    for name, array in ("M", ARRAY), ("P", ARRAY + 500):
+        for path in write_series(tmp_path / "a", array, ImageType=["ORIGINAL", "PRIMARY", name]):
+            path.rename(path.with_name(f"{path.name}-{name}"))
+    path = tmp_path / "b"
+    write_enhanced(path, ARRAY, order=[*range(SLICES)] * 2, ComplexImageComponent="MIXED")
+    file = pydicom.dcmread(path)
+    file.PixelData = np.concatenate([STACK + 500, STACK]).astype("<u2").tobytes()
+    for number, frame in enumerate(file.PerFrameFunctionalGroupsSequence):
+        frame.MRImageFrameTypeSequence = [pydicom.Dataset()]
+        component = "PHASE" if number < SLICES else "MAGNITUDE"
+        frame.MRImageFrameTypeSequence[0].ComplexImageComponent = component
+    file.save_as(path)
+    for path in tmp_path.iterdir():
+        np.testing.assert_array_equal(pixels(path), STACK)
+        assert open_series(path).warnings == ("6 phase images left out: not magnitudes",)
 
 
 def change(path: Path, **attributes) -> None:
