@@ -271,6 +271,19 @@ def test_a_folder_of_arrays_says_what_would_work(suffix, kind, end, tmp_path):
     assert refused([tmp_path / "study"], tmp_path).endswith(told)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+def test_pictures_say_what_would_work(suffix, tmp_path):
+    folder = tmp_path / "study" / "scan"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}{suffix}").write_bytes(b"")
+    works = "save the slices of each volume as one .npy array (slices, rows, columns), and give"
+    told = f"a folder of 2 {suffix} pictures: {works} that"
+    assert refused([tmp_path / "study"], tmp_path).endswith(told)
+    told = f"0{suffix} is a picture: {works} that"
+    assert refused([folder / f"0{suffix}"], tmp_path).endswith(told)
+
+
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
     (write_series(tmp_path / "a", as_ras(head())))[4].unlink()
     one = write_series(tmp_path / "b", as_ras(head()))[2].rename(tmp_path / "IM0001")
