@@ -227,6 +227,27 @@ def test_a_path_that_no_file_can_have_is_refused_at_once(command, out, reason, l
     assert list(files_in(tmp_path)) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("sweep --profile smoke --out", "mine: not a loupe-results file"),
+        *(
+            (command, "cannot write mine: it exists; remove it, or give another name")
+            for command in ("bench --smoke --out", "beyond --smoke --out", "export-mask none --out")
+        ),
+        *(
+            (command, "cannot write mine: it holds something else, which would be lost; give an")
+            for command in ("data heads --out", "data fastmri none --out", "data import none --out")
+        ),
+    ],
+)
+def test_a_file_of_something_else_is_not_replaced(command, reason, loupe, tmp_path):
+    (tmp_path / "mine").write_text("text")
+    ran = loupe(*command.split(), "mine")
+    assert ran.status == 2 and ran.err.startswith(f"error: {reason}")
+    assert (tmp_path / "mine").read_text() == "text"
+
+
 CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]
 
 
