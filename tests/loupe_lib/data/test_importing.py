@@ -331,11 +331,6 @@ def test_a_file_that_crashes_hdf5_can_be_skipped(root, brought, tmp_path):
     assert left.reason.startswith("ends the process that reads it: the file is corrupt")
 
 
-def test_a_list_and_skip_bad_exclude_each_other(root, brought, tmp_path):
-    with pytest.raises(InputError, match="--skip-bad must not be given with a list"):
-        bring(root, tmp_path / "knee.h5", Selection((1, 1, 1), from_list=brought[1]), skip_bad=True)
-
-
 @pytest.mark.parametrize(
     ("out", "reason"),
     [
