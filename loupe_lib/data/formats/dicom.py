@@ -14,6 +14,8 @@ from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 SAME = 1e-3  # mm; slices that lie nearer are at one position
+# What the slices of a volume have in common, to a tolerance in pixels, mm and cosines.
+COMMON = {"Rows": 0, "Columns": 0, "PixelSpacing": 1e-3, "ImageOrientationPatient": 0.01}
 TO_RAS = np.diag([-1, -1, 1, 1])  # DICOM counts towards left, posterior and superior
 
 
@@ -91,18 +93,13 @@ def _check(frames: Sequence[Frame]) -> None:
                 f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}; "
                 "convert it first"
             )
-        size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))
-        if size != wanted:
-            raise InputError(f"{frame} has {size} pixels; {first} has {wanted}")
-        mm, others = (f.header.get("PixelSpacing") or [0, 0] for f in (frame, first))
-        if not np.allclose(mm, others, rtol=1e-3):
-            raise InputError(f"{frame} has PixelSpacing {mm}; {first} has {others}")
-        plane, others = (f.numbers("ImageOrientationPatient") for f in (frame, first))
-        if not np.allclose(plane, others, atol=0.01):
-            raise InputError(
-                f"{frame} and {first} are not parallel: the slices of a localizer, for example, "
-                "are not one volume"
-            )
+        for name, tolerance in COMMON.items():
+            found, wanted = (f.header.get(name) for f in (frame, first))
+            if not np.allclose(found or 0, wanted or 0, atol=tolerance):
+                raise InputError(
+                    f"{frame} has {name} {found}; {first} has {wanted}: these are not slices of "
+                    "one volume (perhaps a localizer)"
+                )
 
 
 def _volume(

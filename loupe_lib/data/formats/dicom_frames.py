@@ -13,7 +13,6 @@ from loupe_lib.errors import InputError
 IMAGES = re.compile(
     "(LegacyConverted)?(Enhanced)?(MR|CT|PET)ImageStorage|PositronEmissionTomographyImageStorage"
 )
-DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax that expands without bound
 # Functional groups, of a frame or shared, which hold what a file of one frame has at its top.
 GROUPS = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
@@ -95,23 +94,15 @@ def read_frames(path: Path, series: str | None, echo: int | None) -> tuple[list[
 
 def _headers(path: Path) -> Files:
     from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
     from pydicom.misc import is_dicom
 
     found = []
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
             continue
-        if is_dicom(file):
-            if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
-                raise InputError(
-                    f"{file.name} is deflated as a whole: not supported; remove it, or decompress "
-                    "it with dcmconv"
-                )
-        elif file.suffix.lower() != ".dcm":
-            continue
-        # By force: the header of a file without the first bytes of DICOM still says what it is.
-        found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
+        if is_dicom(file) or file.suffix.lower() == ".dcm":
+            # By force: the header of a file without the first bytes of DICOM still says what it is.
+            found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
     if not found:
         raise InputError("there is no DICOM file in it; give the folder that holds a series")
     return found

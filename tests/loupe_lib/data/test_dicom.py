@@ -1,6 +1,7 @@
 """DICOM series and files of many frames become volumes, or are refused with the reason."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -233,10 +234,13 @@ def change(path: Path, **attributes) -> None:
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "are not parallel: the slices of a loc"),
+        (
+            {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
+            ": these are not slices of one volume (perhaps a localizer)",
+        ),
         ({"ImagePositionPatient": [0, 0, 5]}, "lie at one position (0, 0, 5 mm)"),
         ({"ImagePositionPatient": None}, "IM09-0 has no ImagePositionPatient"),
-        ({"Rows": 5, "Columns": 7}, "IM09-0 has 5 x 7 pixels; IM00-0 has 7 x 5"),
+        ({"Rows": 5, "Columns": 7}, "IM09-0 has Rows 5; IM00-0 has 7"),
         (
             {"PhotometricInterpretation": "MONOCHROME1"},
             "must be MONOCHROME2; is MONOCHROME1; convert it first",
@@ -261,7 +265,8 @@ def test_a_three_plane_localizer_in_one_file_is_refused(tmp_path):
     groups[4].PlaneOrientationSequence = [pydicom.Dataset()]
     groups[4].PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
     file.save_as(path)
-    assert "enhanced, frame 5 and enhanced, frame 1 are not parallel" in refused(path)
+    told = r"frame 5 has ImageOrientationPatient \[.*\]; enhanced, frame 1 has \[.*\(perhaps a loc"
+    assert re.search(told, refused(path))
 
 
 @pytest.mark.parametrize("frames", [SLICES - 1, SLICES + 1])
@@ -317,11 +322,6 @@ def test_compressed_images_need_a_decoder(tmp_path):
     file["PixelData"].is_undefined_length = True
     file.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     assert "all plugins are missing dependencies" in refused(tmp_path / "a.dcm")
-
-
-def test_a_deflated_file_is_refused():
-    path = Path(get_testdata_file("image_dfl.dcm"))
-    assert "image_dfl.dcm is deflated as a whole: not supported; remove it, or" in refused(path)
 
 
 def test_a_volume_too_large_is_refused_by_its_header(tmp_path):
