@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from loupe_lib.data.formats.checks import check_array, reading
-from loupe_lib.data.storage import check_written, member
+from loupe_lib.data.storage import member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
@@ -60,9 +60,6 @@ def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) ->
             found = member(found, group, h5py.Group)
         stack = member(found, name, h5py.Dataset)
         check_array(stack.shape or (), stack.dtype)
-        if stack.chunks:  # HDF5 reads them whole
-            check_array(stack.chunks, stack.dtype)
-        check_written(stack)
         order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
         memory = stack.nbytes
