@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.formats.checks import reading
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
@@ -44,10 +44,8 @@ def open_file(
         return open_series(path, axis, series, echo)
     if name.endswith(NIFTI):
         return open_nifti(path, axis)
-    if name.endswith(".npy"):
-        return open_npy(path, axis)
-    if name.endswith(HDF5):
-        return open_hdf5_stack(path, dataset, axis)
+    if name.endswith((".npy", *HDF5)):
+        return open_array(path, dataset, axis)
     if name.endswith(".dcm") or _is_dicom(path):
         return open_series(path, axis, series, echo)
     if name.endswith(PICTURES):
