@@ -227,11 +227,11 @@ def write_volumes(
         source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
-        volumes: of each volume its split, its name, and its (n, N, N) images.
+        volumes: of each volume its split, its name (no other has it), and its (n, N, N) images.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
     Raises:
-        InputError: if the file cannot be written, two volumes have one name, or a split has none.
+        InputError: if the file cannot be written, or a split has no volume.
     """
     slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
@@ -239,8 +239,6 @@ def write_volumes(
         for split in SPLITS:
             create_stack(file.create_group(split), check_size(size), is_complex)
         for split, name, images in volumes:
-            if any(name in others for others in slices.values()):
-                raise InputError(f"a volume must be in one split; {name!r} is in two")
             append_to_stack(file[split], check_images(images))
             slices[split][name] = len(images)
         for split, counts in slices.items():

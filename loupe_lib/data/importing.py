@@ -18,8 +18,8 @@ from loupe_lib.data.choice import (
     read_list,
 )
 from loupe_lib.data.conversion import Converted, Target, convert
-from loupe_lib.data.fastmri_folder import read_folder
 from loupe_lib.data.formats.any_file import open_file
+from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import check_image_target
 from loupe_lib.data.storage import write_file
 from loupe_lib.data.subjects import assign_subjects, subject_finder

@@ -19,7 +19,7 @@ from loupe_lib import InputError
 from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
 from loupe_lib.data.conversion import parts_folder
-from loupe_lib.data.fastmri_folder import read_folder
+from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
