@@ -14,7 +14,10 @@ from loupe_lib.errors import InputError
 HDF5 = (".h5", ".hdf5")
 OTHERS = {"NIfTI": NIFTI, "NumPy": (".npy",), "HDF5": HDF5}  # not DICOM
 PICTURES = (".png", ".jpg", ".jpeg")
-SAVE = "save the slices of each volume as one .npy array (slices, rows, columns), and give that"
+SAVE = (
+    "save the slices of each volume as one array (slices, rows, columns) with numpy.save, and give "
+    "that .npy file"
+)
 
 
 def open_file(

@@ -282,10 +282,13 @@ def test_pictures_say_what_would_work(suffix, tmp_path):
     folder.mkdir(parents=True)
     for number in range(2):
         (folder / f"{number}{suffix}").write_bytes(b"")
-    works = "save the slices of each volume as one .npy array (slices, rows, columns), and give"
-    told = f"a folder of 2 {suffix} pictures: {works} that"
+    works = (
+        "save the slices of each volume as one array (slices, rows, columns) with numpy.save, and "
+        "give that .npy file"
+    )
+    told = f"a folder of 2 {suffix} pictures: {works}"
     assert refused([tmp_path / "study"], tmp_path).endswith(told)
-    told = f"0{suffix} is a picture: {works} that"
+    told = f"0{suffix} is a picture: {works}"
     assert refused([folder / f"0{suffix}"], tmp_path).endswith(told)
 
 
