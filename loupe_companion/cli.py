@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loupe_companion.cli_data import app as data_app
-from loupe_companion.cli_shared import Data, ProfileName, check_out, numbers, stoppable
+from loupe_companion.cli_shared import Data, ProfileName, check_new, check_out, numbers, stoppable
 from loupe_companion.parent import exit_on_sigterm, exit_with_parent
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def list_runs(runs: Runs = Path("runs")) -> None:
 def bench(
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, seconds on a CPU.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="JSON file to write as well.", callback=check_out)
+        Path | None, typer.Option(help="JSON file to write as well.", callback=check_new)
     ] = None,
 ) -> None:
     """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
@@ -237,7 +237,7 @@ def bench(
 
 @app.command()
 def beyond(
-    out: Annotated[Path, typer.Option(help="JSON file to write.", callback=check_out)],
+    out: Annotated[Path, typer.Option(help="JSON file to write.", callback=check_new)],
     parts: Annotated[
         list[Path] | None,
         typer.Argument(help="Files of some seeds each: merge them into OUT, and train nothing."),
@@ -292,7 +292,7 @@ def evaluate(
 @app.command()
 def export_mask(
     weights: Weights,
-    out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.", callback=check_out)],
+    out: Annotated[Path, typer.Option(help="A .npy (float32) or .png file.", callback=check_new)],
     kind: Annotated[
         str,
         typer.Option(help="threshold, topk (keeps exactly N*N/R samples) or probabilities."),

@@ -55,7 +55,7 @@ def synthetic(
     seed: Annotated[int, typer.Option(help="Seed of the virtual subjects.")] = 0,
 ) -> None:
     """Write a synthetic fastMRI folder, made from the embedded heads, free to share."""
-    from loupe_lib.data.synthetic_fastmri import write_fastmri
+    from loupe_companion.synthetic_fastmri import write_fastmri
     from loupe_lib.errors import InputError
 
     if train < 6 or val < 1:  # some patients have several volumes, and half show CORPD_FBK

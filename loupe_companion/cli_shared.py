@@ -27,6 +27,16 @@ def check_out(path: Path | None) -> Path | None:
     return path
 
 
+def check_new(path: Path | None) -> Path | None:
+    """Refuse a path as :func:`check_out` does, and one where a file is already."""
+    from loupe_lib.errors import InputError
+
+    check_out(path)
+    if path is not None and path.exists():
+        raise InputError(f"cannot write {path}: it exists; remove it, or give another name")
+    return path
+
+
 def numbers(name: str, text: str | None, kind: type = float) -> Any:
     """A list of numbers from a text such as ``4,8``; None for None."""
     from loupe_lib.errors import InputError

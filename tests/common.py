@@ -17,8 +17,9 @@ from torch import nn
 
 from loupe_companion.locks import try_lock
 from loupe_companion.profiles import find_profile
+from loupe_companion.simulation import scan
+from loupe_lib.data.formats.fastmri import ifft2c
 from loupe_lib.data.images import SPLITS, Images
-from loupe_lib.data.simulation import ifft2c, scan
 from loupe_lib.data.storage import CHECKSUM_SIZE
 from loupe_lib.training.config import RunConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loupe_lib.data.synthetic_fastmri import write_fastmri
+from loupe_companion.synthetic_fastmri import write_fastmri
 
 PLACE, BIT = 1729, 1  # in a file of two slices of 32 x 32; found by flipping many
 READ = "import sys, h5py; file = h5py.File(sys.argv[1]); dict(file.attrs); file['kspace'][0]"

@@ -154,7 +154,7 @@ def _convert_all(
     progress: bool,
 ) -> list[LeftOut]:
     """Write the part of each volume that has none yet; the volumes that cannot be read."""
-    todo = [volume for volume in volumes if not _is_done(parts[volume.path])]
+    todo = [volume for volume in volumes if not parts[volume.path].exists()]
     total, remaining = (sum(volume.slices for volume in some) for some in (volumes, todo))
     pixel = 8 if target.is_complex else 4  # bytes
     most = max(v.memory + v.slices * target.size**2 * pixel for v in volumes)
@@ -180,14 +180,6 @@ def _part(target: Target, volume: Volume) -> Path:
     how = (*volume.read.args[1:], target.size, target.is_complex, target.clip_negative)
     key = hashlib.sha256(repr((path, stamps, how)).encode()).hexdigest()[:24]
     return parts_folder(target.path) / f"{key}.h5"
-
-
-def _is_done(part: Path) -> bool:
-    try:
-        with open_hdf5(part, PART_FORMAT, PART_VERSION):
-            return True
-    except InputError:
-        return False
 
 
 def _convert(target: Target, parts: Mapping[Path, Path], volume: Volume) -> None:

@@ -19,7 +19,6 @@ from torch import Tensor
 from loupe_lib.data.storage import (
     HDF5_ERRORS,
     check_target,
-    check_written,
     digest,
     member,
     open_hdf5,
@@ -228,11 +227,11 @@ def write_volumes(
         source: a description of the images, for the record.
         size: N, the side of the images.
         is_complex: whether they are complex.
-        volumes: of each volume its split, its name, and its (n, N, N) images.
+        volumes: of each volume its split, its name (no other has it), and its (n, N, N) images.
         in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
 
     Raises:
-        InputError: if the file cannot be written, two volumes have one name, or a split has none.
+        InputError: if the file cannot be written, or a split has no volume.
     """
     slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
@@ -240,8 +239,6 @@ def write_volumes(
         for split in SPLITS:
             create_stack(file.create_group(split), check_size(size), is_complex)
         for split, name, images in volumes:
-            if any(name in others for others in slices.values()):
-                raise InputError(f"a volume must be in one split; {name!r} is in two")
             append_to_stack(file[split], check_images(images))
             slices[split][name] = len(images)
         for split, counts in slices.items():
@@ -280,7 +277,7 @@ def read_stack(group: h5py.Group) -> Tensor:
     """The (n, N, N) images of a group.
 
     Raises:
-        InputError: if there is no such dataset, or not all of it was written.
+        InputError: if there is no such dataset.
     """
     images = member(group, "images", h5py.Dataset)
     is_real = images.dtype == np.uint16 and images.ndim == 3
@@ -290,7 +287,6 @@ def read_stack(group: h5py.Group) -> Tensor:
             f"{images.name[1:]} must be (n, N, N) uint16 or (n, 2, N, N) int16; "
             f"got {_size(images.shape)} {images.dtype}"
         )
-    check_written(images)
     n, *_, rows, columns = images.shape
     found = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB

@@ -18,8 +18,8 @@ from loupe_lib.data.choice import (
     read_list,
 )
 from loupe_lib.data.conversion import Converted, Target, convert
-from loupe_lib.data.fastmri_folder import read_folder
 from loupe_lib.data.formats.any_file import open_file
+from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import check_image_target
 from loupe_lib.data.storage import write_file
 from loupe_lib.data.subjects import assign_subjects, subject_finder
@@ -125,7 +125,7 @@ def import_fastmri(
         size: side of the images: a multiple of 16, at least 32.
         is_complex: whether to keep the measured, complex images of single-coil data.
         skip_bad: whether to go on without files that are damaged, or that end the process that
-            reads them; not with a list, which names the volumes to take.
+            reads them.
         progress: show progress bars.
 
     Raises:
@@ -133,8 +133,6 @@ def import_fastmri(
             listed, or the file cannot be written.
     """
     _check_targets(out, selection)
-    if skip_bad and selection.from_list:
-        raise InputError("--skip-bad must not be given with a list, which names all its volumes")
     target = Target(out, "fastMRI", check_size(size), is_complex)
     try:
         # A list says which files are needed: another one may be damaged.
@@ -147,8 +145,6 @@ def import_fastmri(
             raise InputError(f"acquisition must be one of {', '.join(there)} here; got {unknown}")
         return _import(target, found, candidates, left_out, selection, skip_bad, progress)
     except BadFile as error:
-        if selection.from_list:
-            raise
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
 

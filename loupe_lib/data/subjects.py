@@ -59,15 +59,8 @@ def assign_subjects(volumes: Sequence[Volume], rule: str) -> list[Volume]:
     found = [replace(volume, patient=find(volume) or "") for volume in volumes]
     missing = [volume for volume in found if not volume.patient]
     if missing:
-        more = f" ({len(missing) - 1} more like it)" if missing[1:] else ""
-        table = TABLE.fullmatch(rule)
-        if table:
-            raise InputError(
-                f"subject: row for {missing[0].name} missing, or its column {table[2]} empty, in "
-                f"{table[1]}{more}"
-            )
-        path = missing[0].path.absolute()
-        raise InputError(f"subject: no part of the path {path} matches {rule!r}{more}")
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise InputError(f"subject: {rule!r} says nothing about {missing[0].path.absolute()}{more}")
     return found
 
 

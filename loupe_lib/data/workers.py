@@ -43,23 +43,6 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def exit_with_parent() -> None:
-    """Make this worker process exit when its parent does, even if the parent was killed.
-
-    An initializer for worker processes that were started by spawn or forkserver; elsewhere it does
-    nothing.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="exit with parent", daemon=True).start()
-
-
 def read_headers(
     function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
 ) -> dict[Path, Result | InputError]:
@@ -143,7 +126,7 @@ def _start(process: Any) -> None:
 
 def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
     """Apply the function to each task that comes through the pipe, and send the results back."""
-    exit_with_parent()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # should another have started the server
     torch.set_num_threads(1)
@@ -158,3 +141,10 @@ def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
                 result = error
             signal.alarm(0)
             pipe.send(result)
+
+
+def _exit_with_parent() -> None:
+    """Wait until the parent process has ended, which may be killed, and exit."""
+    parent: Any = multiprocessing.parent_process()
+    parent.join()
+    os._exit(1)

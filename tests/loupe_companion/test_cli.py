@@ -18,11 +18,11 @@ from loupe_companion import cli, cli_data
 from loupe_companion.profiles import PROFILES
 from loupe_companion.results import read_results, write_results
 from loupe_companion.store import CONFIG, result_file
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib.data import importing
 from loupe_lib.data.heads import draw_cohort, load_heads
 from loupe_lib.data.images import SPLITS, read_images, write_images
 from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import cut, edited, files_in, fixed, smoke
 
@@ -225,6 +225,27 @@ def test_a_path_that_no_file_can_have_is_refused_at_once(command, out, reason, l
     ran = loupe(*command.split(), out)
     assert (ran.status, ran.err) == (2, f"error: cannot write {out}: {reason}\n")
     assert list(files_in(tmp_path)) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("sweep --profile smoke --out", "mine: not a loupe-results file"),
+        *(
+            (command, "cannot write mine: it exists; remove it, or give another name")
+            for command in ("bench --smoke --out", "beyond --smoke --out", "export-mask none --out")
+        ),
+        *(
+            (command, "cannot write mine: it holds something else, which would be lost; give an")
+            for command in ("data heads --out", "data fastmri none --out", "data import none --out")
+        ),
+    ],
+)
+def test_a_file_of_something_else_is_not_replaced(command, reason, loupe, tmp_path):
+    (tmp_path / "mine").write_text("text")
+    ran = loupe(*command.split(), "mine")
+    assert ran.status == 2 and ran.err.startswith(f"error: {reason}")
+    assert (tmp_path / "mine").read_text() == "text"
 
 
 CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]

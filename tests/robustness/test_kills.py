@@ -14,7 +14,7 @@ import pytest
 
 from loupe_companion.results import read_results
 from loupe_companion.store import RESULT, WEIGHTS
-from loupe_lib.data.synthetic_fastmri import write_fastmri
+from loupe_companion.synthetic_fastmri import write_fastmri
 from tests.common import free_locks
 from tests.conftest import ROOT, Record
 from tests.loupe_companion.test_sweep import measured

@@ -11,7 +11,7 @@ import torch
 
 from loupe_companion.results import read_results
 from loupe_lib import InputError
-from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.images import read_images
 from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.run import Run
@@ -52,8 +52,7 @@ class Bomb:
 
 
 READERS = {
-    "npy": lambda path: list(open_npy(path).read()),
-    "hdf5 stack": lambda path: list(open_hdf5_stack(path, "images").read()),
+    "array": lambda path: list(open_array(path, "images").read()),
     "images": read_images,
     "results": read_results,
     "weights": read_weights,

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.formats.checks import reading
 from loupe_lib.data.formats.dicom import open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
@@ -13,6 +13,11 @@ from loupe_lib.errors import InputError
 
 HDF5 = (".h5", ".hdf5")
 OTHERS = {"NIfTI": NIFTI, "NumPy": (".npy",), "HDF5": HDF5}  # not DICOM
+PICTURES = (".png", ".jpg", ".jpeg")
+SAVE = (
+    "save the slices of each volume as one array (slices, rows, columns) with numpy.save, and give "
+    "that .npy file"
+)
 
 
 def open_file(
@@ -42,12 +47,12 @@ def open_file(
         return open_series(path, axis, series, echo)
     if name.endswith(NIFTI):
         return open_nifti(path, axis)
-    if name.endswith(".npy"):
-        return open_npy(path, axis)
-    if name.endswith(HDF5):
-        return open_hdf5_stack(path, dataset, axis)
+    if name.endswith((".npy", *HDF5)):
+        return open_array(path, dataset, axis)
     if name.endswith(".dcm") or _is_dicom(path):
         return open_series(path, axis, series, echo)
+    if name.endswith(PICTURES):
+        raise InputError(f"{path} is a picture: {SAVE}")
     raise InputError(
         f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM series"
     )
@@ -64,8 +69,9 @@ def _check_folder(path: Path) -> None:
     with reading(path, "a DICOM series"):
         if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
             return
+        every = sorted(file for file in path.rglob("*") if file.is_file())
         for kind, suffixes in OTHERS.items():
-            below = sorted(file for file in path.rglob("*") if file.name.lower().endswith(suffixes))
+            below = [file for file in every if file.name.lower().endswith(suffixes)]
             if below:
                 folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
                 ends = sorted({re.sub(r".*?(\.\w+(\.gz)?)$", r"\1", file.name) for file in below})
@@ -75,3 +81,7 @@ def _check_folder(path: Path) -> None:
                     f"not a DICOM series, but a folder of {count_of(len(below), f'{kind} file')}; "
                     f"give those, such as {Path(*folders) / f'*{end}'}{fastmri}"
                 )
+        pictures = [file for file in every if file.name.lower().endswith(PICTURES)]
+        if pictures:
+            found = count_of(len(pictures), f"{pictures[0].suffix} picture")
+            raise InputError(f"not a DICOM series, but a folder of {found}: {SAVE}")

@@ -1,5 +1,6 @@
 """Stacks of slices in ``.npy`` and HDF5 files."""
 
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,71 +9,57 @@ import h5py
 import numpy as np
 
 from loupe_lib.data.formats.checks import check_array, reading
-from loupe_lib.data.storage import check_written, member
+from loupe_lib.data.storage import member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 INDICES = ("0", "1", "2")
 
 
-def open_npy(path: Path, axis: str | None = None) -> Volume:
+def open_array(path: Path, dataset: str | None = None, axis: str | None = None) -> Volume:
     """Open an array (slices, rows, columns).
 
     Args:
-        path: a ``.npy`` file; one with pickled objects is refused, and none of its code runs.
-        axis: along which the slices lie: 0 (the default), 1 or 2.
-
-    Raises:
-        InputError: if it cannot be read, or is not a stack of real images.
-    """
-    with reading(path, ".npy"):
-        # Reads only plain arrays: an array of objects, which are pickled, is refused.
-        array = np.lib.format.open_memmap(path, mode="r")
-        check_array(array.shape, array.dtype)
-        order = _order(array.shape, axis)
-    slices, rows, columns = (array.shape[i] for i in order)
-    read = functools.partial(_read_npy, path, order)
-    return Volume(path, "npy", slices, (rows, columns), array.nbytes, read)
-
-
-def _read_npy(path: Path, order: list[int]) -> Iterator[np.ndarray]:
-    with reading(path, ".npy"):
-        yield from np.lib.format.open_memmap(path, mode="r").transpose(order)
-
-
-def open_hdf5_stack(path: Path, dataset: str | None, axis: str | None = None) -> Volume:
-    """Open a dataset (slices, rows, columns) of an HDF5 file.
-
-    Args:
-        path: the file.
-        dataset: the name of the dataset in it, with slashes after groups.
+        path: a ``.npy`` file; one with pickled objects is refused, and none of its code runs. Any
+            other file is taken for HDF5.
+        dataset: the name of the dataset in an HDF5 file, with slashes after groups.
         axis: along which the slices lie: 0 (the default), 1 or 2.
 
     Raises:
         InputError: if it cannot be read, or is not a stack of real images in the file itself.
     """
-    with reading(path, "HDF5"), h5py.File(path, "r") as file:
-        if dataset is None:
-            raise InputError(f"dataset must be named; the file has {', '.join(file)}")
-        *groups, name = dataset.strip("/").split("/")
-        found: h5py.Group = file
-        for group in groups:
-            found = member(found, group, h5py.Group)
-        stack = member(found, name, h5py.Dataset)
+    with _open(path, dataset) as stack:
         check_array(stack.shape or (), stack.dtype)
-        if stack.chunks:  # HDF5 reads them whole
-            check_array(stack.chunks, stack.dtype)
-        check_written(stack)
         order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
-        memory = stack.nbytes
-    read = functools.partial(_read_hdf5, path, dataset, order)
-    return Volume(path, "HDF5", slices, (rows, columns), memory, read)
+        read = functools.partial(_read, path, dataset, order)
+        return Volume(path, _kind(path), slices, (rows, columns), stack.nbytes, read)
 
 
-def _read_hdf5(path: Path, dataset: str, order: list[int]) -> Iterator[np.ndarray]:
-    with reading(path, "HDF5"), h5py.File(path, "r") as file:
-        yield from file[dataset][:].transpose(order)
+def _read(path: Path, dataset: str | None, order: list[int]) -> Iterator[np.ndarray]:
+    with _open(path, dataset) as stack:
+        yield from stack[:].transpose(order)
+
+
+def _kind(path: Path) -> str:
+    return "npy" if path.name.lower().endswith(".npy") else "HDF5"
+
+
+@contextlib.contextmanager
+def _open(path: Path, dataset: str | None) -> Iterator[np.ndarray | h5py.Dataset]:
+    with reading(path, _kind(path)):
+        if _kind(path) == "npy":
+            # Reads only plain arrays: an array of objects, which are pickled, is refused.
+            yield np.lib.format.open_memmap(path, mode="r")
+            return
+        with h5py.File(path, "r") as file:
+            if dataset is None:
+                raise InputError(f"dataset must be named; the file has {', '.join(file)}")
+            *groups, name = dataset.strip("/").split("/")
+            group: h5py.Group = file
+            for part in groups:
+                group = member(group, part, h5py.Group)
+            yield member(group, name, h5py.Dataset)
 
 
 def _order(shape: Sequence[int], axis: str | None) -> list[int]:

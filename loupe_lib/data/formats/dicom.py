@@ -14,6 +14,8 @@ from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 SAME = 1e-3  # mm; slices that lie nearer are at one position
+# What the slices of a volume have in common, to a tolerance in pixels, mm and cosines.
+COMMON = {"Rows": 0, "Columns": 0, "PixelSpacing": 1e-3, "ImageOrientationPatient": 0.01}
 TO_RAS = np.diag([-1, -1, 1, 1])  # DICOM counts towards left, posterior and superior
 
 
@@ -34,7 +36,7 @@ def open_series(
     """
     with reading(path, "DICOM"):
         frames, affine, notes = _volume(path, series, echo)
-        first, header = frames[0], frames[0].header
+        header = frames[0].header
         shape = (len(frames), int(header.Rows), int(header.Columns))
         check_array(shape, np.dtype(np.float32))
         turn = AS_STORED if axis is None else orientation_of(affine, axis)
@@ -44,8 +46,6 @@ def open_series(
             spacing = per_axis(np.linalg.norm(affine[:3, :3], axis=0), turn)
         kind = f"DICOM {header.get('Modality', '')}".strip()
         patient = str(header.get("PatientID", ""))
-        if first.component:
-            notes.append(f"a {first.component} image, and not a magnitude")
         if path.is_file() and len(frames) == 1:
             notes.append("one slice only; a series of files is imported by its folder")
     memory = 4 * math.prod(shape)
@@ -62,7 +62,7 @@ def _read(
         from pydicom.pixels.utils import iter_pixels
 
         frames, _, _ = _volume(path, series, echo)
-        first, header = frames[0], frames[0].header
+        header = frames[0].header
         volume = np.empty((len(frames), header.Rows, header.Columns), np.float32)
         for file in {frame.file for frame in frames}:
             places = [place for place, frame in enumerate(frames) if frame.file == file]
@@ -75,10 +75,6 @@ def _read(
                     raise
                 lacks = "has fewer pixels than its header says (truncated?)"
                 raise InputError(f"{file.name} {lacks}") from error
-        if first.component and volume.min() < 0:
-            raise InputError(
-                f"a {first.component} image with pixels below 0; give magnitude images"
-            )
     yield from apply_orientation(volume, turn)
 
 
@@ -97,31 +93,26 @@ def _check(frames: Sequence[Frame]) -> None:
                 f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}; "
                 "convert it first"
             )
-        size, wanted = (f"{f.header.Rows} x {f.header.Columns}" for f in (frame, first))
-        if size != wanted:
-            raise InputError(f"{frame} has {size} pixels; {first} has {wanted}")
-        mm, others = (f.header.get("PixelSpacing") or [0, 0] for f in (frame, first))
-        if not np.allclose(mm, others, rtol=1e-3):
-            raise InputError(f"{frame} has PixelSpacing {mm}; {first} has {others}")
-        plane, others = (f.numbers("ImageOrientationPatient") for f in (frame, first))
-        if not np.allclose(plane, others, atol=0.01):
-            raise InputError(
-                f"{frame} and {first} are not parallel: the slices of a localizer, for example, "
-                "are not one volume"
-            )
+        for name, tolerance in COMMON.items():
+            found, wanted = (f.header.get(name) for f in (frame, first))
+            if not np.allclose(found or 0, wanted or 0, atol=tolerance):
+                raise InputError(
+                    f"{frame} has {name} {found}; {first} has {wanted}: these are not slices of "
+                    "one volume (perhaps a localizer)"
+                )
 
 
 def _volume(
     path: Path, series: str | None, echo: int | None
 ) -> tuple[list[Frame], np.ndarray, list[str]]:
-    """The frames in the order in which they lie, their affine matrix, and warnings of gaps.
+    """The frames in the order in which they lie, their affine matrix, and warnings.
 
     Raises:
         InputError: if they are not one volume.
     """
     from highdicom.spatial import create_affine_matrix_from_attributes
 
-    frames = read_frames(path, series, echo)
+    frames, warnings = read_frames(path, series, echo)
     _check(frames)
     first = frames[0]
     affine = create_affine_matrix_from_attributes(
@@ -138,7 +129,7 @@ def _volume(
     ordered, places = [frames[i] for i in order], places[order]
     steps = np.diff(places)
     if not len(steps):
-        return ordered, TO_RAS @ affine, []
+        return ordered, TO_RAS @ affine, warnings
     closest = int(np.argmin(steps))
     if steps[closest] < SAME:
         one, two = ordered[closest : closest + 2]
@@ -151,9 +142,9 @@ def _volume(
         )
     usual = np.sort(steps)[(len(steps) - 1) // 2]
     affine[:3, 0] *= usual
-    gaps = [
+    warnings += [
         f"a gap of {steps[i]:.4g} mm between the slices at {places[i]:.4g} and "
         f"{places[i + 1]:.4g} mm, where others lie {usual:.4g} mm apart: slices are missing"
         for i in np.flatnonzero(steps > 1.5 * usual)
     ]
-    return ordered, TO_RAS @ affine, gaps
+    return ordered, TO_RAS @ affine, warnings

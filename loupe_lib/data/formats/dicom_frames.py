@@ -13,14 +13,15 @@ from loupe_lib.errors import InputError
 IMAGES = re.compile(
     "(LegacyConverted)?(Enhanced)?(MR|CT|PET)ImageStorage|PositronEmissionTomographyImageStorage"
 )
-DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax that expands without bound
 # Functional groups, of a frame or shared, which hold what a file of one frame has at its top.
 GROUPS = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
-    *("MREchoSequence", "PixelValueTransformationSequence"),
+    *("MREchoSequence", "MRImageFrameTypeSequence", "PixelValueTransformationSequence"),
 )
 NAMES = ("SeriesNumber", "SeriesDescription")  # by which a series is chosen, or by its UID
-COMPONENTS = {"P": "phase", "R": "real", "I": "imaginary"}  # in ImageType, beside M for magnitude
+# Values of ComplexImageComponent, in files of many frames, or of ImageType in others.
+COMPONENTS = {"P": "phase", "R": "real", "I": "imaginary"}
+COMPONENTS |= {name.upper(): name for name in COMPONENTS.values()}
 
 Files = list[tuple[Path, Any]]  # each with its header
 
@@ -60,15 +61,16 @@ class Frame:
     @property
     def component(self) -> str:
         """Phase, real or imaginary; empty for a magnitude, or if the file does not say."""
-        return next((COMPONENTS[one] for one in self.image_type if one in COMPONENTS), "")
+        named = [self.header.get("ComplexImageComponent", ""), *self.image_type]
+        return next((COMPONENTS[one] for one in named if one in COMPONENTS), "")
 
     def __str__(self) -> str:
         many = self.header.get("NumberOfFrames", None)
         return f"{self.file.name}, frame {self.number + 1}" if many else self.file.name
 
 
-def read_frames(path: Path, series: str | None, echo: int | None) -> list[Frame]:
-    """The frames of one echo of one series, in any order.
+def read_frames(path: Path, series: str | None, echo: int | None) -> tuple[list[Frame], list[str]]:
+    """The magnitudes of one echo of one series, in any order, and a warning if others are left out.
 
     Args:
         path: a DICOM file, or a folder of such files.
@@ -76,30 +78,31 @@ def read_frames(path: Path, series: str | None, echo: int | None) -> list[Frame]
         echo: which echo, from 1; needed if there are several.
 
     Raises:
-        InputError: if they are not images, or the choice is missing or not there.
+        InputError: if they are not magnitude images, or the choice is missing or not there.
     """
-    return _one_echo(_split(_one_series(_headers(path), series)), echo)
+    frames = _split(_one_series(_headers(path), series))
+    magnitudes = [frame for frame in frames if not frame.component]
+    others = [frame for frame in frames if frame.component]
+    if not magnitudes:
+        raise InputError(
+            f"{others[0]} is a {others[0].component} image; only magnitude images can be read"
+        )
+    kinds = " and ".join(sorted({frame.component for frame in others}))
+    warnings = [f"{count_of(len(others), f'{kinds} image')} left out: not magnitudes"]
+    return _one_echo(magnitudes, echo), warnings if others else []
 
 
 def _headers(path: Path) -> Files:
     from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
     from pydicom.misc import is_dicom
 
     found = []
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
             continue
-        if is_dicom(file):
-            if read_file_meta_info(file).get("TransferSyntaxUID") == DEFLATED:
-                raise InputError(
-                    f"{file.name} is deflated as a whole: not supported; remove it, or decompress "
-                    "it with dcmconv"
-                )
-        elif file.suffix.lower() != ".dcm":
-            continue
-        # By force: the header of a file without the first bytes of DICOM still says what it is.
-        found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
+        if is_dicom(file) or file.suffix.lower() == ".dcm":
+            # By force: the header of a file without the first bytes of DICOM still says what it is.
+            found.append((file, dcmread(file, stop_before_pixels=True, force=True)))
     if not found:
         raise InputError("there is no DICOM file in it; give the folder that holds a series")
     return found

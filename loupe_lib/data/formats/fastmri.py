@@ -1,30 +1,101 @@
-"""One file of fastMRI (Zbontar et al. 2018, arXiv 1811.08839), as it is published.
+"""fastMRI (Zbontar et al. 2018, arXiv 1811.08839), as it is published: a folder, and one file.
 
-Datasets ``kspace`` (slices, [coils,] rows, columns) complex64, ``reconstruction_esc`` and
-``reconstruction_rss`` (slices, rows, columns) float32, ``ismrmrd_header`` (XML); attributes
-``acquisition``, ``max``, ``norm`` and ``patient_id``. Files of the test sets are undersampled: they
-have a dataset ``mask`` and no reconstruction.
+A file has the datasets ``kspace`` (slices, [coils,] rows, columns) complex64,
+``reconstruction_esc`` and ``reconstruction_rss`` (slices, rows, columns) float32 and
+``ismrmrd_header`` (XML), and the attributes ``acquisition``, ``max``, ``norm`` and ``patient_id``.
+Files of the test sets are undersampled: they have a dataset ``mask`` and no reconstruction.
 """
 
 import contextlib
 import functools
 import math
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import h5py
 import numpy as np
+from scipy import fft
 
 from loupe_lib.data.images import FORMAT, centre_crop
-from loupe_lib.data.simulation import ifft2c
-from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
-from loupe_lib.data.volumes import Volume
-from loupe_lib.data.workers import BadFile
+from loupe_lib.data.storage import HDF5_ERRORS, member
+from loupe_lib.data.volumes import LeftOut, Volume, reason_of
+from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 
 SUFFIX = ".h5"
+ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tgz")
 KSPACE, STORED = "kspace", "reconstruction_esc"
+
+
+def read_folder(
+    root: Path, is_complex: bool = False, skip_bad: bool = False, progress: bool = True
+) -> tuple[list[Volume], list[LeftOut]]:
+    """Read the header of every volume below a folder, in worker processes.
+
+    Args:
+        root: the folder; or a single file of it.
+        is_complex: whether complex images are wanted.
+        skip_bad: whether to go on without files that are damaged, or that end the process that
+            reads them.
+        progress: show a progress bar, on a terminal.
+
+    Returns:
+        The volumes, sorted by name (folder and file), and the volumes that cannot be used.
+
+    Raises:
+        BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
+        InputError: if the folder cannot be read, or holds no such file.
+    """
+    files = sorted(_files(root))
+    if not files:
+        raise InputError(f"{root} holds no {SUFFIX} file")
+    unpack = "an archive: unpack it with tar -xf {} -C FOLDER"
+    left_out = [
+        LeftOut(path.name, unpack.format(shlex.quote(str(path))))
+        for path in files
+        if _is_archive(path)
+    ]
+    paths = [path for path in files if not _is_archive(path)]
+    headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), paths, progress)
+    volumes: dict[str, Volume] = {}
+    for path, one in sorted(headers.items()):
+        if isinstance(one, BadFile) and not skip_bad:
+            raise one
+        if isinstance(one, InputError):
+            left_out.append(LeftOut(volume_name(path), reason_of(one, path)))
+        elif one.name in volumes:
+            left_out.append(LeftOut(str(path), "the same name as another volume"))
+        else:
+            volumes[one.name] = one
+    for name in sorted(volumes):
+        if name.startswith("multicoil") and name.replace("multi", "single", 1) in volumes:
+            left_out.append(LeftOut(name, "its single-coil data are here as well"))
+            del volumes[name]
+    return [volumes[name] for name in sorted(volumes)], left_out
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """The volumes and archives below a folder."""
+    if root.is_file():
+        if root.suffix != SUFFIX and not _is_archive(root):
+            raise InputError(f"{root} must be a folder or a {SUFFIX} file")
+        yield root
+        return
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    for folder, _, names in os.walk(root, onerror=fail, followlinks=True):
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            if path.suffix == SUFFIX or _is_archive(path):
+                yield path
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.endswith(ARCHIVES)
 
 
 def volume_name(path: Path) -> str:
@@ -86,6 +157,12 @@ def _image(kspace: np.ndarray, shape: tuple[int, int], is_complex: bool) -> np.n
         return np.sqrt(sum(np.square(np.abs(image)) for image in images))
 
 
+def ifft2c(y: np.ndarray) -> np.ndarray:
+    """k-space to image: (..., rows, columns), orthonormal, centred (both origins in the middle)."""
+    axes = (-2, -1)
+    return fft.fftshift(fft.ifft2(fft.ifftshift(y, axes), norm="ortho"), axes)
+
+
 def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int, int]]:
     """The dataset that gives the images, and their rows and columns, oversampling removed."""
     if file.attrs.get("format") == FORMAT:
@@ -109,7 +186,6 @@ def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) 
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
         raise InputError(f"{name} must be a stack of slices; got {shape} of {dataset.dtype}")
-    check_written(dataset)
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:

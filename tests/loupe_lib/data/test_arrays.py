@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from loupe_lib import InputError
-from loupe_lib.data.formats.arrays import open_hdf5_stack, open_npy
+from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.formats.checks import LARGEST
 from loupe_lib.data.volumes import Volume
 
@@ -24,7 +24,7 @@ def write(path: Path, array: np.ndarray) -> None:
 
 
 def read(path: Path, axis: str | None = None) -> Volume:
-    return open_npy(path, axis) if path.suffix == ".npy" else open_hdf5_stack(path, STACK, axis)
+    return open_array(path, STACK, axis)
 
 
 both = pytest.mark.parametrize("name", ["a.npy", "a.h5"])
@@ -107,4 +107,4 @@ def test_a_dataset_that_cannot_be_used_is_refused(dataset, reason, tmp_path):
         file["link"] = h5py.ExternalLink("other.h5", STACK)
         file.create_dataset("large", (1024, 1024, 1024), np.float32)
     with pytest.raises(InputError, match=reason):
-        open_hdf5_stack(tmp_path / "a.h5", dataset)
+        open_array(tmp_path / "a.h5", dataset)

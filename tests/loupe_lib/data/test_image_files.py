@@ -200,7 +200,12 @@ def test_files_cut_short_are_refused(suffix, tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
     """No damage is known that crashes HDF5 on a stack: the reader stands for it."""
-    monkeypatch.setattr(any_file, "open_hdf5_stack", lambda *_: os._exit(1))
+    opened = any_file.open_array
+    monkeypatch.setattr(
+        any_file,
+        "open_array",
+        lambda path, *how: os._exit(1) if path.suffix == ".h5" else opened(path, *how),
+    )
     monkeypatch.setattr(workers, "START", "fork")  # workers have that reader too
     paths = [*three(tmp_path, write_npy, ".npy"), tmp_path / "stack.h5"]
     write_hdf5(paths[-1], head())
@@ -269,6 +274,22 @@ def test_a_folder_of_arrays_says_what_would_work(suffix, kind, end, tmp_path):
     WRITERS[suffix](tmp_path / "study" / f"a{suffix}", head())
     told = f"a folder of 1 {kind} file; give those, such as {tmp_path}/study/*{suffix}{end}"
     assert refused([tmp_path / "study"], tmp_path).endswith(told)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+def test_pictures_say_what_would_work(suffix, tmp_path):
+    folder = tmp_path / "study" / "scan"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}{suffix}").write_bytes(b"")
+    works = (
+        "save the slices of each volume as one array (slices, rows, columns) with numpy.save, and "
+        "give that .npy file"
+    )
+    told = f"a folder of 2 {suffix} pictures: {works}"
+    assert refused([tmp_path / "study"], tmp_path).endswith(told)
+    told = f"0{suffix} is a picture: {works}"
+    assert refused([folder / f"0{suffix}"], tmp_path).endswith(told)
 
 
 def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):

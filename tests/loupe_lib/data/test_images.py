@@ -196,15 +196,11 @@ def test_volumes_are_written_one_by_one(images, path, tmp_path):
 
 def test_an_incomplete_image_file_is_not_written(images, tmp_path):
     volume = images.test.images
-    for appended, message in [
-        ([("train", "a"), ("test", "a")], "a volume must be in one split; 'a' is in two"),
-        ([("train", "a"), ("test", "b")], "validation must have at least one volume; got none"),
-    ]:
-        volumes = ((split, name, volume) for split, name in appended)
-        with pytest.raises(InputError) as caught:
-            write_volumes(tmp_path / "part.h5", "part", 32, False, volumes)
-        assert str(caught.value) == message
-        assert not list(tmp_path.iterdir())
+    volumes = ((split, split, volume) for split in ("train", "test"))
+    with pytest.raises(InputError) as caught:
+        write_volumes(tmp_path / "part.h5", "part", 32, False, volumes)
+    assert str(caught.value) == "validation must have at least one volume; got none"
+    assert not list(tmp_path.iterdir())
 
 
 def test_same_images_make_the_same_file(images, path, tmp_path):
@@ -238,17 +234,6 @@ def test_file_of_another_kind_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file["kspace"] = np.zeros(3)
     assert refused(path) == f"{path}: not a loupe-images file{HINT}"
-
-
-def test_pixels_never_written_are_refused(path):
-    with edited(path) as file:
-        del file["test/images"]
-        file["test"].create_dataset("images", (3, 32, 32), np.uint16, chunks=(1, 32, 32))
-    assert refused(path) == f"{path}: test/images lacks 3 of its 3 chunks"
-    with h5py.File(path, "a") as file:
-        del file["test/images"]
-        file["test"].create_dataset("images", (10**6, 3200, 3200), np.uint16)  # 20 TB of nothing
-    assert refused(path) == f"{path}: test/images was never written"
 
 
 @pytest.mark.parametrize(

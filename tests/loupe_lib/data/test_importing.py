@@ -14,15 +14,15 @@ import torch
 
 from loupe_companion import cli
 from loupe_companion.data_report import describe
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib import InputError
 from loupe_lib.data import conversion
 from loupe_lib.data.choice import choose, read_list
 from loupe_lib.data.conversion import parts_folder
-from loupe_lib.data.fastmri_folder import read_folder
+from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import cut, files_in, flip
 from tests.crashing import crashing_file
 
@@ -329,11 +329,6 @@ def test_a_file_that_crashes_hdf5_can_be_skipped(root, brought, tmp_path):
     assert digest(tmp_path / "knee.h5") == digest(brought[0])
     (left,) = [one for one in report.left_out if one.name == "singlecoil_val/file0000000"]
     assert left.reason.startswith("ends the process that reads it: the file is corrupt")
-
-
-def test_a_list_and_skip_bad_exclude_each_other(root, brought, tmp_path):
-    with pytest.raises(InputError, match="--skip-bad must not be given with a list"):
-        bring(root, tmp_path / "knee.h5", Selection((1, 1, 1), from_list=brought[1]), skip_bad=True)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from loupe_companion.simulation import fft2c, rss, scan
+from loupe_lib.data.formats.fastmri import ifft2c
 from loupe_lib.data.images import centre_crop
-from loupe_lib.data.simulation import fft2c, ifft2c, rss, scan
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """A simulated scanner: from magnitude images to the k-space that coils would measure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import fft
 
+from loupe_lib.data.formats.fastmri import ifft2c
 from loupe_lib.data.heads import splines
 from loupe_lib.data.images import centre_crop
 
@@ -15,18 +16,9 @@ REACH, RADIUS = 0.6, 0.7  # of a coil, and its distance from the middle, in fiel
 
 
 def fft2c(x: np.ndarray) -> np.ndarray:
-    """Image to k-space: (..., rows, columns), orthonormal, centred (both origins in the middle)."""
-    return _centred(fft.fft2, x)
-
-
-def ifft2c(y: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`fft2c`."""
-    return _centred(fft.ifft2, y)
-
-
-def _centred(transform: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`~loupe_lib.data.formats.fastmri.ifft2c`."""
     axes = (-2, -1)
-    return np.fft.fftshift(transform(np.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
+    return fft.fftshift(fft.fft2(fft.ifftshift(x, axes), norm="ortho"), axes)
 
 
 def rss(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from loupe_companion.simulation import rss, scan
 from loupe_lib.data.heads import FIELD_OF_VIEW, anatomy, load_heads
 from loupe_lib.data.images import centre_crop
-from loupe_lib.data.simulation import rss, scan
 from loupe_lib.data.storage import writing
 from loupe_lib.errors import InputError, check_whole
 from loupe_lib.mask import check_size
@@ -219,7 +219,7 @@ def _test_mask(columns: int, rng: np.random.Generator) -> np.ndarray:
 
 def _header(volume: _Volume) -> str:
     """The ISMRMRD header (Inati et al. 2017) of a scan like those of fastMRI."""
-    template = resources.files("loupe_lib.data") / "assets" / "ismrmrd_header.xml"
+    template = resources.files("loupe_companion") / "assets" / "ismrmrd_header.xml"
     pixel = FIELD_OF_VIEW / volume.size  # mm
     first, count = volume.measured
     return template.read_text("utf-8").format(

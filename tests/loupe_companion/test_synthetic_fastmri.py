@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
+from loupe_companion.synthetic_fastmri import write_fastmri
 from loupe_lib import InputError
-from loupe_lib.data.synthetic_fastmri import write_fastmri
 from tests.common import files_in
 
 SIZE, SLICES = 64, 4
