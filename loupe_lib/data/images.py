@@ -19,6 +19,7 @@ from torch import Tensor
 from loupe_lib.data.storage import (
     HDF5_ERRORS,
     check_target,
+    check_written,
     digest,
     member,
     open_hdf5,
@@ -277,7 +278,7 @@ def read_stack(group: h5py.Group) -> Tensor:
     """The (n, N, N) images of a group.
 
     Raises:
-        InputError: if there is no such dataset.
+        InputError: if there is no such dataset, or not all of it was written.
     """
     images = member(group, "images", h5py.Dataset)
     is_real = images.dtype == np.uint16 and images.ndim == 3
@@ -287,6 +288,7 @@ def read_stack(group: h5py.Group) -> Tensor:
             f"{images.name[1:]} must be (n, N, N) uint16 or (n, 2, N, N) int16; "
             f"got {_size(images.shape)} {images.dtype}"
         )
+    check_written(images)
     n, *_, rows, columns = images.shape
     found = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
     for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB

@@ -5,6 +5,7 @@ import errno
 import glob
 import hashlib
 import io
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -200,6 +201,18 @@ def read_array(dataset: h5py.Dataset, index: Any = ()) -> Any:
         return dataset[index]
     except HDF5_ERRORS as error:
         raise InputError(f"the data cannot be read: {error}") from error
+
+
+def check_written(dataset: h5py.Dataset) -> None:
+    """Raise InputError if a dataset is not written completely: HDF5 reads the rest as zeros."""
+    name, shape = dataset.name.lstrip("/"), dataset.shape or ()
+    if dataset.chunks:
+        chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
+        missing = chunks - dataset.id.get_num_chunks()
+        if missing:
+            raise InputError(f"{name} lacks {missing} of its {chunks} chunks")
+    elif dataset.id.get_storage_size() < math.prod(shape) * dataset.dtype.itemsize:
+        raise InputError(f"{name} was never written")
 
 
 def digest(path: str | os.PathLike[str], first: int = 0) -> str:

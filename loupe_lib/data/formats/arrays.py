@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from loupe_lib.data.formats.checks import check_array, reading
-from loupe_lib.data.storage import member
+from loupe_lib.data.storage import check_written, member
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
@@ -30,6 +30,9 @@ def open_array(path: Path, dataset: str | None = None, axis: str | None = None) 
     """
     with _open(path, dataset) as stack:
         check_array(stack.shape or (), stack.dtype)
+        if stack.chunks:  # HDF5 reads them whole
+            check_array(stack.chunks, stack.dtype)
+        check_written(stack)
         order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
         read = functools.partial(_read, path, dataset, order)

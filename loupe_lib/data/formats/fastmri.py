@@ -20,7 +20,7 @@ import numpy as np
 from scipy import fft
 
 from loupe_lib.data.images import FORMAT, centre_crop
-from loupe_lib.data.storage import HDF5_ERRORS, member
+from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
 from loupe_lib.data.volumes import LeftOut, Volume, reason_of
 from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
@@ -186,6 +186,7 @@ def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) 
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
         raise InputError(f"{name} must be a stack of slices; got {shape} of {dataset.dtype}")
+    check_written(dataset)
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:

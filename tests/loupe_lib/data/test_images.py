@@ -236,6 +236,17 @@ def test_file_of_another_kind_is_refused(tmp_path):
     assert refused(path) == f"{path}: not a loupe-images file{HINT}"
 
 
+def test_pixels_never_written_are_refused(path):
+    with edited(path) as file:
+        del file["test/images"]
+        file["test"].create_dataset("images", (3, 32, 32), np.uint16, chunks=(1, 32, 32))
+    assert refused(path) == f"{path}: test/images lacks 3 of its 3 chunks"
+    with h5py.File(path, "a") as file:
+        del file["test/images"]
+        file["test"].create_dataset("images", (10**6, 3200, 3200), np.uint16)  # 20 TB of nothing
+    assert refused(path) == f"{path}: test/images was never written"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
