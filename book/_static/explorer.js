@@ -249,8 +249,10 @@
     const n = index.size, fourier = new Fourier(n);
     const [FIRST, SECOND] = index.slopes;
 
-    const probabilities = (place, count) =>
-      Float64Array.from(new Uint16Array(bytes, place, count), (code) => code / STEPS);
+    const probabilities = (place, count) => {
+      const low = new Uint8Array(bytes, place, count), high = new Uint8Array(bytes, place + count, count);
+      return Float64Array.from(low, (byte, i) => (byte + 256 * high[i]) / STEPS);
+    };
     const greys = (place, count) =>
       Float64Array.from(new Uint8Array(bytes, place, count), (level) => level / 255);
     const bits = (place, count) => {
@@ -288,7 +290,7 @@
     /** Change the state: run, slope s, slice, or the seed of U. */
     function choose(changes) {
       Object.assign(live, changes);
-      if ("s" in changes || "slice" in changes) return;
+      if (live.p && !("run" in changes) && !("seed" in changes)) return;
       const run = index.runs[live.run];
       live.p = probabilities(run.p, n * n);
       live.u = uniform(live.seed, n * n);
@@ -382,7 +384,7 @@
       find("replay-epoch").textContent = `${epoch} of ${longest}`;
       find("replay-knob").setAttribute("aria-valuetext", `epoch ${epoch} of ${longest}`);
       const x = { low: 1, high: longest, ticks: [[1, "1"], [longest, `${longest}`]] };
-      const kept = (run, k) => probabilities(run.p + 2 * k * count, count);
+      const kept = (run, k) => probabilities(run.p[k], count);
       const curves = {
         "replay-slope": [(run) => run.slope, true],
         "replay-loss": [(run) => run.loss, false],
@@ -420,7 +422,7 @@
         show(left, `P at epoch ${run.epochs[last]}: P(DC) ${middle(p).toFixed(2)}`, p);
         show(centre, `P > 0.5: ${rate(hard)}`, hard);
         show(right, `Reconstruction: ${decibel(run.psnr[last])}`,
-          greys(run.pictures + last * count, count));
+          greys(run.pictures[last], count));
       });
     }
     const redrawReplay = eachFrame(drawReplay);
@@ -459,21 +461,23 @@
       const chart = axes(canvas, decades(runs.map((one) => one.slope)), { low, high, ticks });
       for (const one of runs) dot(chart, one.slope, one.psnr, one.shrinks ? ORANGE : BLUE, 3.5);
       dot(chart, run.slope, run.psnr, getComputedStyle(canvas).color, 7, true);
-      const notes = run.warnings.length ? ` Warning: ${run.warnings.join("; ")}.` : "";
-      caption(canvas, `Test PSNR in dB against slope. Ring: ${named(run)}, ${decibel(run.psnr)}.${notes}`);
+      const notes = run.warnings.map((warning) => ` Warning: ${warning}.`);
+      if (!run.pictures.length) notes.push(" No reconstruction of this training was kept.");
+      caption(canvas,
+        `Test PSNR in dB against slope. Ring: ${named(run)}, ${decibel(run.psnr)}.${notes.join("")}`);
 
       show(find("results-p"), `P: P(DC) ${middle(p).toFixed(2)}`, p);
       show(find("results-threshold"), `P > 0.5: ${rate(hard)}`, hard);
       show(find("results-truth"), "Test slice x", truth);
       show(find("results-zero"), `|F⁻¹ y|, before the network: ${decibel(psnr(zero, truth))}`, zero);
+      for (const id of ["results-image", "results-error"]) {
+        find(id).parentElement.hidden = !run.pictures.length;
+      }
       if (run.pictures.length) {
         const image = greys(run.pictures[slice], n * n);
         show(find("results-image"), `Reconstruction: ${decibel(run.picturePsnr[slice])}`, image);
         show(find("results-error"), "Error of the reconstruction",
           image.map((value, i) => Math.abs(value - truth[i])), 0, ERROR);
-      } else {
-        show(find("results-image"), "No reconstruction of this run was kept", truth.map(() => 0));
-        show(find("results-error"), "No error image", truth.map(() => 0));
       }
     }
     const redrawResults = eachFrame(drawResults);
@@ -499,7 +503,8 @@
     for (const section of document.querySelectorAll(".explorer")) section.hidden = false;
     choose({});
     find("live-knob").value = Math.log10(live.s);
-    const first = index.runs[live.run];
+    const first = [index.runs[live.run], ...index.runs].find((run) => run.shrinks && run.pictures.length)
+      ?? index.runs[live.run];
     find("results-acceleration").value = first.acceleration;
     offerMethods();
     find("results-knob").value = titles().indexOf(first.title);

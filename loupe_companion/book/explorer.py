@@ -50,7 +50,7 @@ apply it. At $s = 20\\,000$ it is binary, like the masks that are used after tra
 <button type="button" id="live-draw">Draw U again</button>
 </div>
 <div class="controls">
-<label class="wide"><span>Slope s = <output id="live-slope"></output></span>
+<label class="wide" for="live-knob"><span>Slope s = <output id="live-slope"></output></span>
 <input type="range" id="live-knob" min="0" max="5" step="0.02"></label>
 <button type="button" data-slope="20">s = 20</button>
 <button type="button" data-slope="20000">s = 20 000</button>
@@ -85,7 +85,7 @@ training (blue) keeps one slope. Both start from the same seed.
 <section class="explorer" id="replay" aria-label="A training, replayed" hidden>
 <div class="controls">
 <label>Trainings <select id="replay-pair"></select></label>
-<label class="wide"><span>Epoch <output id="replay-epoch"></output></span>
+<label class="wide" for="replay-knob"><span>Epoch <output id="replay-epoch"></output></span>
 <input type="range" id="replay-knob" min="1" step="1"></label>
 </div>
 <div class="panels three">
@@ -109,9 +109,10 @@ training (blue) keeps one slope. Both start from the same seed.
 </section>
 ```
 
-The curves have a value for each epoch. Masks and reconstructions were kept at some epochs, the
-dots; the last one up to the chosen epoch is shown. The reconstruction uses the binary mask
-$P > 0.5$.
+The curves have a value for each epoch. Masks and reconstructions were kept at some epochs, the dots
+of the third chart; shown is the last one up to the chosen epoch. The reconstruction uses the binary
+mask $P > 0.5$. When its first round ends, 4S goes back to the weights of the lowest loss, and to
+their slope.
 
 ## Results
 
@@ -124,7 +125,7 @@ does: fixed slopes in blue, 4S in orange at the slope that it returned.
 <label>R <select id="results-acceleration"></select></label>
 <label>Seed <select id="results-seed"></select></label>
 <label>Image <select id="results-slice"></select></label>
-<label class="wide"><span>Method: <output id="results-method"></output></span>
+<label class="wide" for="results-knob"><span>Method: <output id="results-method"></output></span>
 <input type="range" id="results-knob" min="0" step="1"></label>
 </div>
 <figure><canvas id="results-chart" class="chart long"></canvas><figcaption></figcaption></figure>
@@ -153,19 +154,19 @@ ALT = (
 
 
 class Block:
-    """Arrays one after the other, each at an even place."""
+    """Arrays one after the other. Of 16-bit numbers all low bytes stand before all high bytes."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def add(self, values: np.ndarray) -> int:
         """Append an array of uint8 or uint16; returns its place in bytes."""
-        self._bytes += bytes(len(self._bytes) % 2)
         place = len(self._bytes)
-        self._bytes += values.astype(values.dtype.newbyteorder("<")).tobytes()
+        low_first = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        self._bytes += low_first.reshape(-1, 1).view(np.uint8).T.tobytes()
         return place
 
-    def base64(self) -> str:
+    def in_base64(self) -> str:
         """All bytes, deflated (zlib), in base64."""
         return base64.b64encode(zlib.compress(bytes(self._bytes), 9)).decode()
 
@@ -211,7 +212,7 @@ def explorer_page(
         "picture": _static_picture(first),
         "alt": ALT,
         "index": json.dumps(index, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-        "data": block.base64(),
+        "data": block.in_base64(),
     }
 
 
@@ -288,8 +289,8 @@ def _training(run: RunResult, block: Block) -> dict[str, Any]:
         "loss": list(map(_number, run.history["loss"])),
         "epochs": kept["epoch"].tolist(),
         "psnr": list(map(_number, kept["psnr"])),
-        "p": block.add(kept["probabilities"]),
-        "pictures": block.add(kept["reconstruction"]),
+        "p": [block.add(p) for p in kept["probabilities"]],
+        "pictures": [block.add(x_hat) for x_hat in kept["reconstruction"]],
     }
 
 
