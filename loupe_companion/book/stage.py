@@ -15,6 +15,7 @@ from loupe_companion.beyond.experiment import read_record
 from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.build import BuildError
+from loupe_companion.book.explorer import explorer_page
 from loupe_companion.book.notebooks import for_readers, page
 from loupe_companion.book.preamble import NOTEBOOKS, ROOT
 from loupe_companion.profiles import BOOK_PROFILES
@@ -55,9 +56,11 @@ def stage(output: Path, profile: str) -> None:
 
     own = read_results(output / "own" / "results" / f"{profile}.h5")
     trainings = {f"own {profile}": own, "kept reference": kept_results()}
+    replays = {"kept": read_results(RESULTS / "replay.h5"), f"{profile} of this machine": own}
     others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
+        "explorer": explorer_page(kept_results(), replays),
         "_costs": pages.costs({**trainings, **others}, RESULTS / "bench.json"),
         "_profiles": pages.profiles_table(),
         "_speed": pages.speed(RESULTS / "bench.json"),
