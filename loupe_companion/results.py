@@ -6,7 +6,7 @@ datasets
 
 - ``probabilities`` (N, N);
 - ``pictures`` (3, m, N, N) float16: truth, reconstructions, zero-filled;
-- ``snapshots/NAME``, if the training kept some: see :class:`loupe_companion.snapshots.Recorder`;
+- ``snapshots/NAME``, if the training kept some: see ``loupe_companion.snapshots.Recorder``;
 - ``numbers``, all other values in one row; its attribute ``columns`` lists them (JSON: name, NumPy
   type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
@@ -55,7 +55,7 @@ class RunResult:
         provenance: code version, package versions, device, date, wall time.
         warnings: of NaN, or a collapsed mask; shown wherever the numbers of the run are.
         snapshots: columns of the snapshots of the training, see
-            :meth:`loupe_companion.snapshots.Recorder.of`; empty if none were kept. Reconstructed
+            ``loupe_companion.snapshots.Recorder.of``; empty if none were kept. Reconstructed
             is the first of the test slices ``shown``.
     """
 

@@ -73,7 +73,7 @@ def run_sweep(
 
     This process trains the packs one after the other; the repository's workflow trains them side by
     side. Two sweeps in the same store train no run twice: one waits for the other. With
-    ``snapshots`` those trained now keep them, see :class:`loupe_companion.snapshots.Recorder`.
+    ``snapshots`` those trained now keep them, see ``loupe_companion.snapshots.Recorder``.
 
     Raises:
         InputError: if the store cannot be written, or the images are not those of the runs.

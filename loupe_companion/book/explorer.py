@@ -74,7 +74,8 @@ and 0.95. The histogram counts all entries, as Fig. 2 of the paper does.
 $y = M \\circ \\mathcal F(x)$ is the measured k-space, on a logarithmic scale of four decades. PSNR
 compares $|\\mathcal F^{-1} y|$, the image before the network, with the original. P(DC) is the
 probability of the zero frequency, in the middle of the mask. $R$ below a binary mask is the
-acceleration that it achieves.
+acceleration that it achieves. In the list of masks, the slope behind 4S is the one that it
+returned, and s0 is the slope where it starts if that is not 20.
 
 ## A training, replayed
 
