@@ -36,6 +36,12 @@ Patience = Annotated[
     int | None, typer.Option(help="p: epochs without a lower loss before 4S raises the slope.")
 ]
 Factor = Annotated[float | None, typer.Option(help="m: a raise multiplies the slope by it.")]
+Snapshots = Annotated[
+    bool,
+    typer.Option(
+        "--snapshots", help="Keep masks and a reconstruction of up to 40 epochs with the result."
+    ),
+]
 Weights = Annotated[Path, typer.Argument(help="weights.safetensors of a trained run.")]
 
 
@@ -91,6 +97,7 @@ def train(
     data: Data = None,
     runs: Runs = Path("runs"),
     device: Device = None,
+    snapshots: Snapshots = False,
 ) -> None:
     """Train one model, with 4S or at a fixed slope."""
     from loupe_companion.sources import load_profile
@@ -107,7 +114,8 @@ def train(
         factor=factor,
     )
     config = chosen.configs()[0]  # the fixed slope if there is one, else 4S
-    _print_results(run_sweep([config], runs, data, device), chosen.label)
+    found = run_sweep([config], runs, data, device, snapshots=snapshots)
+    _print_results(found, chosen.label)
     print(result_file(runs, config).with_name(WEIGHTS))
 
 
@@ -187,6 +195,7 @@ def train_pack(
     pack: Annotated[Path, typer.Argument(help="File of a pack, RUNS/packs/NAME.json.")],
     data: Data = None,
     device: Device = None,
+    snapshots: Snapshots = False,
 ) -> None:
     """Train the runs of one pack: a job of the workflow.
 
@@ -200,7 +209,8 @@ def train_pack(
     exit_on_sigterm()
     where = find_device(device)
     # On CPUs several jobs share a terminal, and their bars would overwrite each other.
-    train_runs(Pack.read(pack), pack.parent.parent, data, where, progress=where.type == "cuda")
+    bar = where.type == "cuda"
+    train_runs(Pack.read(pack), pack.parent.parent, data, where, bar, snapshots)
     write_file(marker(pack), b"")
 
 

@@ -1,6 +1,7 @@
 """Packs: the runs that one process trains together."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,14 @@ import torch
 
 from loupe_companion.locks import try_lock, wait_for_lock
 from loupe_companion.results import write_results
-from loupe_companion.run_summary import summarize_run
+from loupe_companion.run_summary import shown_slices, summarize_run
+from loupe_companion.snapshots import Recorder
 from loupe_companion.sources import load_images
 from loupe_companion.store import (
     CHECKPOINT,
     CONFIG,
     RESULT,
+    SNAPSHOTS,
     WEIGHTS,
     remove_checkpoints,
     result_file,
@@ -136,11 +139,13 @@ def train_pack(
     data: Path | str | None,
     device: torch.device,
     progress: bool = True,
+    snapshots: bool = False,
 ) -> None:
     """Train the runs of a pack that have no result; wait for those that another process trains.
 
     On the CPU a run is trained on one thread, so that its result does not depend on the number of
-    cores.
+    cores. With ``snapshots`` the results keep snapshots of the trainings, see
+    :class:`loupe_companion.snapshots.Recorder`.
 
     Raises:
         InputError: if the images are not those of the runs, or if runs failed: the results of the
@@ -157,7 +162,7 @@ def train_pack(
                 wait_for_lock(locks, _lock_file(runs, mine[0]), what)
             todo = unfinished(mine, runs)
             if todo:
-                failed += _train_locked(todo, runs, data, device, progress)
+                failed += _train_locked(todo, runs, data, device, progress, snapshots)
             waiting = [config for config in waiting if config not in mine]
     if failed:
         raise InputError("; ".join(failed))
@@ -173,6 +178,7 @@ def _train_locked(
     data: Path | str | None,
     device: torch.device,
     progress: bool,
+    snapshots: bool,
 ) -> list[str]:
     """Train runs whose locks this process holds; a sentence about each run that failed."""
     if device.type == "cuda":
@@ -193,7 +199,7 @@ def _train_locked(
         for config in configs:
             with alone(config):
                 folder = result_file(runs, config).parent
-                for name in (CONFIG, CHECKPOINT, WEIGHTS, RESULT):
+                for name in (CONFIG, CHECKPOINT, WEIGHTS, RESULT, SNAPSHOTS):
                     remove_unfinished(folder / name)
                 write_file(folder / CONFIG, config.to_json().encode())
                 run = Run(config, device)
@@ -203,13 +209,18 @@ def _train_locked(
             return failed
         checkpoints = [result_file(runs, run.config).with_name(CHECKPOINT) for run in progressing]
         trainer = trainer_for(device)
-        train(progressing, images, checkpoints, trainer, progress)
+        recorder = None
+        if snapshots:
+            recorder = Recorder(runs, images.test.images[shown_slices(images.test)[:1]])
+        train(progressing, images, checkpoints, trainer, progress, recorder)
         # SSIM takes the most time, on the CPU. Each thread sets its own number of torch threads.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
             results = pool.map(lambda run: summarize_run(run, images.test, trainer), progressing)
             for run, result in zip(progressing, results, strict=True):
                 with alone(run.config):
                     file = result_file(runs, run.config)
+                    if recorder is not None:
+                        result = dataclasses.replace(result, snapshots=recorder.of(run))
                     write_weights(file.with_name(WEIGHTS), run.model, run.config)
                     write_results([result], file)
                     remove_checkpoints(runs, run.config)

@@ -6,6 +6,7 @@ datasets
 
 - ``probabilities`` (N, N);
 - ``pictures`` (3, m, N, N) float16: truth, reconstructions, zero-filled;
+- ``snapshots/NAME``, if the training kept some: see ``loupe_companion.snapshots.Recorder``;
 - ``numbers``, all other values in one row; its attribute ``columns`` lists them (JSON: name, NumPy
   type, shape): ``slope``, ``history/loss``, ``metrics/threshold/psnr`` and so on.
 
@@ -17,7 +18,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ class RunResult:
         zero_filled: (m, N, N) the same before the network.
         provenance: code version, package versions, device, date, wall time.
         warnings: of NaN, or a collapsed mask; shown wherever the numbers of the run are.
+        snapshots: columns of the snapshots of the training, see
+            ``loupe_companion.snapshots.Recorder.of``; empty if none were kept. Reconstructed
+            is the first of the test slices ``shown``.
     """
 
     config: RunConfig
@@ -69,6 +73,7 @@ class RunResult:
     zero_filled: np.ndarray
     provenance: dict[str, Any]
     warnings: tuple[str, ...]
+    snapshots: Columns = field(default_factory=dict)
 
     def psnr(self, mask: str = "threshold") -> float:
         """Mean test PSNR in dB: per slice (eq. 7), then averaged."""
@@ -81,7 +86,7 @@ class RunResult:
     def without_pictures(self) -> "RunResult":
         """The same numbers, with no test slice shown: most of a result's bytes are pictures."""
         none = {name: getattr(self, name)[:0] for name in ("shown", *PICTURES)}
-        return dataclasses.replace(self, **none)
+        return dataclasses.replace(self, **none, snapshots={})
 
 
 PICTURES = ("truth", "reconstructions", "zero_filled")  # kept to 16 bits
@@ -160,6 +165,8 @@ def _write_run(runs: h5py.Group, result: RunResult) -> None:
     group.attrs["warnings"] = json.dumps(result.warnings)
     _put(group, "probabilities", result.probabilities)
     _put(group, "pictures", np.stack([getattr(result, n) for n in PICTURES]).astype(np.float16))
+    for name, value in result.snapshots.items():
+        _put(group, f"snapshots/{name}", value)
     columns = {n: np.asarray(getattr(result, n)) for n in (*NUMBERS, "histogram", "shown")}
     columns |= {f"history/{name}": value for name, value in result.history.items()}
     for mask, found in result.metrics.items():
@@ -193,6 +200,7 @@ def _read_run(group: h5py.Group) -> RunResult:
         probabilities=group["probabilities"][()],
         provenance=json.loads(group.attrs["provenance"]),
         warnings=tuple(json.loads(group.attrs["warnings"])),
+        snapshots={name: value[()] for name, value in group.get("snapshots", {}).items()},
         **dict(zip(PICTURES, group["pictures"][()].astype(np.float32), strict=True)),
         **found,
     )

@@ -17,9 +17,7 @@ def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
     """Evaluate the weights that a finished run kept, on the test images."""
     model = run.model.eval()
     metrics = {kind: evaluate(model, test, kind) for kind in MASKS}
-    # The middle slice of the first and of the last volume.
-    volumes = sorted({0, len(test.names) - 1})
-    shown = np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
+    shown = shown_slices(test)
     images = test.images[shown]
     masks = model.mask.binarize().detach().expand(len(images), -1, -1)
     return RunResult(
@@ -40,6 +38,12 @@ def summarize_run(run: Run, test: Split, trainer: type[Trainer]) -> RunResult:
         },
         warnings=(*run.warnings, *collapse_warnings(metrics["threshold"], run.config)),
     )
+
+
+def shown_slices(test: Split) -> np.ndarray:
+    """(1,) or (2,) indices of the slices to show: the middle ones of first and last volume."""
+    volumes = sorted({0, len(test.names) - 1})
+    return np.array([int(np.median(np.flatnonzero(test.volume == v))) for v in volumes])
 
 
 def collapse_warnings(threshold: dict[str, np.ndarray], config: RunConfig) -> list[str]:

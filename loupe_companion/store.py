@@ -10,6 +10,7 @@ from loupe_lib.training.config import RunConfig
 # What the store keeps of a run. The result comes last: where it is, the run is finished.
 CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
 WEIGHTS, RESULT = "weights.safetensors", "result.h5"
+SNAPSHOTS = "snapshots.h5"  # of a run in training; a finished run has them in its result
 
 
 def result_file(runs: Path, config: RunConfig) -> Path:
@@ -23,9 +24,10 @@ def unfinished(configs: Sequence[RunConfig], runs: Path) -> list[RunConfig]:
 
 
 def remove_checkpoints(runs: Path, config: RunConfig) -> None:
-    """Remove the checkpoints of a finished run, if there are any."""
+    """Remove what a run needed only until it was finished, if anything is left of it."""
     for file in checkpoint_files(result_file(runs, config).with_name(CHECKPOINT)):
         file.unlink(missing_ok=True)
+    result_file(runs, config).with_name(SNAPSHOTS).unlink(missing_ok=True)
 
 
 def stored_runs(runs: Path) -> list[tuple[RunConfig, bool]]:

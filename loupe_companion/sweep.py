@@ -67,16 +67,18 @@ def run_sweep(
     data: Path | str | None = None,
     device: str | None = None,
     progress: bool = True,
+    snapshots: bool = False,
 ) -> list[RunResult]:
     """Train what the store does not have yet, and return the results of all.
 
     This process trains the packs one after the other; the repository's workflow trains them side by
-    side. Two sweeps in the same store train no run twice: one waits for the other.
+    side. Two sweeps in the same store train no run twice: one waits for the other. With
+    ``snapshots`` those trained now keep them, see ``loupe_companion.snapshots.Recorder``.
 
     Raises:
         InputError: if the store cannot be written, or the images are not those of the runs.
     """
-    train_missing(configs, runs, data, device, progress)
+    train_missing(configs, runs, data, device, progress, snapshots)
     return [read_results(result_file(runs, config))[0] for config in configs]
 
 
@@ -113,6 +115,7 @@ def train_missing(
     data: Path | str | None = None,
     device: str | None = None,
     progress: bool = True,
+    snapshots: bool = False,
 ) -> None:
     """Train what the store does not have yet; see :func:`run_sweep`."""
     for config in configs:
@@ -120,7 +123,7 @@ def train_missing(
             remove_checkpoints(runs, config)  # which a kill may have left beside it
     where = find_device(device)
     for pack in plan_packs(unfinished(configs, runs), where.type):
-        train_pack(pack, runs, data, where, progress)
+        train_pack(pack, runs, data, where, progress, snapshots)
 
 
 def describe_work(configs: Sequence[RunConfig], runs: Path, device: str | None = None) -> str:

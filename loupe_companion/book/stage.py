@@ -16,6 +16,7 @@ from loupe_companion.beyond.experiment import read_record
 from loupe_companion.beyond.tables import summary
 from loupe_companion.book import pages
 from loupe_companion.book.build import BuildError
+from loupe_companion.book.explorer import explorer_page
 from loupe_companion.book.first_page import answer
 from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import ROOT
@@ -58,12 +59,15 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     assert figure is not None  # these results have the paper's methods
     figure.savefig(target / "book" / "_fig3.png", dpi=150)
     trainings = {"kept reference": reference}
+    replays = {"kept": read_results(RESULTS / "replay.h5")}
     if profile != "kept":
         trained = read_results(output / "own" / "results" / f"{profile}.h5")
         trainings = {f"own {profile}": trained, **trainings}
+        replays[f"{profile} of this machine"] = trained
     others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
+        "explorer": explorer_page(reference, replays),
         "_answer": answer(RESULTS / "verdicts.json", reference, "_fig3.png"),
         "_costs": pages.costs({**trainings, **others}, RESULTS / "bench.json"),
         "_profiles": pages.profiles_table(),

@@ -28,6 +28,7 @@ def train(
     checkpoints: Sequence[Path],
     make_trainer: type[Trainer] = PlainTrainer,
     progress: bool = True,
+    on_epoch: Callable[[Run], None] | None = None,
 ) -> None:
     """Train runs of one shape to their end, each from its last checkpoint if there is one.
 
@@ -41,6 +42,9 @@ def train(
         checkpoints: a file for each run.
         make_trainer: the class that does the steps.
         progress: show a progress bar.
+        on_epoch: called for each unfinished run when an epoch has been trained and validated,
+            before the run records it and its schedule acts. It may look at the model, and must not
+            change it or draw from its generators.
 
     Raises:
         InputError: if a checkpoint exists but cannot be used, or cannot be written.
@@ -74,6 +78,8 @@ def train(
             seconds = (time.perf_counter() - began) / len(runs)  # of each run
             for k, run in enumerate(runs):
                 if not run.finished:
+                    if on_epoch is not None:
+                        on_epoch(run)
                     run.end_epoch(
                         trainer, k, train_loss[k], loss[k], psnr[k], seconds, soft_loss[k]
                     )

@@ -30,9 +30,10 @@ def open_array(path: Path, dataset: str | None = None, axis: str | None = None) 
     """
     with _open(path, dataset) as stack:
         check_array(stack.shape or (), stack.dtype)
-        if stack.chunks:  # HDF5 reads them whole
-            check_array(stack.chunks, stack.dtype)
-        check_written(stack)
+        if isinstance(stack, h5py.Dataset):
+            if stack.chunks:  # HDF5 reads them whole
+                check_array(stack.chunks, stack.dtype)
+            check_written(stack)
         order = _order(stack.shape, axis)
         slices, rows, columns = (stack.shape[i] for i in order)
         read = functools.partial(_read, path, dataset, order)
