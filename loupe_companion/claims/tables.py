@@ -1,5 +1,7 @@
 """The claims in words: the tables and sentences of their page, in Markdown."""
 
+import contextlib
+import itertools
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -7,9 +9,18 @@ import pandas as pd
 
 from loupe_companion.claims.against_best import spreads
 from loupe_companion.claims.baselines import COMPARED, baselines
-from loupe_companion.claims.run_table import RunTable
-from loupe_companion.claims.statistics import CONFIDENCE, Claim, Finding, Verdict, number
+from loupe_companion.claims.run_table import RunTable, paired
+from loupe_companion.claims.statistics import (
+    CONFIDENCE,
+    Claim,
+    Finding,
+    NotRun,
+    Verdict,
+    compare,
+    number,
+)
 from loupe_companion.methods import Family
+from loupe_companion.results import RunResult
 from loupe_companion.tables import markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -131,6 +142,26 @@ def spread_table(table: RunTable) -> str:
         for what, (spread, n) in spreads(table, r).items()
     ]
     return markdown(pd.DataFrame(rows))
+
+
+def keras_table(table: RunTable) -> str:
+    """Test PSNR with Keras's defaults minus that with torch's, a row for each R and method."""
+    keras = table.with_settings(keras=True)
+    rows = []
+    for r, method in itertools.product(table.accelerations, table.methods("fixed slope", "4S")):
+        with contextlib.suppress(NotRun):
+            gains = paired(keras.runs(r, method.name), table.runs(r, method.name), RunResult.psnr)
+            finding = compare(method.name, "dB", r, gains)
+            rows.append(
+                {
+                    "R": f"{r:g}",
+                    "method": method.name,
+                    "n": str(finding.seeds),
+                    "Keras minus torch (dB), mean ± SD": _spread(finding),
+                    INTERVAL: _interval(finding),
+                }
+            )
+    return markdown(pd.DataFrame(rows)) if rows else "**Not run.**"
 
 
 def _spread(finding: Finding) -> str:
