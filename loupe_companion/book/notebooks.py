@@ -97,14 +97,15 @@ def page(
         shown.cells.append(_text(OWN_RUNS.format(name=name, profile=profile)))
         for cell in copy.deepcopy(own.cells):
             if cell.cell_type == "code" and cell.outputs and "install" not in _tags(cell):
-                cell.metadata["tags"] = []
+                cell.metadata["tags"] = [tag for tag in _tags(cell) if tag != "show-input"]
                 cell.id = uuid.uuid5(uuid.NAMESPACE_OID, f"{profile} {cell.id}").hex[:8]
                 shown.cells.append(cell)
     for cell in shown.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code" and "show-input" not in _tags(cell):
-            cell.metadata["tags"] = ["remove-input"]
+            hidden = {"hide-input", "remove-input"}
+            cell.metadata["tags"] = ["remove-input", *(t for t in _tags(cell) if t not in hidden)]
     code = {"parameters": "", "injected-parameters": ""}
     others = []
     for cell in cells:

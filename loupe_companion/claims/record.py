@@ -20,6 +20,7 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
 from loupe_companion.sources import load_images
 from loupe_lib.data.storage import write_file
+from loupe_lib.errors import InputError
 
 REFERENCE = ("reference.h5", "claims.h5")  # N = 128
 SMALL = "*-small.h5"  # N = 64
@@ -59,6 +60,11 @@ def record(verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def _table(folder: Path, profile: str, files: tuple[str, ...] | list[str]) -> RunTable:
+    for path in [folder / name for name in files]:
+        if not path.exists():
+            raise InputError(
+                f"there is no {path}: copy the repository's folder results, or give its path"
+            )
     results = [run for name in files for run in read_results(folder / name)]
     return RunTable(results, find_profile(profile), load_images)
 

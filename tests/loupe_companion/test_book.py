@@ -222,11 +222,7 @@ def test_first_page_has_figure_and_claims_before_any_scrolling(book: Path, brows
     tab.close()
 
 
-# Its details are not folded yet.
-CLAIMS = pytest.param("notebooks/claims", marks=pytest.mark.xfail(strict=True))
-
-
-@pytest.mark.parametrize("page", [CLAIMS if "claims" in page else page for page in PAGES])
+@pytest.mark.parametrize("page", PAGES)
 def test_page_is_short_enough_and_clips_no_table(book: Path, browser: Any, page: str) -> None:
     tab = browser.new_page(viewport=DESKTOP)
     tab.goto((book / "html" / f"{page}.html").as_uri())

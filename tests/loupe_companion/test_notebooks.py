@@ -76,13 +76,13 @@ def executed(word: str) -> "nbformat.NotebookNode":
         "parameters": "n = 1  # how many",
         "injected-parameters": f'# Parameters\nn = "{word}"',
         "": "silent",
-        "hide-input": "print(n)",
+        "hide-input hide-output": "print(n)",
         "show-input": "```",
     }
     cells = [nbformat.v4.new_markdown_cell("# Title")]
     cells += [
-        nbformat.v4.new_code_cell(source, metadata={"tags": [tag] if tag else []})
-        for tag, source in code.items()
+        nbformat.v4.new_code_cell(source, metadata={"tags": tags.split()})
+        for tags, source in code.items()
     ]
     cells[1].outputs = cells[5].outputs = cells[6].outputs = [output]
     for index, cell in enumerate(cells):
@@ -101,7 +101,8 @@ def test_page_shows_outputs_first_then_own_runs_then_all_code_and_parameters_as_
     assert [cell.outputs[0].text for cell in (silent, explained)] == ["kept", "kept"]
     assert [cell.outputs[0].text for cell in (own, own_explained)] == ["own", "own"]
     tags = [cell.metadata.tags for cell in (silent, explained, own, own_explained)]
-    assert tags == [["remove-input"], ["show-input"], ["remove-input"], ["remove-input"]]
+    folded = ["remove-input", "hide-output"]
+    assert tags == [folded, ["show-input"], folded, ["remove-input"]]
     listed = re.findall(r"``````ipython3\n(.*?)\n``````", code.source, re.DOTALL)
     assert listed == ['n = "kept"  # how many', "silent", "print(n)", "```"]
 
@@ -208,7 +209,6 @@ def test_notebook_installs_from_the_address_of_the_repository(colab: Colab, clon
 # The smallest run; there are no kept results beside it.
 SMALLEST = {
     "beyond": {"epochs": 2},
-    "claims": {"profile": "claims-smoke"},
     "fastmri": {"profile": "smoke"},
     "fig3": {"profile": "smoke"},
 }
@@ -220,3 +220,13 @@ def test_notebook_runs_with_only_the_wheel_beside_it(colab: Colab, wheel: Path, 
     shutil.copy(wheel, colab.content)
     done = colab.run(SOURCES[name], **SMALLEST[name])
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_notebook_about_kept_results_says_what_to_do_without_them(
+    colab: Colab, wheel: Path
+) -> None:
+    shutil.copy(wheel, colab.content)
+    done = colab.run(SOURCES["claims"])
+    last = done.stderr.strip().splitlines()[-1]
+    assert re.fullmatch(r".*InputError: there is no results/reference.h5: copy .*", last)
