@@ -1,13 +1,14 @@
 """The tables and sentences of the notebooks."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from loupe_companion.evaluation import BINS, average_mask
 from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
 from loupe_companion.results import RunResult
+from loupe_companion.symmetry import pair_fractions
 from loupe_lib.training.config import HEADS
 
 NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
@@ -51,11 +52,23 @@ def conditions(results: Sequence[RunResult]) -> str:
 
 
 def left_out(results: Sequence[RunResult]) -> str:
-    """Which methods the figures leave out, because the paper does not have them."""
+    """Which methods Figs. 2 and 4 leave out, because the paper does not have them."""
     titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
     if not titles:
         return ""
     return f"The figure shows fixed slopes and 4S only; the table has also {', '.join(titles)}."
+
+
+def dc_kept(results: Sequence[RunResult]) -> str:
+    """A sentence: in how many runs the mask keeps the zero frequency, at each R."""
+    rows: dict[float, list[RunResult]] = {}
+    for run in results:
+        rows.setdefault(run.config.acceleration, []).append(run)
+    counts = [
+        f"in {sum(run.p_dc > 0.5 for run in runs)} of {len(runs)} runs at R = {r:g}"
+        for r, runs in sorted(rows.items())
+    ]
+    return f"The mask keeps the zero frequency, P(DC) > 0.5, {' and '.join(counts)}."
 
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -65,6 +78,7 @@ def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
         | {
             "PSNR (dB)": _metric(group, "psnr"),
             "achieved R": _metric(group, "achieved_acceleration"),
+            "P(DC)": _p_dc(group),
             "exact budget": _metric(group, "psnr", mask="topk"),
             "soft masks": _metric(group, "psnr", mask="relaxed"),
             "zero-filled": _metric(group, "zero_filled_psnr"),
@@ -86,6 +100,97 @@ def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
         }
         for group in group_runs(results)
     )
+
+
+def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Fractions of entries in (0.05, 0.95): of single masks and of the average mask, and of P.
+
+    A row for each R and method; means over seeds. The last two columns are the ratio of the heights
+    of the histogram of single masks on both sides of 1/2: as counted, and as P and s predict.
+    """
+    rows = []
+    for group in group_runs(results):
+        averages = [average_mask(run.probabilities, run.slope) for run in group.runs]
+        soft = [np.mean((average > 0.05) & (average < 0.95)) for average in averages]
+        near = [np.mean(run.probabilities < 0.1 / run.slope) for run in group.runs]
+        counted = np.mean([run.histogram for run in group.runs], axis=0)
+        below, above = np.mean([_beside_half(run) for run in group.runs], axis=0)
+        middle = BINS // 2
+        rows.append(
+            _head(group)
+            | {
+                "M soft": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
+                "average soft": f"{np.mean(soft):.1%}",
+                "P(DC)": _p_dc(group),
+                "P below 0.1/s": f"{np.mean(near):.1%}",
+                "step at ½": f"{counted[middle] / counted[middle - 1]:.2f}",
+                "step from P": f"{above / below:.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _beside_half(run: RunResult) -> tuple[float, float]:
+    """Fractions of the entries of M in the bins below and above 1/2, by P and s.
+
+    M is in the bin above 1/2 if U is between P - d and P, where sigmoid(s d) is the bin's end.
+    """
+    p = run.probabilities.astype(np.float64)
+    end = 0.5 + 1 / BINS
+    d = np.log(end / (1 - end)) / run.slope
+    return float(np.minimum(1 - p, d).mean()), float(np.minimum(p, d).mean())
+
+
+def mask_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """How decided P is, P(DC), and which samples of the pairs (k, -k) the masks keep.
+
+    A row for each R and method; of the last three columns the mean and the spread over seeds.
+    """
+    rows = []
+    for group in group_runs(results):
+        pairs = [pair_fractions(run.probabilities) for run in group.runs]
+        rows.append(
+            _head(group)
+            | {
+                "P undecided": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
+                "achieved R": _metric(group, "achieved_acceleration"),
+                "P(DC)": _p_dc(group),
+                "one of a pair (%)": mean_and_spread([100 * pair.one for pair in pairs], 1),
+                "by chance (%)": mean_and_spread([100 * pair.one_by_chance for pair in pairs], 1),
+                "both (%)": mean_and_spread([100 * pair.both for pair in pairs], 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def undecided_slopes(results: Sequence[RunResult]) -> str:
+    """Undecided probabilities at the lowest and the highest fixed slope and with 4S, by R.
+
+    In Markdown, with whether the paper's Fig. 4 shows the same.
+    """
+    lines = []
+    for r, groups in groups_in_paper(results).items():
+        found = {
+            group.title: float(np.mean([run.undecided_share for run in group.runs]))
+            for group in (groups[0], groups[-2], groups[-1])[-len(groups) :]
+        }
+        words = ", ".join(f"{share:.1%} with {title}" for title, share in found.items())
+        text = f"- **R = {r:g}**: of the probabilities, these are undecided: {words}."
+        fixed = [share for title, share in found.items() if title != groups[-1].title]
+        if len(fixed) == 2:
+            agrees = fixed[0] > fixed[1]
+            text += (
+                " As in the paper, the low slope leaves more than the high one."
+                if agrees
+                else " This contradicts the paper, where the low slope leaves more than the high one."
+            )
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _p_dc(group: Group) -> str:
+    """P at the zero frequency, of each seed: with or without it, not between, so no mean."""
+    return ", ".join(f"{run.p_dc:.2f}" for run in group.runs)
 
 
 def _metric(group: Group, name: str, mask: str = "threshold", digits: int = 2) -> str:
@@ -124,7 +229,8 @@ def _compare(groups: Sequence[Group]) -> str:
     )
     if not fixed:
         return text
-    best, worst = max(fixed, key=_rank), min(fixed, key=_rank)
+    ranked = sorted(fixed, key=lambda group: group.mean_psnr)
+    worst, best = ranked[0], ranked[-1]
     # The same seed has the same initial weights, order of images and draws of U.
     differences = [
         a.psnr() - b.psnr()
@@ -139,7 +245,7 @@ def _compare(groups: Sequence[Group]) -> str:
             f"standard deviation of the {len(differences)} paired differences "
             f"{np.std(differences, ddof=1):.2f} dB"
         )
-    beaten = sum(_rank(shrunk) > _rank(group) for group in fixed)
+    beaten = sum(shrunk.mean_psnr > group.mean_psnr for group in fixed)
     text += (
         f" The best of {len(fixed)} fixed slopes, s = {best.config.slope:g}, reached "
         f"{mean_and_spread(best.psnr)} dB; the worst {np.mean(worst.psnr):.2f} dB. "
@@ -149,9 +255,3 @@ def _compare(groups: Sequence[Group]) -> str:
     )
     failed = sum(bool(run.warnings) for group in groups for run in group.runs)
     return text + f" Runs with a warning: {failed}; see the table." * (failed > 0)
-
-
-def _rank(group: Group) -> float:
-    """The mean PSNR, and less than any if it is NaN."""
-    mean = float(np.mean(group.psnr))
-    return -math.inf if math.isnan(mean) else mean

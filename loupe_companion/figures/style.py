@@ -1,9 +1,10 @@
 """What the figures share: colours, sizes, maps, titles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -51,6 +52,16 @@ def decades(k: Tensor) -> Tensor:
 def draw_u(p: Tensor) -> Tensor:
     """The same U for each mask of one size."""
     return torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
+
+
+def pixel_table(maps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
+    """Maps of (N, N) values by name, a column each, a row for each pixel."""
+    arrays = {name: np.asarray(values) for name, values in maps.items()}
+    rows, columns = np.indices(next(iter(arrays.values())).shape)
+    return pd.DataFrame(
+        {"row": rows.ravel(), "column": columns.ravel()}
+        | {name: values.ravel() for name, values in arrays.items()}
+    )
 
 
 def colour_of(group: Group) -> str:
