@@ -1,6 +1,6 @@
 """The tables and sentences of the notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def dc_kept(results: Sequence[RunResult]) -> str:
 
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Test PSNR by kind of mask, achieved R, soft fractions: a row for each R and method."""
+    """Test PSNR by kind of mask, achieved R, P(DC): a row for each R and method."""
     return pd.DataFrame(
         _head(group)
         | {
@@ -82,8 +82,6 @@ def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
             "exact budget": _metric(group, "psnr", mask="topk"),
             "soft masks": _metric(group, "psnr", mask="relaxed"),
             "zero-filled": _metric(group, "zero_filled_psnr"),
-            "M soft": f"{np.mean([r.soft_share for r in group.runs]):.1%}",
-            "P undecided": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
         }
         for group in group_runs(results)
     )
@@ -110,8 +108,6 @@ def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """
     rows = []
     for group in group_runs(results):
-        averages = [average_mask(run.probabilities, run.slope) for run in group.runs]
-        soft = [np.mean((average > 0.05) & (average < 0.95)) for average in averages]
         near = [np.mean(run.probabilities < 0.1 / run.slope) for run in group.runs]
         counted = np.mean([run.histogram for run in group.runs], axis=0)
         below, above = np.mean([_beside_half(run) for run in group.runs], axis=0)
@@ -120,7 +116,7 @@ def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
             _head(group)
             | {
                 "M soft": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
-                "average soft": f"{np.mean(soft):.1%}",
+                "average soft": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
                 "P(DC)": _p_dc(group),
                 "P below 0.1/s": f"{np.mean(near):.1%}",
                 "step at ½": f"{counted[middle] / counted[middle - 1]:.2f}",
@@ -163,29 +159,55 @@ def mask_table(results: Sequence[RunResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def undecided_slopes(results: Sequence[RunResult]) -> str:
-    """Undecided probabilities at the lowest and the highest fixed slope and with 4S, by R.
+def soft_readings(results: Sequence[RunResult]) -> str:
+    """The two readings of Fig. 2 at the lowest and the highest slope and with 4S, in Markdown."""
+    return "\n".join(
+        f"- **R = {r:g}**: entries of single masks between 0.05 and 0.95: "
+        f"{_by_slope(groups, lambda run: run.soft_share)}; entries of the average: "
+        f"{_by_slope(groups, _average_soft)}."
+        for r, groups in groups_in_paper(results).items()
+    )
 
-    In Markdown, with whether the paper's Fig. 4 shows the same.
+
+def undecided_slopes(results: Sequence[RunResult]) -> str:
+    """Undecided probabilities at the lowest and the highest slope and with 4S, in Markdown.
+
+    With whether this is what the paper says of its Fig. 4.
     """
     lines = []
     for r, groups in groups_in_paper(results).items():
-        found = {
-            group.title: float(np.mean([run.undecided_share for run in group.runs]))
-            for group in (groups[0], groups[-2], groups[-1])[-len(groups) :]
-        }
-        words = ", ".join(f"{share:.1%} with {title}" for title, share in found.items())
-        text = f"- **R = {r:g}**: of the probabilities, these are undecided: {words}."
-        fixed = [share for title, share in found.items() if title != groups[-1].title]
-        if len(fixed) == 2:
-            agrees = fixed[0] > fixed[1]
-            text += (
-                " As in the paper, the low slope leaves more than the high one."
-                if agrees
-                else " This contradicts the paper, where the low slope leaves more than the high one."
+        text = (
+            f"- **R = {r:g}**: probabilities between 0.1 and 0.9: "
+            f"{_by_slope(groups, lambda run: run.undecided_share)}."
+        )
+        fixed = [group for group in groups if not group.config.shrinks]
+        if len(fixed) > 1:
+            low, high = (
+                np.mean([run.undecided_share for run in group.runs])
+                for group in (fixed[0], fixed[-1])
             )
+            start = "As in the paper," if low > high else "This contradicts the paper, where"
+            text += f" {start} the low slope leaves more of them than the high one."
         lines.append(text)
     return "\n".join(lines)
+
+
+def _by_slope(groups: Sequence[Group], fraction: Callable[[RunResult], float]) -> str:
+    """A fraction, mean over seeds, at the lowest and the highest fixed slope, and with 4S."""
+    fixed = [group for group in groups if not group.config.shrinks]
+    shrunk = [group for group in groups if group.config.shrinks]
+    shown = {group.title: group for group in (*fixed[:1], *fixed[-1:], *shrunk)}
+    words = [
+        f"{np.mean([fraction(run) for run in group.runs]):.1%} ({title})"
+        for title, group in shown.items()
+    ]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _average_soft(run: RunResult) -> float:
+    """Fraction of the entries of the average mask in (0.05, 0.95)."""
+    average = average_mask(run.probabilities, run.slope)
+    return float(np.mean((average > 0.05) & (average < 0.95)))
 
 
 def _p_dc(group: Group) -> str:
@@ -212,6 +234,28 @@ def warning_list(results: Sequence[RunResult]) -> str:
         for run in group.runs
         for text in run.warnings
     )
+
+
+def difference(results: Sequence[RunResult]) -> str:
+    """A sentence for each R: 4S against the best fixed slope, and the spread over seeds."""
+    sentences = []
+    for r, groups in groups_in_paper(results).items():
+        *fixed, shrunk = groups
+        if fixed and shrunk.config.shrinks:
+            best = max(fixed, key=lambda group: group.mean_psnr)
+            gap = shrunk.mean_psnr - best.mean_psnr
+            spreads = [np.std(g.psnr, ddof=1) for g in (shrunk, best) if len(g.runs) > 1]
+            spread = "; one seed tells nothing about the spread"
+            if len(spreads) == 2:
+                spread = (
+                    f"; over seeds they spread by {spreads[0]:.2f} and {spreads[1]:.2f} dB (SD)"
+                )
+            sentences.append(
+                f"At R = {r:g}, the mean of 4S is {abs(gap):.2f} dB "
+                f"{'above' if gap > 0 else 'below'} that of the best of {len(fixed)} fixed slopes, "
+                f"s = {best.config.slope:g}{spread}."
+            )
+    return " ".join(sentences)
 
 
 def comparison(results: Sequence[RunResult]) -> str:

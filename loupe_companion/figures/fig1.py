@@ -136,7 +136,8 @@ def _arrow(
     above: str = "",
     below: str = "",
 ) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0})
+    head = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", end, start, arrowprops=head)
     x, y = (start[0] + end[0]) / 2, start[1]
     ax.text(x - 0.03, y + 0.07, above, ha="center", va="bottom", fontsize=9)
     ax.text(x - 0.03, y - 0.09, below, ha="center", va="top", fontsize=8.5)

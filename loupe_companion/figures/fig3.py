@@ -20,9 +20,8 @@ from loupe_companion.figures.style import (
     colour_of,
     pixel_table,
     show,
-    title_of,
 )
-from loupe_companion.groups import Group, group_runs, groups_in_paper, groups_with_starts
+from loupe_companion.groups import Group, groups_in_paper, groups_with_starts
 from loupe_companion.results import RunResult
 
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
@@ -227,8 +226,9 @@ def training_data(results: Sequence[RunResult]) -> pd.DataFrame:
     """The histories of the runs with 4S: a row for each run and epoch."""
     runs = [run for group in _shrunk(results) for run in group.runs]
     return pd.concat(
-        pd.DataFrame({"run": run.config.label, "epoch": np.arange(1, len(run.history["loss"]) + 1)})
-        .assign(**{name: run.history[name] for name in ("round", "slope", "loss")})
+        pd.DataFrame(
+            {"run": run.config.label, "epoch": np.arange(1, len(run.history["loss"]) + 1)}
+        ).assign(**{name: run.history[name] for name in ("round", "slope", "loss")})
         for run in runs
     )
 

@@ -55,8 +55,8 @@ def draw_u(p: Tensor) -> Tensor:
 
 
 def pixel_table(maps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
-    """Maps of (N, N) values by name, a column each, a row for each pixel."""
-    arrays = {name: np.asarray(values) for name, values in maps.items()}
+    """Maps of (N, N) values by name, to five decimals: a column each, a row for each pixel."""
+    arrays = {name: np.asarray(values).round(5) for name, values in maps.items()}
     rows, columns = np.indices(next(iter(arrays.values())).shape)
     return pd.DataFrame(
         {"row": rows.ravel(), "column": columns.ravel()}
