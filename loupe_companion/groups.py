@@ -89,10 +89,9 @@ def groups_with_starts(results: Sequence[RunResult]) -> dict[float, list[Group]]
 
 
 def _differs_by_start(group: Group, shrunk: Group) -> bool:
-    own, other = shrunk.config, group.config
-    same = {"slope": own.slope, "seed": own.seed, "data_seed": own.data_seed}
-    alike = dataclasses.replace(other, **same) == own
-    return own.shrinks and alike and other.slope != own.slope
+    own, other = dataclasses.asdict(shrunk.config), dataclasses.asdict(group.config)
+    different = {name for name in own if own[name] != other[name]} - {"seed", "data_seed"}
+    return shrunk.config.shrinks and different == {"slope"}
 
 
 def returned_slope(runs: Sequence[RunResult]) -> str:

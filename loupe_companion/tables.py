@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from loupe_companion.evaluation import BINS, average_mask
-from loupe_companion.groups import Group, group_runs, groups_in_paper, returned_slope, span
+from loupe_companion.groups import (
+    Group,
+    group_runs,
+    groups_in_paper,
+    groups_with_starts,
+    returned_slope,
+    span,
+)
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
 from loupe_lib.training.config import HEADS
@@ -52,11 +59,11 @@ def conditions(results: Sequence[RunResult]) -> str:
 
 
 def left_out(results: Sequence[RunResult]) -> str:
-    """Which methods Figs. 2 and 4 leave out, because the paper does not have them."""
+    """Which methods a figure leaves out, because the paper does not have them."""
     titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
     if not titles:
         return ""
-    return f"The figure shows fixed slopes and 4S only; the table has also {', '.join(titles)}."
+    return f"The figure shows fixed slopes and 4S only, and leaves out {', '.join(titles)}."
 
 
 def dc_kept(results: Sequence[RunResult]) -> str:
@@ -101,17 +108,18 @@ def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
 
 
 def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Fractions of entries in (0.05, 0.95): of single masks and of the average mask, and of P.
+    """Fractions of soft entries of single masks and of the average mask; the step at 1/2.
 
-    A row for each R and method; means over seeds. The last two columns are the ratio of the heights
-    of the histogram of single masks on both sides of 1/2: as counted, and as P and s predict.
+    A row for each R and each fixed slope or start of 4S; means over seeds. The last two columns are
+    the ratio of the heights of the histogram of single masks on both sides of 1/2: as counted, and
+    as P and s predict.
     """
     rows = []
-    for group in group_runs(results):
+    for group in (group for row in groups_with_starts(results).values() for group in row):
         near = [np.mean(run.probabilities < 0.1 / run.slope) for run in group.runs]
         counted = np.mean([run.histogram for run in group.runs], axis=0)
+        low, high = counted[BINS // 2 - 1], counted[BINS // 2]
         below, above = np.mean([_beside_half(run) for run in group.runs], axis=0)
-        middle = BINS // 2
         rows.append(
             _head(group)
             | {
@@ -119,7 +127,7 @@ def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
                 "average soft": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
                 "P(DC)": _p_dc(group),
                 "P below 0.1/s": f"{np.mean(near):.1%}",
-                "step at ½": f"{counted[middle] / counted[middle - 1]:.2f}",
+                "step at ½": f"{high / low:.2f}" if low else "none counted",
                 "step from P": f"{above / below:.2f}",
             }
         )
