@@ -63,7 +63,8 @@ def left_out(results: Sequence[RunResult]) -> str:
     titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
     if not titles:
         return ""
-    return f"The figure shows fixed slopes and 4S only, and leaves out {', '.join(titles)}."
+    meaning = " (s0: the slope that 4S starts from)" * any("s0=" in title for title in titles)
+    return f"The figure leaves out {', '.join(titles)}{meaning}."
 
 
 def dc_kept(results: Sequence[RunResult]) -> str:
@@ -260,10 +261,14 @@ def difference(results: Sequence[RunResult]) -> str:
                 )
             sentences.append(
                 f"At R = {r:g}, the mean of 4S is {abs(gap):.2f} dB "
-                f"{'above' if gap > 0 else 'below'} that of the best of {len(fixed)} fixed slopes, "
+                f"{'above' if gap > 0 else 'below'} that of the {_best_of(fixed)}, "
                 f"s = {best.config.slope:g}{spread}."
             )
     return " ".join(sentences)
+
+
+def _best_of(fixed: Sequence[Group]) -> str:
+    return f"best of {len(fixed)} fixed slopes" if len(fixed) > 1 else "only fixed slope"
 
 
 def comparison(results: Sequence[RunResult]) -> str:
@@ -299,7 +304,7 @@ def _compare(groups: Sequence[Group]) -> str:
         )
     beaten = sum(shrunk.mean_psnr > group.mean_psnr for group in fixed)
     text += (
-        f" The best of {len(fixed)} fixed slopes, s = {best.config.slope:g}, reached "
+        f" The {_best_of(fixed)}, s = {best.config.slope:g}, reached "
         f"{mean_and_spread(best.psnr)} dB; the worst {np.mean(worst.psnr):.2f} dB. "
         f"4S is {abs(difference):.2f} dB {'above' if difference > 0 else 'below'} the best "
         f"({spread}), and above {beaten} of the {len(fixed)}. Finding the best fixed slope took "

@@ -19,7 +19,6 @@ COLUMNS = (0.08, 1.98, 3.98, 6.24)  # of the maps: gamma, S, P, M
 LOWER_COLUMNS = (0.08, 1.98, 4.11, 6.24)  # x, F(x), y, zero-filled
 UPPER, LOWER = 2.62, 0.62  # the bottoms of the two rows
 MINUS, TIMES = 5.55, 3.69  # where U is subtracted, and where M is multiplied
-TRUNK = {"color": "black", "linewidth": 1.0}
 SPECTRUM: dict[str, Any] = {"cmap": "viridis", "vmin": -4, "vmax": 0}
 
 
@@ -108,7 +107,7 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
     _arrow(lines, (right[2], low), (LOWER_COLUMNS[3], low), r"$|\mathcal{F}^{-1}|$", "(2)")
     # From M down, to the left between the rows, and down to the product.
     below, end = UPPER - 0.14, COLUMNS[3] + SIDE / 2
-    lines.plot([end, end, TIMES], [UPPER, below, below], **TRUNK)
+    lines.plot([end, end, TIMES], [UPPER, below, below], color="black", linewidth=1.0)
     _arrow(lines, (TIMES, below), (TIMES, low + 0.11))
     _sign(lines, (TIMES, low), "\N{MULTIPLICATION SIGN}")
     lines.text(TIMES, low - 0.16, "(1)", ha="center", va="top", fontsize=8.5)

@@ -27,7 +27,7 @@ from loupe_companion.results import RunResult
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
 STARTS = ("#F8DC9C", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
 NEAR_BEST = 1.0  # dB below the best fixed slope: what the insets show
-INSET = (0.335, 0.42)  # width and height, fractions of the upper plot
+INSET = (0.055, 0.125, 0.335, 0.4)  # left, bottom, width, height: fractions of the upper plot
 ERROR: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": 0.1}
 
 
@@ -146,16 +146,17 @@ def _mark_paper(ax: Axes, accelerations: Sequence[float]) -> None:
     for r in accelerations:
         if r in PAPER:
             ax.plot(PAPER[r], 0, "^", color="black", markersize=8, transform=place, clip_on=False)
-            note = {"textcoords": "offset points", "xycoords": place, "fontsize": 8}
+            note: dict[str, Any] = {"textcoords": "offset points", "xycoords": place, "fontsize": 8}
             ax.annotate(f"R = {r:g}", (PAPER[r], 0), (0, 7), ha="center", va="bottom", **note)
 
 
 def _add_insets(ax: Axes, rows: dict[float, list[Group]], colours: dict[str, str]) -> None:
     """An inset for each R: 4S, and the fixed slopes that are near the best one."""
     chosen = {r: close for r, groups in rows.items() if (close := _near_best(groups))}
-    width, height = INSET
+    left, bottom, width, height = INSET
+    step = width + 0.06  # from one inset to the next
     for k, (r, groups) in enumerate(chosen.items()):
-        inset = ax.inset_axes((0.055 + k * (width + 0.06), 0.09, width, height))
+        inset = ax.inset_axes((left + k * step, bottom, width, height))
         for group in groups:
             _draw_mean(inset, group, colours[group.title])
         fixed = [group for group in groups if not group.config.shrinks]
@@ -171,28 +172,23 @@ def _add_insets(ax: Axes, rows: dict[float, list[Group]], colours: dict[str, str
         inset.grid(alpha=0.3)
         ax.indicate_inset(inset.viewLim.bounds, edgecolor=GREY, alpha=0.4)
     if chosen:
-        # Room for the insets: they end to the left of `edge`, below every mean minus its bar.
+        # Room for the insets and their titles below the runs at the same slopes.
         low, high = ax.get_ylim()
-        edge = len(chosen) * (width + 0.06)
-        left, right = np.log(ax.get_xlim())
-        until = math.exp(left + edge * (right - left))
-        floor = min(
-            min(group.psnr)
-            for groups in rows.values()
-            for group in groups
-            if min(run.slope for run in group.runs) < until
-        )
-        ax.set_ylim(min(low, high - (high - floor) / (0.87 - height)), high)
+        first, last = np.log(ax.get_xlim())
+        until = math.exp(first + len(chosen) * step * (last - first))
+        runs = [run for groups in rows.values() for group in groups for run in group.runs]
+        floor = min(run.psnr() for run in runs if run.slope < until and run.psnr() > -math.inf)
+        ax.set_ylim(min(low, high - (high - floor) / (0.94 - bottom - height)), high)
 
 
 def _near_best(groups: Sequence[Group]) -> list[Group]:
-    """4S and its variants, and the fixed slopes near the best; none if there is no comparison."""
-    shrunk = [group for group in groups if group.config.shrinks]
-    fixed = [group for group in groups if not group.config.shrinks]
-    if not shrunk or not fixed:
+    """4S, and what is near the best fixed slope; none if there is no such comparison."""
+    known = [group for group in groups if group.mean_psnr > -math.inf]
+    fixed = [group.mean_psnr for group in known if not group.config.shrinks]
+    own = [group for group in known if group.config.shrinks and group.in_paper]
+    if not fixed or not own:
         return []
-    best = max(group.mean_psnr for group in fixed)
-    return [*(g for g in fixed if g.mean_psnr >= best - NEAR_BEST), *shrunk]
+    return [g for g in known if g in own or g.mean_psnr >= max(fixed) - NEAR_BEST]
 
 
 def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dict[str, Any]]:

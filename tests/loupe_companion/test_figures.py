@@ -155,6 +155,15 @@ def test_fig_3_enlarges_4s_and_the_slopes_near_the_best_one(trained):
     assert [place[1] for _, place in drawn] == pytest.approx([30.5, 30.35])
 
 
+def test_fig_3_is_drawn_with_a_run_that_is_no_number(trained):
+    for lost in (0, 4):  # a fixed slope, then 4S, which leaves nothing to enlarge
+        results = list(trained.results[:6])
+        results[lost] = with_psnr(results[lost], np.nan)
+        figure = figures.psnr_figure(results)
+        draw(figure)
+        assert len(figure.axes[0].child_axes) == (lost == 0)
+
+
 def test_fig_3_draws_4s_from_other_slopes_smaller_and_in_tints(trained):
     starts = [with_slope(r, s) for r in trained.results if r.config.shrinks for s in (1, 200)]
     results = [*trained.results, *starts]
