@@ -40,6 +40,23 @@ def mask_statistics(mask: Mask) -> dict[str, Any]:
     }
 
 
+def average_mask(p: np.ndarray, slope: float) -> np.ndarray:
+    """The average of the relaxed masks of probabilities p (eq. 6) over all draws of U.
+
+    It is the integral of sigmoid(s (p - u)) over u from 0 to 1; the average of 1000 drawn masks has
+    a standard deviation of at most 0.016 around it.
+
+    Args:
+        p: (N, N) probabilities in [0, 1].
+        slope: s > 0.
+
+    Returns:
+        (N, N) values in [0, 1], float64.
+    """
+    p = p.astype(np.float64)
+    return (np.logaddexp(0, slope * p) - np.logaddexp(0, slope * (p - 1))) / slope
+
+
 @torch.no_grad()
 def evaluate(model: Loupe, test: Split, kind: str) -> dict[str, np.ndarray]:
     """Quality of the reconstructions of test images, learned and zero-filled.

@@ -1,6 +1,7 @@
 """Results by method: runs that differ only by their seed belong together."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Group:
 
     Attributes:
         title: names the method: ``s=200``, ``4S``, ``4S p=16``, ``tanh``, ``disc lines``.
-        runs: at least one.
+        runs: at least one, by rising seed.
     """
 
     title: str
@@ -34,6 +35,12 @@ class Group:
     def psnr(self) -> list[float]:
         """Test PSNR of each run, in dB."""
         return [run.psnr() for run in self.runs]
+
+    @property
+    def mean_psnr(self) -> float:
+        """The mean of it, to rank groups: minus infinity if a run has none (NaN)."""
+        mean = statistics.fmean(self.psnr)
+        return -math.inf if math.isnan(mean) else mean
 
     @property
     def in_paper(self) -> bool:
@@ -54,7 +61,10 @@ def group_runs(results: Sequence[RunResult]) -> list[Group]:
     for result in results:
         config = dataclasses.replace(result.config, seed=0, data_seed=0)
         alike.setdefault(config, []).append(result)
-    groups = [Group(_title(config, results), tuple(runs)) for config, runs in alike.items()]
+    groups = [
+        Group(_title(config, results), tuple(sorted(runs, key=lambda run: run.config.seed)))
+        for config, runs in alike.items()
+    ]
     return sorted(groups, key=_place)
 
 
@@ -65,6 +75,23 @@ def groups_in_paper(results: Sequence[RunResult]) -> dict[float, list[Group]]:
         if group.in_paper:
             rows.setdefault(group.config.acceleration, []).append(group)
     return rows
+
+
+def groups_with_starts(results: Sequence[RunResult]) -> dict[float, list[Group]]:
+    """The same, and after 4S its variants that differ by the initial slope alone, rising."""
+    rows = groups_in_paper(results)
+    for *_, shrunk in rows.values():
+        rows[shrunk.config.acceleration] += sorted(
+            (group for group in group_runs(results) if _differs_by_start(group, shrunk)),
+            key=lambda group: group.config.slope,
+        )
+    return rows
+
+
+def _differs_by_start(group: Group, shrunk: Group) -> bool:
+    own, other = dataclasses.asdict(shrunk.config), dataclasses.asdict(group.config)
+    different = {name for name in own if own[name] != other[name]} - {"seed", "data_seed"}
+    return shrunk.config.shrinks and different == {"slope"}
 
 
 def returned_slope(runs: Sequence[RunResult]) -> str:

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_companion.evaluation import evaluate, mask_statistics, reconstruct_all
+from loupe_companion.evaluation import (
+    average_mask,
+    evaluate,
+    mask_statistics,
+    reconstruct_all,
+)
 from loupe_lib import Loupe
 from loupe_lib.decoder import zero_filled
 from loupe_lib.training.model import build_model
-from tests.common import dft2, idft2, measured, on_each_device, random, smoke, uncentre
+from tests.common import dft2, idft2, measured, on_each_device, random, sigmoid, smoke, uncentre
 
 N = 32
 
@@ -139,3 +144,11 @@ def test_a_mask_that_is_no_number_is_counted_without_a_warning():
         mask.gamma.fill_(torch.nan)
     found = mask_statistics(mask)
     assert found["histogram"].sum() == found["soft_share"] == found["undecided_share"] == 0
+
+
+@pytest.mark.parametrize("slope", [0.5, 20.0, 1e5])
+def test_the_average_of_masks_is_their_integral_over_u(slope):
+    p = np.array([[0.0, 0.2], [0.5, 1.0]], np.float32)
+    u = (np.arange(200_000) + 0.5) / 200_000
+    expected = sigmoid(slope * (p[..., None].astype(float) - u)).mean(-1)
+    np.testing.assert_allclose(average_mask(p, slope), expected, atol=1e-5)

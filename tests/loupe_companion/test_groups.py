@@ -2,9 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from loupe_companion.groups import group_runs, groups_in_paper, returned_slope
+from loupe_companion.groups import (
+    group_runs,
+    groups_in_paper,
+    groups_with_starts,
+    returned_slope,
+)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -69,3 +75,27 @@ def test_returned_slopes_are_told_from_the_lowest_to_the_highest(trained):
     runs = [dataclasses.replace(trained.results[4], slope=s) for s in (1012.5, 450.0, 500.0)]
     assert returned_slope(runs) == "450 to 1012"
     assert returned_slope(runs[1:2]) == "450"
+
+
+def test_starts_of_4s_come_after_it_by_rising_slope(kept_results):
+    fixed = ["s=20", "s=200", "s=2000", "s=5000", "s=10000", "s=50000"]
+    rows = groups_with_starts(kept_results)
+    starts = ["4S s0=1", "4S s0=200", "4S s0=2000"]
+    assert {r: [g.title for g in row] for r, row in rows.items()} == {
+        r: [*fixed, "4S", *starts] for r in (4, 8)
+    }
+    without = [r for r in kept_results if not r.config.shrinks]
+    assert [g.title for g in groups_with_starts(without)[4]] == fixed
+
+
+def test_runs_of_a_group_are_in_the_order_of_their_seeds(kept_results):
+    for group in group_runs(kept_results):
+        assert [run.config.seed for run in group.runs] == [0, 1, 2]
+
+
+def test_a_group_with_a_run_that_is_no_number_ranks_last(trained):
+    first, second, *_ = group_runs(trained.results)
+    assert first.mean_psnr == pytest.approx(sum(first.psnr) / 2)
+    metrics = {"threshold": {"psnr": np.array([np.nan])}}
+    lost = dataclasses.replace(second.runs[0], metrics=metrics)
+    assert dataclasses.replace(second, runs=(lost, second.runs[1])).mean_psnr == -np.inf

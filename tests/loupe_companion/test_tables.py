@@ -8,15 +8,23 @@ import pandas as pd
 import pytest
 
 from loupe_companion.results import RunResult
+from loupe_companion.symmetry import pair_fractions
 from loupe_companion.tables import (
     comparison,
     conditions,
+    dc_kept,
+    difference,
     left_out,
     markdown,
+    mask_table,
     psnr_table,
+    soft_readings,
+    soft_table,
+    undecided_slopes,
     volume_table,
     warning_list,
 )
+from tests.common import sigmoid
 
 
 def rows(table: str) -> list[dict[str, str]]:
@@ -56,10 +64,16 @@ def spread(values, digits: int = 2) -> str:
 def test_the_tables_hold_the_numbers_of_the_results(trained):
     # The order of the profile: at each R the slopes, then 4S, two seeds each.
     groups = [trained.results[i : i + 2] for i in range(0, 12, 2)]
-    tables = [table(trained.results).to_dict("records") for table in (psnr_table, volume_table)]
-    for row, volumes, runs in zip(*tables, groups, strict=True):
+    tables = [
+        table(trained.results).to_dict("records")
+        for table in (psnr_table, volume_table, mask_table)
+    ]
+    for row, volumes, masks, runs in zip(*tables, groups, strict=True):
         config, found = runs[0].config, [r.metrics["threshold"] for r in runs]
-        method = "4S: 200" if config.shrinks else f"s={config.slope:g}"
+        returned = sorted({round(run.slope) for run in runs})
+        method = (
+            f"4S: {' to '.join(map(str, returned))}" if config.shrinks else f"s={config.slope:g}"
+        )
         with np.errstate(divide="ignore"):
             achieved = [32 * 32 / np.sum(r.probabilities > 0.5) for r in runs]
         undecided = [np.mean((r.probabilities > 0.1) & (r.probabilities < 0.9)) for r in runs]
@@ -68,11 +82,17 @@ def test_the_tables_hold_the_numbers_of_the_results(trained):
             "method": method,
             "PSNR (dB)": spread([f["psnr"].mean() for f in found]),
             "achieved R": spread(achieved),
+            "P(DC)": ", ".join(f"{r.probabilities[16, 16]:.2f}" for r in runs),
             "exact budget": spread([r.metrics["topk"]["psnr"].mean() for r in runs]),
             "soft masks": spread([r.metrics["relaxed"]["psnr"].mean() for r in runs]),
             "zero-filled": spread([f["zero_filled_psnr"].mean() for f in found]),
-            "M soft": f"{np.mean([r.soft_share for r in runs]):.1%}",
+        }
+        pairs = [pair_fractions(r.probabilities) for r in runs]
+        assert masks == {name: row[name] for name in ("R", "method", "achieved R", "P(DC)")} | {
             "P undecided": f"{np.mean(undecided):.1%}",
+            "one of a pair (%)": spread([100 * pair.one for pair in pairs], 1),
+            "by chance (%)": spread([100 * pair.one_by_chance for pair in pairs], 1),
+            "both (%)": spread([100 * pair.both for pair in pairs], 1),
         }
         assert volumes == {
             "R": row["R"],
@@ -81,6 +101,62 @@ def test_the_tables_hold_the_numbers_of_the_results(trained):
             "SSIM": spread([f["volume_ssim"].mean() for f in found], 3),
             "NMSE": spread([f["volume_nmse"].mean() for f in found], 4),
         }
+
+
+def test_the_step_at_one_half_follows_from_probabilities_and_slope(kept_results):
+    table = soft_table(kept_results)
+    # At low slopes many entries are counted on both sides of 1/2.
+    low = table[table["method"].isin(["s=20", "s=200"])]
+    steps = low[["step at ½", "step from P"]].astype(float).to_numpy()
+    np.testing.assert_allclose(steps[:, 0], steps[:, 1], atol=0.02)
+    assert steps.min() < 0.25 and steps.max() > 0.9
+
+
+def test_the_average_of_many_draws_is_told_beside_single_masks(trained):
+    row = soft_table(trained.results).to_dict("records")[0]
+    runs = trained.results[:2]
+    u = (np.arange(2000) + 0.5) / 2000
+    means = [sigmoid(200 * (r.probabilities[..., None] - u)).mean(-1) for r in runs]
+    soft = np.mean([(mean > 0.05) & (mean < 0.95) for mean in means])
+    assert float(row["average soft"].strip("%")) == pytest.approx(100 * soft, abs=0.2)
+    assert row["M soft"] == f"{np.mean([r.soft_share for r in runs]):.1%}"
+    assert row["P below 0.1/s"] == f"{np.mean([r.probabilities < 0.0005 for r in runs]):.1%}"
+    first = soft_readings(trained.results).splitlines()[0]
+    assert first.startswith(
+        f"- **R = 4**: entries of single masks between 0.05 and 0.95: {row['M soft']} (s=200), "
+    )
+    assert f"entries of the average: {row['average soft']} (s=200), " in first
+
+
+def test_undecided_probabilities_by_slope_are_set_against_the_paper(trained):
+    def results(low, high):
+        shares = [low, low, high, high, 0.125, 0.125]
+        runs = zip(trained.results, shares, strict=False)
+        return [dataclasses.replace(run, undecided_share=share) for run, share in runs]
+
+    text = "- **R = 4**: probabilities between 0.1 and 0.9: "
+    found = undecided_slopes(results(0.25, 0.5))
+    assert found == (
+        f"{text}25.0% (s=200), 50.0% (s=2000) and 12.5% (4S). This contradicts the paper, where "
+        "the low slope leaves more of them than the high one."
+    )
+    found = undecided_slopes(results(0.5, 0.25))
+    assert ". As in the paper, the low slope leaves more of them than the high one." in found
+    assert undecided_slopes(results(0.5, 0.25)[4:]) == f"{text}12.5% (4S)."
+
+
+def test_runs_whose_mask_keeps_dc_are_counted(trained):
+    def with_dc(run, value):
+        p = run.probabilities.copy()
+        p[16, 16] = value
+        return dataclasses.replace(run, probabilities=p)
+
+    results = [with_dc(run, 0.25 + 0.5 * run.config.seed) for run in trained.results]
+    results[0] = with_dc(results[0], 0.75)
+    assert dc_kept(results[::-1]) == (
+        "The mask keeps the zero frequency, P(DC) > 0.5, in 4 of 6 runs at R = 4 "
+        "and in 3 of 6 runs at R = 8."
+    )
 
 
 def test_one_seed_has_no_spread(trained):
@@ -112,12 +188,18 @@ def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
     ],
 )
 def test_4s_is_above_or_below_the_best_fixed_slope(values, verdict, best, beaten, trained):
-    assert comparison(by_psnr(trained.results, *values)) == (
-        f"- **R = 4**: 4S reached {values[2] + 0.5:.2f} ± 0.71 dB and returned s = 200. The best "
-        f"of 2 fixed slopes, s = {best}, reached {max(values[:2]) + 0.5:.2f} ± 0.71 dB; the worst "
-        f"{min(values[:2]) + 0.5:.2f} dB. 4S is {verdict} the best (standard deviation of the 2 "
-        f"paired differences 0.00 dB), and above {beaten} of the 2. Finding the best fixed slope "
-        "took 4 trainings, 4S 2."
+    returned = " to ".join(dict.fromkeys(f"{r.slope:.0f}" for r in trained.results[4:6]))
+    results = by_psnr(trained.results, *values)
+    assert difference(results) == (
+        f"At R = 4, the mean of 4S is {verdict} that of the best of 2 fixed slopes, s = {best}; "
+        "over seeds they spread by 0.71 and 0.71 dB (SD)."
+    )
+    assert comparison(results) == (
+        f"- **R = 4**: 4S reached {values[2] + 0.5:.2f} ± 0.71 dB and returned s = {returned}. The "
+        f"best of 2 fixed slopes, s = {best}, reached {max(values[:2]) + 0.5:.2f} ± 0.71 dB; the "
+        f"worst {min(values[:2]) + 0.5:.2f} dB. 4S is {verdict} the best (standard deviation of "
+        f"the 2 paired differences 0.00 dB), and above {beaten} of the 2. Finding the best fixed "
+        "slope took 4 trainings, 4S 2."
     )
 
 
@@ -132,6 +214,8 @@ def test_differences_are_paired_by_seed(trained):
 def test_one_seed_gives_no_statement(trained):
     text = comparison(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
     assert "2.00 dB above the best (one seed: no statement about which is better)" in text
+    text = difference(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
+    assert text.endswith("s = 200; one seed tells nothing about the spread.")
 
 
 def test_a_run_that_is_no_number_is_the_worst(trained):
@@ -143,20 +227,23 @@ def test_a_run_that_is_no_number_is_the_worst(trained):
 def test_4s_alone_is_compared_with_nothing(trained):
     shrunk = [result for result in trained.results if result.config.shrinks]
     first, second = comparison(shrunk).splitlines()
-    assert re.fullmatch(r"- \*\*R = 4\*\*: 4S reached \S+ ± \S+ dB and returned s = 200\.", first)
+    assert re.fullmatch(
+        r"- \*\*R = 4\*\*: 4S reached \S+ ± \S+ dB and returned s = [\d to]+\.", first
+    )
     assert second.startswith("- **R = 8**")
 
 
 def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_results):
-    assert "- **R = 4**: 4S reached 36.06 ± 1.27 dB" in comparison(kept_results)
-    assert "0.37 dB below the best" in comparison(kept_results)
+    assert "- **R = 4**: 4S reached 36.28 ± 0.65 dB" in comparison(kept_results)
+    assert "0.16 dB below the best" in comparison(kept_results)
     table = {(row["R"], row["method"]): row for row in psnr_table(kept_results).to_dict("records")}
     assert table["4", "s=200"]["PSNR (dB)"] == "36.43 ± 0.98"
-    assert table["4", "4S: 3417 to 25949"]["PSNR (dB)"] == "36.06 ± 1.27"
+    assert table["4", "4S: 228 to 513"]["PSNR (dB)"] == "36.28 ± 0.65"
+    assert table["4", "4S s0=200: 3417 to 25949"]["PSNR (dB)"] == "36.06 ± 1.27"
     assert table["4", "tanh: 7 to 10"]["PSNR (dB)"] == "38.10 ± 0.19"
-    named = re.search("the table has also (.*)[.]", left_out(kept_results))[1].split(", ")
+    named = re.search("leaves out (.*) [(]s0: ", left_out(kept_results))[1].split(", ")
     assert left_out(trained.results) == ""
-    assert len(named) == 20 and {"tanh", "disc", "4S p=16"} < set(named)
+    assert len(named) == 20 and {"tanh", "disc", "4S s0=1"} < set(named)
 
 
 def test_conditions_say_how_the_runs_were_trained(trained):

@@ -1,0 +1,76 @@
+"""Fig. 2: how the entries of the masks are distributed before thresholding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from loupe_companion.evaluation import BINS, average_mask
+from loupe_companion.figures.style import GREY, WIDTH, colour_of, title_of
+from loupe_companion.groups import Group, groups_in_paper
+from loupe_companion.results import RunResult
+
+
+def histogram_data(results: Sequence[RunResult]) -> pd.DataFrame:
+    """What Fig. 2 shows: for each R, method and bin the two fractions, means over seeds."""
+    edges = np.linspace(0, 1, BINS + 1)
+    frames = []
+    for acceleration, groups in groups_in_paper(results).items():
+        for group in groups:
+            entries, averages = _histograms(group)
+            columns = {"R": acceleration, "method": group.title, "from": edges[:-1]}
+            columns |= {"to": edges[1:], "entries": entries, "averages": averages}
+            frames.append(pd.DataFrame(columns))
+    return pd.concat(frames)
+
+
+def histogram_figure(results: Sequence[RunResult]) -> Figure | None:
+    """Fig. 2: histograms of the entries of M before thresholding; a row for each R.
+
+    Filled: the entries of 1000 draws. Line: the entries of the average of the draws. Of several
+    seeds the mean is shown.
+
+    Returns:
+        The figure; None for results without the paper's methods.
+    """
+    rows = groups_in_paper(results)
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.8 * len(rows)), layout="constrained")
+    columns = max(map(len, rows.values()))
+    axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
+    edges = np.linspace(0, 1, BINS + 1)
+    for row, (acceleration, groups) in zip(axes, rows.items(), strict=True):
+        for ax in row[len(groups) :]:
+            ax.set_axis_off()
+        for ax, group in zip(row, groups, strict=False):
+            entries, averages = _histograms(group)
+            ax.stairs(entries, edges, fill=True, color=colour_of(group))
+            ax.stairs(averages, edges, color="black", linewidth=0.9)
+            ax.set_yscale("log")
+            ax.set_title(title_of(group.runs).replace("4S (s = ", "4S\n").strip(")"), fontsize=8)
+            ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        row[0].set_ylabel(f"R = {acceleration:g}\nfraction of entries")
+    figure.supxlabel("value before thresholding", fontsize=10)
+    last = axes[0, len(next(iter(rows.values()))) - 1]
+    filled, line = last.patches
+    figure.legend(
+        [filled, line],
+        ["entries of 1000 masks (4S yellow, fixed slopes blue)", "entries of their average"],
+        loc="outside upper center",
+        ncols=2,
+        fontsize=9,
+        edgecolor=GREY,
+    )
+    return figure
+
+
+def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Fractions in each bin of the entries of M, and of the average of M; means over seeds."""
+    averages = [
+        np.histogram(average_mask(run.probabilities, run.slope), BINS, (0, 1))[0]
+        for run in group.runs
+    ]
+    entries = np.mean([run.histogram for run in group.runs], axis=0)
+    return entries, np.mean(averages, axis=0) / group.config.size**2

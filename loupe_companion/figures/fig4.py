@@ -1,0 +1,82 @@
+"""Fig. 4: the masks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from loupe_companion.figures.style import UNIT, WIDTH, YELLOW, draw_u, pixel_table, show, title_of
+from loupe_companion.groups import Group, groups_in_paper
+from loupe_companion.results import RunResult
+from loupe_lib.mask import binarize, relax
+
+FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)
+NEAR = 5  # the inset shows the samples up to this far from DC
+
+
+def groups_shown(results: Sequence[RunResult]) -> list[list[Group]]:
+    """The groups of Fig. 4: a row for each R, the largest first.
+
+    Of the fixed slopes the paper's four are shown if all are there, else all that are.
+    """
+    rows = list(groups_in_paper(results).values())[::-1]
+    if rows and {g.config.slope for g in rows[0] if not g.config.shrinks} >= set(FIG_4_SLOPES):
+        return [
+            [g for g in row if g.config.shrinks or g.config.slope in FIG_4_SLOPES] for row in rows
+        ]
+    return rows
+
+
+def mask_data(results: Sequence[RunResult]) -> pd.DataFrame:
+    """The probabilities that Fig. 4 shows: a row for each sample, a column for each mask."""
+    return pixel_table(
+        {
+            f"R={group.config.acceleration:g} {group.title}": group.runs[0].probabilities
+            for groups in groups_shown(results)
+            for group in groups
+        }
+    )
+
+
+def mask_figure(results: Sequence[RunResult]) -> Figure | None:
+    """Fig. 4: probability masks, and below each a draw of M and the thresholded mask.
+
+    As in the paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several
+    seeds the first is shown. The inset enlarges the samples around DC.
+
+    Returns:
+        The figure; None for results without the paper's methods.
+    """
+    rows = groups_shown(results)
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    blocks = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
+    for block, groups in zip(blocks, rows, strict=True):
+        config = groups[0].runs[0].config
+        block.suptitle(
+            f"R = {config.acceleration:g}, seed {config.seed}", fontsize=11, fontweight="bold"
+        )
+        axes = block.subplots(3, len(groups), squeeze=False)
+        for column, group in zip(axes.T, groups, strict=True):
+            run = group.runs[0]
+            p = torch.from_numpy(run.probabilities)
+            achieved = f"{run.achieved_acceleration():.2f}".replace("inf", "∞: empty")
+            shown = (
+                (p, f"({next(letters)}) {title_of([run])}\nP(DC) = {run.p_dc:.2f}"),
+                (relax(p, draw_u(p), run.slope), ""),
+                (binarize(p), f"achieved R = {achieved}"),
+            )
+            for ax, (values, title) in zip(column, shown, strict=True):
+                show(ax, values, title, 8, frame=True, interpolation="nearest", **UNIT)
+            centre = len(p) // 2
+            near = slice(centre - NEAR, centre + NEAR + 1)
+            inset = column[0].inset_axes((0.64, 0, 0.36, 0.36))
+            show(inset, p[near, near], "", 8, frame=True, interpolation="nearest", **UNIT)
+            inset.spines[:].set_color(YELLOW)
+        for ax, label in zip(axes[:, 0], ("$P$", "a draw of $M$", "$P > 0.5$"), strict=True):
+            ax.set_ylabel(label, fontsize=10)
+    return figure

@@ -1,0 +1,73 @@
+"""What the figures share: colours, sizes, maps, titles."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from loupe_companion.evaluation import DRAW_SEED
+from loupe_companion.groups import Group, returned_slope
+from loupe_companion.results import RunResult
+
+# Okabe and Ito's blue and orange, close to the paper's colours: the colour-blind can tell them.
+BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
+MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
+WIDTH = 7.6  # inches; scaled to the width of the page, labels have the size of the text
+UNIT: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of images and masks
+
+
+def show(
+    ax: Axes,
+    values: Tensor | np.ndarray,
+    title: str,
+    size: float,
+    bar: bool = False,
+    frame: bool = False,
+    **limits: Any,
+) -> None:
+    """Draw a map with a title of a font size; with a colour bar below it, or a frame, if wanted."""
+    picture = ax.imshow(np.asarray(values), **limits)
+    ax.set_title(title, fontsize=size)
+    if frame:
+        ax.set(xticks=[], yticks=[])
+    else:
+        ax.set_axis_off()
+    if bar:
+        place: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.85, "pad": 0.03}
+        colours = ax.figure.colorbar(picture, ax=ax, **place)
+        colours.ax.tick_params(labelsize=8)
+        colours.ax.locator_params(nbins=3)
+
+
+def decades(k: Tensor) -> Tensor:
+    """Magnitude of (N, N) k-space as log10 of its ratio to the maximum, centred, from -4 to 0."""
+    magnitude = torch.fft.fftshift(k.abs())
+    return (magnitude / magnitude.max()).clamp(min=1e-4).log10()
+
+
+def draw_u(p: Tensor) -> Tensor:
+    """The same U for each mask of one size."""
+    return torch.rand(p.shape, generator=torch.Generator().manual_seed(DRAW_SEED))
+
+
+def pixel_table(maps: Mapping[str, Tensor | np.ndarray]) -> pd.DataFrame:
+    """Maps of (N, N) values by name, to five decimals: a column each, a row for each pixel."""
+    arrays = {name: np.asarray(values).round(5) for name, values in maps.items()}
+    rows, columns = np.indices(next(iter(arrays.values())).shape)
+    return pd.DataFrame(
+        {"row": rows.ravel(), "column": columns.ravel()}
+        | {name: values.ravel() for name, values in arrays.items()}
+    )
+
+
+def colour_of(group: Group) -> str:
+    return YELLOW if group.config.shrinks else BLUE
+
+
+def title_of(runs: Sequence[RunResult]) -> str:
+    config = runs[0].config
+    return f"4S (s = {returned_slope(runs)})" if config.shrinks else f"s = {config.slope:g}"
