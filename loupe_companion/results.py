@@ -79,6 +79,12 @@ class RunResult:
         """Mean test PSNR in dB: per slice (eq. 7), then averaged."""
         return float(self.metrics[mask]["psnr"].mean())
 
+    @property
+    def p_dc(self) -> float:
+        """P at the zero frequency (DC), of the kept weights."""
+        center = len(self.probabilities) // 2
+        return float(self.probabilities[center, center])
+
     def achieved_acceleration(self, mask: str = "threshold") -> float:
         """N*N over the number of samples that the mask keeps."""
         return float(self.metrics[mask]["achieved_acceleration"])

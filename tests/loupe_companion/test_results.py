@@ -88,6 +88,13 @@ def test_means_are_over_slices(trained):
     assert result.achieved_acceleration("topk") == 4
 
 
+def test_p_dc_is_that_of_the_centre(trained):
+    result = trained.results[0]
+    p = np.zeros((32, 32), np.float32)
+    p[16, 16] = 0.75
+    assert dataclasses.replace(result, probabilities=p).p_dc == 0.75
+
+
 def test_the_same_results_make_the_same_file(path, tmp_path):
     write_results(read_results(path), tmp_path / "again.h5")
     write_results(read_results(path), tmp_path / "and_again.h5")
