@@ -211,6 +211,7 @@ SMALLEST = {
     "claims": {"profile": "claims-smoke"},
     "fastmri": {"profile": "smoke"},
     "fig3": {"profile": "smoke"},
+    "zero": {"epochs": 1},
 }
 
 
