@@ -414,8 +414,8 @@ def follow_figure(followed: Mapping[str, pd.DataFrame]) -> Figure:
         right.fill_between(table.index, *band, color=style["color"], alpha=0.15, linewidth=0)
     left.axhline(0.5, color=GREY, linewidth=0.8)
     right.axhline(0, color=GREY, linewidth=0.8)
-    left.set(ylabel="P(DC)", ylim=(0, 1))
-    right.set_ylabel("mean gradient of the loss at DC\n(above 0: training lowers P)")
+    left.set(ylabel="P(DC)", ylim=(-0.03, 1.03))
+    right.set_ylabel("mean gradient at DC\n(above 0: training lowers P)")
     for ax in (left, right):
         ax.set_xlabel("epoch")
         ax.grid(alpha=0.3)
