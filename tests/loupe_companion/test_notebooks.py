@@ -211,6 +211,7 @@ SMALLEST = {
     "beyond": {"epochs": 2},
     "fastmri": {"profile": "smoke"},
     "fig3": {"profile": "smoke"},
+    "zero": {"epochs": 1},
 }
 
 
