@@ -111,11 +111,11 @@ def kept_by_seed(results: Sequence[RunResult]) -> str:
             for other in runs
             if title(one.config) == title(other.config) and keeps_dc(one) > keeps_dc(other)
         ]
+        higher = sum(difference > 0 for difference in differences)
         lines.append(
-            f"- **R = {acceleration:g}**: {'; '.join(parts)}. There are {len(differences)} pairs of "
-            "runs of one method of which only one keeps DC. In "
-            f"{sum(difference > 0 for difference in differences)} of them that one has the higher "
-            "PSNR."
+            f"- **R = {acceleration:g}**: {'; '.join(parts)}. "
+            f"There are {len(differences)} pairs of runs of one method of which only one keeps DC. "
+            f"In {higher} of them that one has the higher PSNR."
         )
     return "\n".join(lines)
 
