@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from loupe_companion.claims.statistics import CONFIDENCE, t_interval
 from loupe_companion.figures import GREY, WIDTH
 from loupe_companion.profiles import REFERENCE
 from loupe_companion.results import RunResult
@@ -93,7 +94,7 @@ def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
 
 
 def kept_by_seed(results: Sequence[RunResult]) -> str:
-    """For each R a sentence: P(DC) at the start of each seed, and how many masks keep DC."""
+    """For each R: P(DC) at the start of each seed, how many masks keep DC, and which are better."""
     lines = []
     for acceleration, runs in _by_acceleration(comparable_runs(results)).items():
         parts = []
@@ -104,7 +105,18 @@ def kept_by_seed(results: Sequence[RunResult]) -> str:
                 f"seed {seed} starts at P(DC) = {start_p_dc(own[0].config):.2f}, "
                 f"and {kept} of {len(own)} masks keep DC"
             )
-        lines.append(f"- **R = {acceleration:g}**: {'; '.join(parts)}.")
+        differences = [
+            one.psnr() - other.psnr()
+            for one in runs
+            for other in runs
+            if title(one.config) == title(other.config) and keeps_dc(one) > keeps_dc(other)
+        ]
+        higher = sum(difference > 0 for difference in differences)
+        lines.append(
+            f"- **R = {acceleration:g}**: {'; '.join(parts)}. "
+            f"There are {len(differences)} pairs of runs of one method of which only one keeps DC. "
+            f"In {higher} of them that one has the higher PSNR."
+        )
     return "\n".join(lines)
 
 
@@ -240,6 +252,25 @@ def experiment_table(experiment: Sequence[Pair]) -> pd.DataFrame:
         }
         for pair in experiment
     )
+
+
+def outcome(experiment: Sequence[Pair]) -> str:
+    """For each change a sentence: how many masks keep DC, and what those gain that had lost it."""
+    lines = []
+    for name, field in (("Raised", "raised"), ("Always measured", "center")):
+        done = [(pair.plain, run) for pair in experiment if (run := getattr(pair, field))]
+        gains = [run.psnr() - plain.psnr() for plain, run in done if not keeps_dc(plain)]
+        if not gains:
+            lines.append(f"- **{name}**: not run yet for a mask that had lost DC.")
+            continue
+        kept = sum(keeps_dc(run) for _, run in done)
+        text = f"- **{name}**: {kept} of {len(done)} masks keep DC. The {len(gains)} that had lost "
+        text += f"it before change by {np.mean(gains):+.2f} dB on average"
+        if len(gains) > 1:
+            low, high = t_interval(gains)
+            text += f" ({CONFIDENCE:.0%} t interval: {low:+.2f} to {high:+.2f} dB)"
+        lines.append(f"{text}.")
+    return "\n".join(lines)
 
 
 def gain_table(experiment: Sequence[Pair]) -> pd.DataFrame:

@@ -97,6 +97,20 @@ def test_sentences_count_masks_that_keep_dc(kept_results) -> None:
         assert expected in line
 
 
+def test_sentences_compare_masks_of_one_method(real) -> None:
+    runs = [
+        with_values(real, p, psnr, seed=seed, mask=mask)
+        for mask, seed, p, psnr in (
+            ("sigmoid", 0, 0.0, 30.0),
+            ("sigmoid", 1, 1.0, 31.0),
+            ("sigmoid", 2, 1.0, 29.0),
+            ("tanh", 0, 1.0, 35.0),
+        )
+    ]
+    assert "There are 2 pairs of runs of one method" in zero.kept_by_seed(runs)
+    assert "In 1 of them that one has the higher PSNR." in zero.kept_by_seed(runs)
+
+
 def test_explained_is_the_squared_correlation_within_methods(kept_results) -> None:
     table = zero.explained_table(kept_results)
     row = table[table["methods"].str.endswith("comparable") & (table["R"] == "4")].iloc[0]
@@ -170,6 +184,25 @@ def test_gains_are_apart_for_masks_that_lost_dc(experiment) -> None:
         "always measured, DC lost before (dB)": "-",
         "always measured, DC kept before (dB)": "1.00 (1)",
     }
+
+
+def test_outcome_counts_kept_masks_and_averages_gains_of_lost_ones(experiment, real) -> None:
+    raised, measured = zero.outcome(experiment).splitlines()
+    assert raised.endswith(
+        "2 of 2 masks keep DC. The 1 that had lost it before change by +1.50 dB on average."
+    )
+    assert measured == "- **Always measured**: not run yet for a mask that had lost DC."
+    lost = [with_values(real, 0.0, 30.0, seed=seed) for seed in (0, 1)]
+    changed = [
+        with_values(real, p, psnr, seed=seed, dc_raised=True)
+        for seed, p, psnr in ((0, 1.0, 31.0), (1, 0.2, 33.0))
+    ]
+    raised, _ = zero.outcome(zero.pairs(lost, changed)).splitlines()
+    # The t quantile of one degree of freedom is 12.71; the standard error of 1 and 3 is 1.
+    assert raised.endswith(
+        "1 of 2 masks keep DC. The 2 that had lost it before change by "
+        "+2.00 dB on average (95% t interval: -10.71 to +14.71 dB)."
+    )
 
 
 def dots(figure) -> set[tuple[float, str, bool]]:
