@@ -34,7 +34,6 @@ def test_the_picture_of_the_rules_is_that_of_the_workflow(tmp_path):
     assert edges(shown, arrows) == edges(nodes, pairs), again
 
 
-@pytest.mark.skipif(not any(ROOT.glob("results/weights/*")), reason="no weights are kept")
 def test_the_kept_book_trains_nothing(tmp_path):
     nodes, _ = rule_graph(tmp_path, profile="kept")
     assert set(nodes.values()) == {"kept_notebook", "stage", "book"}
