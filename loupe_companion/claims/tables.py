@@ -38,19 +38,17 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
             {
                 "claim": f"[{claim.number}. {claim.title}](#claim-{claim.number})",
                 "verdict": f"**{verdict.label}**",
-                "first number of the test": f"{claim.short.split(';')[0]}",
-                "mean": "<br>".join(map(headline, first)),
-                "n": ", ".join(dict.fromkeys(str(finding.seeds) for finding in first)),
+                f"first number of the test: mean [{INTERVAL}]": "<br>".join(map(headline, first)),
             }
         )
     return markdown(pd.DataFrame(rows))
 
 
 def headline(finding: Finding) -> str:
-    """``R = 4: 0.12 dB [-0.30, 0.54]``: mean, unit and interval."""
+    """``R = 4: 0.12 dB [-0.30, 0.54], n = 5``: mean, unit, interval and seeds."""
     low, high = map(number, finding.interval)
     place = f"{finding.place}: " if finding.place else ""
-    text = f"{place}{number(finding.mean)} {finding.unit} [{low}, {high}]"
+    text = f"{place}{number(finding.mean)} {finding.unit} [{low}, {high}], n = {finding.seeds}"
     return text.replace(" ", SPACE)
 
 
