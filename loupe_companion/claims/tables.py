@@ -79,17 +79,16 @@ def outcome(verdict: Verdict) -> str:
 
 
 def baseline_headline(table: RunTable) -> str:
-    """At each R, which masks are shown to be better than 4S and which are not, a list."""
+    """At each R, which masks are shown to be better than 4S and which worse: a list."""
     found, _ = baselines(table)
     lines = []
-    for (place, lines_), group in groupby(found, lambda b: (b.finding.place, b.lines)):
-        names: dict[str, list[str]] = {BETTER: [], WORSE: [], NO_DIFFERENCE: []}
+    for (place, of_lines), group in groupby(found, lambda b: (b.finding.place, b.lines)):
+        names: dict[str, list[str]] = {BETTER: [], NO_DIFFERENCE: [], WORSE: []}
         for other in group:
-            gain = f"{-other.finding.mean:+.2f} dB"
-            names[_better(other.finding)].append(f"{other.name} ({gain})")
-        samples = " of whole lines" * lines_
-        told = "; ".join(f"{kind}: {', '.join(each)}" for kind, each in names.items() if each)
-        lines.append(f"- **{place}**, masks{samples} against 4S: {told}.")
+            name = f"{other.name} ({-other.finding.mean:+.2f} dB)"
+            names[_better(other.finding)].append(name)
+        lines.append(f"- **{place}{', whole lines' * of_lines}**")
+        lines += [f"  - {kind}: {', '.join(each)}" for kind, each in names.items() if each]
     return "\n".join(lines)
 
 

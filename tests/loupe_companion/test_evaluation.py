@@ -10,10 +10,14 @@ from loupe_companion.evaluation import (
     mask_statistics,
     reconstruct_all,
 )
+from loupe_companion.results import read_results
+from loupe_companion.sources import load_images
 from loupe_lib import Loupe
 from loupe_lib.decoder import zero_filled
+from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.model import build_model
 from tests.common import dft2, idft2, measured, on_each_device, random, sigmoid, smoke, uncentre
+from tests.conftest import ROOT
 
 N = 32
 
@@ -152,3 +156,12 @@ def test_the_average_of_masks_is_their_integral_over_u(slope):
     u = (np.arange(200_000) + 0.5) / 200_000
     expected = sigmoid(slope * (p[..., None].astype(float) - u)).mean(-1)
     np.testing.assert_allclose(average_mask(p, slope), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "weights").iterdir()), ids=str)
+def test_a_kept_model_is_that_of_its_kept_result(path):
+    model, config = read_weights(path)
+    (kept,) = (r for r in read_results(ROOT / "results" / "center-small.h5") if r.config == config)
+    assert path.stat().st_size < 4.2e6 and float(model.mask.slope) == kept.slope
+    found = evaluate(model, load_images(config).test, "threshold")
+    np.testing.assert_allclose(found["psnr"], kept.metrics["threshold"]["psnr"], atol=1e-2)

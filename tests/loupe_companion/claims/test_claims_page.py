@@ -154,9 +154,12 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     assert [(row["R"], row["samples"]) for row in own] == places
     assert own[0]["PSNR (dB)"] == "33.00 ± 0.00" and own[0]["seeds"] == "3"
     said = baseline_headline(world.table()).splitlines()
-    assert len(said) == 4 and said[0].startswith("- **R = 4**, masks against 4S: better than 4S: ")
-    assert "uniform (+7.00 dB); worse than 4S: " in said[0] and "disc (-2.50 dB)" in said[0]
-    assert said[1].startswith("- **R = 4**, masks of whole lines against 4S: ")
+    assert [line for line in said if line.startswith("- ")] == [
+        f"- **R = {r}{kind}**" for r in (4, 8) for kind in ("", ", whole lines")
+    ]
+    assert said[1] == "  - better than 4S: uniform (+7.00 dB)"
+    assert said[2].startswith("  - no difference shown: ") and "gaussian (+0.00 dB)" in said[2]
+    assert said[3].startswith("  - worse than 4S: ") and "disc (-2.50 dB)" in said[3]
     assert (
         "**Not compared:** tanh. To train them: `python -m loupe_companion sweep "
         '--profile claims-smoke --methods "tanh"' in text
