@@ -19,7 +19,7 @@ MAIN = 3  # the number of the paper's main claim
 
 # The picture comes before the claims on a phone, and stands beside them on a wide screen.
 ANSWER = """\
-**Answer.** Verdicts on the paper's {n} claims: {counts}. The main one, *{title}*:
+**Answer.** Of the {n} claims of the paper: {counts}. The main one, *{title}*:
 **{verdict}**{main}.
 
 ::::{{grid}} 12
@@ -61,7 +61,7 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
     what, value = _measured(main)
     return ANSWER.format(
         n=len(claims),
-        counts=", ".join(f"*{verdict}* {count}" for verdict, count in counts.most_common()),
+        counts=", ".join(f"{count} *{verdict}*" for verdict, count in counts.most_common()),
         title=main["title"],
         verdict=main["verdict"],
         main=f". {what}: {value}" * bool(value),

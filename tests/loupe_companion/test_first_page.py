@@ -57,7 +57,7 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     )
     text = answer(record, trained.results, "_fig3.png")
     lines = plain(text)
-    assert "4 claims: *holds* 2, *undecided* 1, *not run* 1. The main one, *Title 3*: " in lines
+    assert "the 4 claims of the paper: 2 *holds*, 1 *undecided*, 1 *not run*. The main one, *Title 3*: " in lines
     assert "**holds**. 4S minus best, R = 4: 0.251 dB [0.1, 0.4], n = 5." in lines
     assert "32 x 32 pixels, 2 seeds." in lines and "{image} _fig3.png" in text
     table = [list(row.values()) for row in rows(text)]
