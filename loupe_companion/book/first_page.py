@@ -32,7 +32,7 @@ ANSWER = """\
 ```
 
 [Fig. 3](../notebooks/fig3.ipynb) reproduced: image quality against slope. {size} x {size} pixels,
-{seeds} seeds. 4S is shown at the slope that it returned.
+mean and standard deviation over {seeds} seeds. 4S is shown at the slopes that it returned.
 :::
 :::{{grid-item}}
 :columns: 12 12 7 7

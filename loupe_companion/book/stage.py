@@ -20,7 +20,7 @@ from loupe_companion.book.explorer import explorer_page
 from loupe_companion.book.first_page import answer
 from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import ROOT
-from loupe_companion.figures import psnr_figure
+from loupe_companion.figures import overview_figure
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
 
@@ -55,7 +55,7 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     executed |= {f"{name}, own {profile}": notebook for name, notebook in own.items()}
 
     reference = kept_results()
-    figure = psnr_figure(reference)
+    figure = overview_figure(reference)
     assert figure is not None  # these results have the paper's methods
     figure.savefig(target / "book" / "_fig3.png", dpi=150)
     trainings = {"kept reference": reference}

@@ -28,15 +28,18 @@ INTERVAL = f"{CONFIDENCE:.0%} interval"
 BETTER, WORSE, NO_DIFFERENCE = "better than 4S", "worse than 4S", "no difference shown"
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """A row for each claim, with the first number of its test: a line for each R."""
+def verdict_table(verdicts: Sequence[Verdict], anchor: str = "claim") -> str:
+    """A row for each claim, with the first number of its test: a line for each R.
+
+    A claim leads to the anchor on its page, such as ``claim-3``.
+    """
     rows = []
     for verdict in verdicts:
         claim, counted = verdict.claim, verdict.counted
         first = [finding for finding in counted if finding.part == counted[0].part]
         rows.append(
             {
-                "claim": f"[{claim.number}. {claim.title}](#claim-{claim.number})",
+                "claim": f"[{claim.number}. {claim.title}](#{anchor}-{claim.number})",
                 "verdict": f"**{verdict.label}**",
                 f"first number of the test: mean [{INTERVAL}]": "<br>".join(map(headline, first)),
             }

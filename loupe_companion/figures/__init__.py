@@ -5,6 +5,7 @@ from loupe_companion.figures.fig2 import histogram_data, histogram_figure
 from loupe_companion.figures.fig3 import (
     EMPTY,
     groups_with_pictures,
+    overview_figure,
     psnr_data,
     psnr_figure,
     reconstruction_data,
@@ -41,6 +42,7 @@ __all__ = [
     "histogram_figure",
     "mask_data",
     "mask_figure",
+    "overview_figure",
     "pixel_table",
     "psnr_data",
     "psnr_figure",

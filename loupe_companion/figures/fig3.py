@@ -107,6 +107,28 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure | None:
     return figure
 
 
+def overview_figure(results: Sequence[RunResult]) -> Figure | None:
+    """Fig. 3 at a glance, for a narrow column: fixed slopes and 4S, without seeds and insets.
+
+    Returns:
+        The figure; None for results without the paper's methods.
+    """
+    rows = groups_in_paper(results)
+    if not rows:
+        return None
+    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+    ax = figure.subplots()
+    for group in (group for groups in rows.values() for group in groups):
+        _draw_mean(ax, group, colour_of(group))
+    marks = [(f"R = {r:g}", MARKERS.get(r, "D"), GREY) for r in rows]
+    for label, marker, colour in (*marks, ("fixed slope", "o", BLUE), ("4S", "o", YELLOW)):
+        ax.plot([], [], marker, color=colour, markersize=8, label=label)
+    ax.set(xscale="log", xlabel="slope $s$", ylabel="test PSNR (dB)")
+    ax.grid(alpha=0.3)
+    ax.legend(ncols=2, loc="lower left")
+    return figure
+
+
 def _colours(rows: dict[float, list[Group]]) -> dict[str, str]:
     """By title: blue, yellow, and a tint for 4S from another initial slope."""
     groups = [group for row in rows.values() for group in row]

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from loupe_companion import figures
 from loupe_companion.figures import BLUE, YELLOW
+from loupe_companion.groups import group_runs
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
@@ -129,6 +130,17 @@ def test_fig_3_keeps_the_paper_s_marks_and_colours(trained):
                     for p in points(below)
                 )
     assert len([p for p in drawn if p[2] and p[3] == 9]) == 6
+
+
+def test_fig_3_at_a_glance_shows_the_mean_of_each_of_the_paper_s_methods(trained):
+    figure = figures.overview_figure(trained.results)
+    figure.savefig(io.BytesIO())
+    ax = figure.axes[0]
+    drawn = {line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 1}
+    assert drawn >= {float(np.mean(group.psnr)) for group in group_runs(trained.results)}
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["R = 4", "R = 8", "fixed slope", "4S"]
+    assert figures.overview_figure([]) is None
 
 
 def labels(figure: Figure) -> set[str]:

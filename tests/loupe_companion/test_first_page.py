@@ -57,9 +57,12 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     )
     text = answer(record, trained.results, "_fig3.png")
     lines = plain(text)
-    assert "the 4 claims of the paper: 2 *holds*, 1 *undecided*, 1 *not run*. The main one, *Title 3*: " in lines
+    assert "the 4 claims of the paper: 2 *holds*, 1 *undecided*, 1 *not run*. The main " in lines
     assert "**holds**. 4S minus best, R = 4: 0.251 dB [0.1, 0.4], n = 5." in lines
-    assert "32 x 32 pixels, 2 seeds." in lines and "{image} _fig3.png" in text
+    assert (
+        "32 x 32 pixels, mean and standard deviation over 2 seeds." in lines
+        and "{image} _fig3.png" in text
+    )
     table = [list(row.values()) for row in rows(text)]
     assert [[plain(cell) for cell in row] for row in table] == [
         ["{ref}`Title 1 <claim-1>`", "**undecided**", "s:<br>0.251, n = 5"],

@@ -222,7 +222,7 @@ def test_a_page_shows_what_it_names(name, kept, monkeypatch):
     shown = run_page(name, monkeypatch, results=str(kept))
     drawn = [figure for figure in shown if isinstance(figure, Figure)]
     text = "\n".join(item.data for item in shown if hasattr(item, "data"))
-    numbers = re.findall(r"\[(\d)\. .*?\]\(#claim-\1\)", text)
+    numbers = re.findall(r"\[(\d)\. .*?\]\(#(?:small-)?claim-\1\)", text)
     if name == "claims":
         assert numbers == list("123456789") and len(drawn) >= 7
         assert text.count("**The paper says:**") == text.count("**Verdict: ") == 9
@@ -240,7 +240,8 @@ def test_a_page_shows_what_it_names(name, kept, monkeypatch):
 def test_each_claim_has_an_anchor_and_is_folded(name):
     cells = PAGES[name]
     for claim in (*TESTS, judge_beyond(ROOT / "none.json").claim):
-        heading = f"(claim-{claim.number})=\n## {claim.number}. {claim.title}"
+        anchor = "claim" if name == "claims" else "small-claim"
+        heading = f"({anchor}-{claim.number})=\n## {claim.number}. {claim.title}"
         at = [i for i, cell in enumerate(cells) if "".join(cell["source"]) == heading]
         if name == "claims64" and claim.number in (5, 9):
             assert not at
