@@ -255,21 +255,21 @@ def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
     first = loupe(*CLAIMS, "disc lines")
     assert first.out.startswith("runs to train: 1, at most 3 epochs in all, on "), first.err
     assert "\nR=4 disc lines seed 0 " in first.out
-    second = loupe(*CLAIMS, "4S p=4")
-    assert "\nR=4 4S p=4 seed 0 " in second.out and "disc" not in second.out
+    second = loupe(*CLAIMS, "4S s0=200 p=4")
+    assert "\nR=4 4S s0=200 p=4 seed 0 " in second.out and "disc" not in second.out
     results = read_results("claims.h5")
     assert sorted(r.config.label for r in results) == ["R=4 4S seed 0", "R=4 disc lines seed 0"]
     assert all(r.truth.shape == (0, 32, 32) and len(r.shown) == 0 for r in results)
     before = files_in(Path())
-    again = loupe(*CLAIMS, "disc lines,4S p=4")
+    again = loupe(*CLAIMS, "disc lines,4S s0=200 p=4")
     assert again.out.startswith("nothing to train: all runs are there\n")
     assert files_in(Path()) == before
 
 
 def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, trained):
     write_results(trained.results, Path("results") / "smoke.h5")
-    assert loupe(*CLAIMS, "4S").status == 0  # before there is a file of results
-    ran = loupe(*CLAIMS, "4S,uniform")
+    assert loupe(*CLAIMS, "4S s0=200").status == 0  # before there is a file of results
+    ran = loupe(*CLAIMS, "4S s0=200,uniform")
     kept = next(r for r in trained.results if r.config == smoke())
     assert f"{kept.psnr():.2f}" in ran.out and "R=4 uniform seed 0" in ran.out, ran.err
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
@@ -284,9 +284,9 @@ def test_the_module_is_the_command_line():
 @pytest.mark.parametrize(
     ("options", "config"),
     [
-        ([], smoke()),
+        ([], smoke(slope=20.0)),
         (["--slope", 2000, "--acceleration", 8, "--seed", 1], fixed(2000, acceleration=8, seed=1)),
-        (["--patience", 2, "--factor", 3], smoke(patience=2, factor=3)),
+        (["--patience", 2, "--factor", 3], smoke(slope=20.0, patience=2, factor=3)),
     ],
 )
 def test_train(options, config, loupe, tmp_path):
