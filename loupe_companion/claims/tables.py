@@ -88,7 +88,7 @@ def baseline_headline(table: RunTable) -> str:
     for (place, of_lines), group in groupby(found, lambda b: (b.finding.place, b.lines)):
         names: dict[str, list[str]] = {BETTER: [], NO_DIFFERENCE: [], WORSE: []}
         for other in group:
-            name = f"{other.name} ({-other.finding.mean:+.2f} dB)"
+            name = f"{other.name} ({0 - other.finding.mean:+.2f} dB)"
             names[_better(other.finding)].append(name)
         lines.append(f"- **{place}{', whole lines' * of_lines}**")
         lines += [f"  - {kind}: {', '.join(each)}" for kind, each in names.items() if each]

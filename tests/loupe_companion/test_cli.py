@@ -268,9 +268,9 @@ def test_methods_are_trained_in_parts_into_one_file_without_pictures(loupe):
 
 def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, trained):
     write_results(trained.results, Path("results") / "smoke.h5")
-    assert loupe(*CLAIMS, "4S s0=200").status == 0  # before there is a file of results
-    ran = loupe(*CLAIMS, "4S s0=200,uniform")
-    kept = next(r for r in trained.results if r.config == smoke())
+    assert loupe(*CLAIMS, "4S").status == 0  # before there is a file of results
+    ran = loupe(*CLAIMS, "4S,uniform")
+    kept = next(r for r in trained.results if r.config == smoke(slope=20.0))
     assert f"{kept.psnr():.2f}" in ran.out and "R=4 uniform seed 0" in ran.out, ran.err
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
 

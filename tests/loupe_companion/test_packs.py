@@ -45,7 +45,7 @@ def test_a_pack_on_a_cpu_is_a_run():
     packs = plan_packs(configs, "cpu")
     assert sorted(pack.configs[0].name for pack in packs) == sorted(c.name for c in configs)
     assert {len(pack.configs) for pack in packs} == {1}
-    assert [len(pack.configs) for pack in plan_packs(configs, "cuda")] == [42]
+    assert [len(pack.configs) for pack in plan_packs(configs, "cuda")] == [42, 12]
 
 
 def test_the_file_of_a_pack_has_its_runs(tmp_path):

@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(name, status, trained, tmp_pat
     assert "Traceback" not in stopped.stderr
     if name == "SIGINT":
         assert "stopped; repeat the command to continue" in stopped.stderr
-    config = smoke(seed=1)
+    config = smoke(seed=1, slope=20.0)
     folder = result_file(tmp_path, config).parent
     left = {path.name for path in folder.iterdir()} - {"checkpoint.previous.safetensors"}
     left -= {"training.lock"} if name == "SIGKILL" else set()
