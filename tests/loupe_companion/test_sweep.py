@@ -29,9 +29,9 @@ from tests.conftest import ROOT
 
 
 def measured(result: RunResult) -> dict[str, object]:
-    """All that a run found, exactly, but for the time it took."""
+    """All that a run found, exactly, but for the time it took, and for snapshots on demand."""
     values = {f.name: getattr(result, f.name) for f in dataclasses.fields(RunResult)}
-    del values["provenance"]
+    del values["provenance"], values["snapshots"]
     values["history"] = {k: v for k, v in result.history.items() if k != "seconds"}
     return values
 
