@@ -174,7 +174,14 @@ def wheel(clone: Path) -> Path:
     """The file that `make wheel` writes."""
     (clone / ".venv").mkdir()
     (clone / ".venv" / ".book").touch()
-    command = ["make", "--old-file", ".venv/.book", "wheel", f"PY={sys.executable}"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "--old-file",
+        ".venv/.book",
+        "wheel",
+        f"PY={sys.executable}",
+    ]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (name,) = done.stdout.split()

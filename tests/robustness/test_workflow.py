@@ -130,12 +130,12 @@ def test_lock_cut_short(tmp_path, record: Record):
 
 def test_failed_run(tmp_path, trained, record: Record):
     """A run fails: the others are finished, and it is trained when its fault is gone."""
-    fault = result_file(tmp_path / "runs", smoke()).with_name(CHECKPOINT)
+    fault = result_file(tmp_path / "runs", smoke(slope=20.0)).with_name(CHECKPOINT)
     fault.parent.mkdir(parents=True)
     fault.write_text("damaged")
     done = run_workflow(tmp_path, COLLECTED)
     assert done.returncode == 1
-    assert f"error: run {smoke().name} (R=4 4S seed 0) failed: " in done.stderr
+    assert f"error: run {smoke(slope=20.0).name} (R=4 4S seed 0) failed: " in done.stderr
     assert len(list(tmp_path.glob("runs/*/result.h5"))) == 1
     fault.unlink()
     before = files_in(tmp_path / "runs")
