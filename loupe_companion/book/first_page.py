@@ -10,17 +10,35 @@ from typing import Any
 import pandas as pd
 
 from loupe_companion.book.build import BuildError
-from loupe_companion.claims.statistics import CONFIDENCE, number
+from loupe_companion.claims.statistics import (
+    CONFIDENCE,
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    NOT_RUN,
+    NOT_TESTABLE,
+    UNDECIDED,
+    number,
+)
 from loupe_companion.claims.tables import SPACE
 from loupe_companion.results import RunResult
 from loupe_companion.tables import markdown
 
 MAIN = 3  # the number of the paper's main claim
+DIGITS = 2  # the page of the claims has more
+# Each verdict as the verb of one claim, and of several.
+VERBS = {
+    HOLDS: (HOLDS, "hold"),
+    IN_PART: (IN_PART, "hold in part"),
+    DOES_NOT_HOLD: (DOES_NOT_HOLD, "do not hold here"),
+    UNDECIDED: ("is undecided", "are undecided"),
+    NOT_TESTABLE: ("is not testable here", "are not testable here"),
+    NOT_RUN: ("was not run", "were not run"),
+}
 
 # The picture comes before the claims on a phone, and stands beside them on a wide screen.
 ANSWER = """\
-**Answer.** Of the {n} claims of the paper: {counts}. The main one, *{title}*:
-**{verdict}**{main}.
+**Answer: {verdict}{main}.** Of the {n} claims of the paper, {counts}.
 
 ::::{{grid}} 12
 :::{{grid-item}}
@@ -59,12 +77,14 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
     counts = Counter(claim["verdict"] for claim in claims)
     (main,) = (claim for claim in claims if claim["number"] == MAIN)
     what, value = _measured(main)
+    what = what.split(": ")[-1]  # without the name of the part, such as "not worse"
     return ANSWER.format(
         n=len(claims),
-        counts=", ".join(f"{count} *{verdict}*" for verdict, count in counts.most_common()),
-        title=main["title"],
+        counts=", ".join(
+            f"{counts[name]} {VERBS[name][counts[name] > 1]}" for name in VERBS if counts[name]
+        ),
         verdict=main["verdict"],
-        main=f". {what}: {value}" * bool(value),
+        main=f".** Test PSNR, {what}: **{value}" * bool(value),
         picture=picture,
         size=results[0].config.size,
         seeds=len({result.config.seed for result in results}),
@@ -105,7 +125,7 @@ def _measured(claim: Mapping[str, Any]) -> tuple[str, str]:
     unit = finding["unit"]
     what = re.sub(r"^\(\w+\) ", "", finding["part"]).removesuffix(f" ({unit})")
     where = "" if finding["acceleration"] is None else f", R = {finding['acceleration']:g}"
-    mean = f"{number(finding['mean'])} {unit}".strip()
+    mean = f"{number(finding['mean'], DIGITS)} {unit}".strip()
     low, high = finding["interval"]
-    interval = "" if low is None else f" [{number(low)}, {number(high)}]"
+    interval = "" if low is None else f" [{number(low, DIGITS)}, {number(high, DIGITS)}]"
     return what + where, f"{mean}{interval}, n{SPACE}={SPACE}{finding['n']}"

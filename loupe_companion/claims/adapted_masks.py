@@ -69,7 +69,7 @@ def judge(table: RunTable) -> Findings:
         part = "(2) energy in the mask, minus random masks"
         yield compare(part, "percentage points", r, [*map(gain, runs)], low=0)
         part = "(3) rank correlation with the spectrum, minus the highest s"
-        yield compare(part, "of 1", r, paired(shrunk, grid[highest], correlation), low=0)
+        yield compare(part, "", r, paired(shrunk, grid[highest], correlation), low=0)
         at_lowest = 100 * np.mean([*map(distance_from_binary, grid[lowest].values())])
         own, theirs = (
             np.mean([*map(correlation, each)]) for each in (runs, grid[highest].values())

@@ -54,7 +54,7 @@ def judge(table: RunTable) -> Findings:
         outcome = REFUTED
     yield Finding(
         part=f"ln s at R = {low:g} minus ln s at R = {high:g}",
-        unit="ln s",
+        unit="",
         acceleration=None,
         values=tuple(np.subtract(first, np.mean(second)).tolist()),
         mean=float(np.mean(first) - np.mean(second)),

@@ -71,7 +71,7 @@ class Finding:
     """One comparison of a test."""
 
     part: str  # what the number is; the same at every R
-    unit: str  # of the number
+    unit: str  # of the number; empty for a pure number
     acceleration: float | None  # R; None where two are compared, and beyond MRI
     values: tuple[float, ...]  # one a seed, to be shown
     mean: float

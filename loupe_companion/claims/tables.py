@@ -51,7 +51,8 @@ def headline(finding: Finding) -> str:
     """``R = 4: 0.12 dB [-0.30, 0.54], n = 5``: mean, unit, interval and seeds."""
     low, high = map(number, finding.interval)
     place = f"{finding.place}: " if finding.place else ""
-    text = f"{place}{number(finding.mean)} {finding.unit} [{low}, {high}], n = {finding.seeds}"
+    mean = f"{number(finding.mean)} {finding.unit}".strip()
+    text = f"{place}{mean} [{low}, {high}], n = {finding.seeds}"
     return text.replace(" ", SPACE)
 
 
@@ -82,13 +83,13 @@ def outcome(verdict: Verdict) -> str:
 
 
 def baseline_headline(table: RunTable) -> str:
-    """At each R, which masks are shown to be better than 4S and which worse: a list."""
+    """At each R, which masks are better than 4S and which worse, with 4S minus each: a list."""
     found, _ = baselines(table)
     lines = []
     for (place, of_lines), group in groupby(found, lambda b: (b.finding.place, b.lines)):
         names: dict[str, list[str]] = {BETTER: [], NO_DIFFERENCE: [], WORSE: []}
         for other in group:
-            name = f"{other.name} ({0 - other.finding.mean:+.2f} dB)"
+            name = f"{other.name} ({other.finding.mean:+.2f} dB)"
             names[_better(other.finding)].append(name)
         lines.append(f"- **{place}{', whole lines' * of_lines}**")
         lines += [f"  - {kind}: {', '.join(each)}" for kind, each in names.items() if each]

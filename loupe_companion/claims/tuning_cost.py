@@ -8,10 +8,9 @@ from loupe_companion.claims.statistics import NotRun
 from loupe_companion.tables import markdown, mean_and_spread
 
 TEST = """\
-4S is meant to save tuning, so the cost of tuning is measured. For one seed: the number of
-trainings and epochs of a search over the grid of fixed slopes, and the test PSNR of its model with
-the lowest validation loss; beside it one run of 4S. Seconds are the time of a pack of runs that
-were trained together, divided among them, on the device that trained it."""
+The table counts the trainings and epochs of one seed: a search over the grid of fixed slopes, and
+one run of 4S. The PSNR of the search is the test PSNR of its model with the lowest validation loss.
+Seconds are the time of a pack of runs that were trained together, divided by their number."""
 
 
 def cost_table(table: RunTable) -> str:

@@ -13,11 +13,11 @@ from loupe_companion.book.first_page import answer
 from tests.loupe_companion.claims.conftest import rows
 
 MAIN = {
-    "part": "(a) 4S minus best (dB)",
+    "part": "(a) not worse: 4S minus best (dB)",
     "unit": "dB",
     "acceleration": 4.0,
     "n": 5,
-    "mean": 0.2512,
+    "mean": 0.252,
     "sd": 0.1,
     "interval": [0.1, 0.4],
     "region": [-0.3, None],
@@ -57,32 +57,36 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     )
     text = answer(record, trained.results, "_fig3.png")
     lines = plain(text)
-    assert "the 4 claims of the paper: 2 *holds*, 1 *undecided*, 1 *not run*. The main " in lines
-    assert "**holds**. 4S minus best, R = 4: 0.251 dB [0.1, 0.4], n = 5." in lines
+    assert (
+        "**Answer: holds.** Test PSNR, 4S minus best, R = 4: **0.25 dB [0.1, 0.4], n = 5.** "
+        "Of the 4 claims of the paper, 2 hold, 1 is undecided, 1 was not run." in lines
+    )
     assert (
         "32 x 32 pixels, mean and standard deviation over 2 seeds." in lines
         and "{image} _fig3.png" in text
     )
     table = [list(row.values()) for row in rows(text)]
     assert [[plain(cell) for cell in row] for row in table] == [
-        ["{ref}`Title 1 <claim-1>`", "**undecided**", "s:<br>0.251, n = 5"],
+        ["{ref}`Title 1 <claim-1>`", "**undecided**", "s:<br>0.25, n = 5"],
         [
             "{ref}`Title 3 <claim-3>`",
             "**holds**",
-            "4S minus best, R = 4:<br>0.251 dB [0.1, 0.4], n = 5",
+            "not worse: 4S minus best, R = 4:<br>0.25 dB [0.1, 0.4], n = 5",
         ],
         ["{ref}`Title 9 <claim-9>`", "**not run**", ""],
         [
             "{ref}`Title 10 <claim-10>`",
             "**holds**",
-            "4S minus best, R = 4:<br>0.251 dB [0.1, 0.4], n = 5",
+            "not worse: 4S minus best, R = 4:<br>0.25 dB [0.1, 0.4], n = 5",
         ],
     ]
 
 
 def test_a_main_claim_without_numbers_has_only_its_verdict(tmp_path: Path, trained: Any) -> None:
     record = write(tmp_path / "verdicts.json", claim(3, "not run"))
-    assert "*Title 3*: **not run**." in plain(answer(record, trained.results, "_fig3.png"))
+    assert "**Answer: not run.** Of the 1 claims" in plain(
+        answer(record, trained.results, "_fig3.png")
+    )
 
 
 @pytest.mark.parametrize("version", [None, 2])
