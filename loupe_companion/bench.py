@@ -1,4 +1,4 @@
-"""How fast a training step is: the card's ceilings, plain PyTorch, and this project."""
+"""How fast a training step is: the device's ceilings, plain PyTorch, and this project."""
 
 import gc
 import json
@@ -18,7 +18,6 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.provenance import get_provenance
 from loupe_lib.cuda import trainer_for
 from loupe_lib.data.storage import write_file
-from loupe_lib.errors import InputError
 from loupe_lib.training.device import find_device
 from loupe_lib.training.model import build_model
 from loupe_lib.training.trainer import PlainTrainer, Trainer
@@ -36,7 +35,8 @@ class Plan:
     seconds: float  # of each measurement, at least
 
 
-FULL = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), 14, 16, 8192, 2**30, 2.0)
+GPU = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), 14, 16, 8192, 2**30, 2.0)
+CPU = Plan(((128, 16),), 1, 16, 2048, 2**28, 20.0)  # the shape of the profile `reference`
 SMOKE = Plan(((32, 4),), 2, 4, 256, 2**20, 0.05)
 # The table's headings, and the cells under them.
 COLUMNS = {
@@ -54,14 +54,14 @@ COLUMNS = {
 
 
 def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
-    """Time training steps on the GPU, or for ``smoke`` in seconds on whatever there is.
+    """Time training steps on this machine; on a CPU of one shape.
 
     A step is forward and backward pass, mask draw and Adam. 'Plain' is eager float32 PyTorch with
     its defaults, 'project' what a sweep trains with on this device. A CPU uses one thread, as it
     does in a sweep.
 
     Args:
-        smoke: tiny sizes.
+        smoke: tiny sizes, which take seconds.
         out: JSON file to write the result to.
 
     Returns:
@@ -70,12 +70,11 @@ def run_bench(smoke: bool = False, out: Path | None = None) -> dict[str, Any]:
         count of the plain step for both, memory is the peak in GiB (None on a CPU).
 
     Raises:
-        InputError: without a GPU, unless ``smoke``; or if ``out`` cannot be written.
+        InputError: if ``out`` cannot be written.
     """
     device = find_device()
-    if device.type == "cpu" and not smoke:
-        raise InputError("bench needs a GPU; without one use --smoke")
-    plan, project = SMOKE if smoke else FULL, trainer_for(device)
+    full = GPU if device.type == "cuda" else CPU
+    plan, project = SMOKE if smoke else full, trainer_for(device)
     ceilings = _ceilings(plan)
     steps = []
     for size, width in plan.shapes:

@@ -239,7 +239,7 @@ def bench(
         Path | None, typer.Option(help="JSON file to write as well.", callback=check_new)
     ] = None,
 ) -> None:
-    """Time a training step: plain PyTorch, this project's, and the ceilings of the card."""
+    """Time a training step: plain PyTorch, this project's, and the ceilings of the device."""
     from loupe_companion.bench import run_bench, table
 
     print(table(run_bench(smoke, out)))

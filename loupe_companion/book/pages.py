@@ -54,12 +54,14 @@ did itself.
 COSTS = """\
 {table}
 
-*Seconds* is the training time of all runs together, as the results files have it, without
-compilation and evaluation. Jobs that run at the same time need less. At the paper's size a step
-takes {ms:.1f} ms ({device}), so the {runs} runs of `paper` take at most {hours:.0f} hours on one
-GPU: {epochs:,} epochs of {steps} steps each, if early stopping ends none. As {runs} jobs at once
-they take {longest:.1f} hours.
+*Hours* are those of one GPU, or of two CPU cores that train a run each, without compilation and
+evaluation. They follow from the training times in the results files, or from the time of one step
+and the number of steps; early stopping can make these fewer. As {runs} jobs at once, the runs of
+`paper` take {longest:.1f} hours.
 """
+# Sweeps that nobody trained on such a device, and where the time of their step was measured.
+ESTIMATED = (("reference", "bench-cpu.json"), ("paper", "bench.json"))
+CPU_CORES = 2  # each trains a run of its own
 
 
 def versions_page(
@@ -143,32 +145,43 @@ def _counted(session: Mapping[str, Any]) -> str:
     )
 
 
-def costs(sweeps: Mapping[str, Sequence[RunResult]], bench_file: Path) -> str:
-    """What each sweep took, and what the paper's takes at most, by the time of a step."""
+def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
+    """What each sweep took, and what those of ``ESTIMATED`` would take at most.
+
+    Args:
+        sweeps: results by the name of their sweep.
+        folder: has the measurements of ``loupe4s bench``.
+    """
     rows = []
     for name, results in sweeps.items():
-        seconds = [result.provenance["training_seconds"] for result in results]
-        devices = ", ".join(sorted({result.provenance["device"] for result in results}))
-        rows.append((f"`{name}`", len(results), devices, f"{sum(seconds):,.0f}"))
-    measured = json.loads(bench_file.read_text("utf-8"))
-    paper = BOOK_PROFILES["paper"].configs()
-    run = paper[0]
-    (step,) = [
-        step for step in measured["steps"] if (step["size"], step["width"]) == (run.size, run.width)
-    ]
-    ms = step["project"]["ms"]
-    epochs, steps = run.shrink_epochs + run.settle_epochs, run.train // run.batch
-    longest = epochs * steps * ms / 3_600_000
+        seconds = sum(result.provenance["training_seconds"] for result in results)
+        device = ", ".join(sorted({result.provenance["device"] for result in results}))
+        rows.append(
+            (f"`{name}`", len(results), device, f"{_hours(seconds, device):.2g}", "the runs")
+        )
+    for name, file in ESTIMATED:
+        measured = json.loads((folder / file).read_text("utf-8"))
+        configs = BOOK_PROFILES[name].configs()
+        run, device = configs[0], measured["device"]
+        (ms,) = [
+            step["project"]["ms"]
+            for step in measured["steps"]
+            if (step["size"], step["width"]) == (run.size, run.width)
+        ]
+        steps = (run.shrink_epochs + run.settle_epochs) * (run.train // run.batch)
+        longest = steps * ms / 1000
+        hours = _hours(len(configs) * longest, device)
+        how = f"a step of {ms:,.0f} ms"
+        rows.append((f"`{name}`", len(configs), device, f"at most {hours:.0f}", how))
+    columns = ["sweep", "runs", "device", "hours", "measured"]
     return COSTS.format(
-        table=_table(["sweep", "runs", "device", "seconds"], rows),
-        ms=ms,
-        device=measured["device"],
-        runs=len(paper),
-        epochs=epochs,
-        steps=steps,
-        hours=len(paper) * longest,
-        longest=longest,
+        table=_table(columns, rows), runs=len(configs), longest=_hours(longest, device)
     )
+
+
+def _hours(seconds: float, device: str) -> float:
+    """Of runs that train one after the other, or as many at once as there are CPU cores."""
+    return seconds / 3600 / (CPU_CORES if device.startswith("CPU") else 1)
 
 
 def _table(columns: list[str], rows: Any) -> str:
