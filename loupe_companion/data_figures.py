@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from loupe_companion.figures import BLUE, UNIT, WIDTH, YELLOW, decades, show
+from loupe_companion.figures.style import BLUE, UNIT, WIDTH, YELLOW, decades, show
 from loupe_companion.symmetry import opposite
 from loupe_lib.data.heads import Head
 from loupe_lib.data.images import SPLITS, Images, Split, mean_power

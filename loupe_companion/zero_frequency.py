@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_companion.claims.statistics import CONFIDENCE, t_interval
-from loupe_companion.figures import GREY, WIDTH
+from loupe_companion.figures.style import GREY, WIDTH
 from loupe_companion.profiles import REFERENCE
 from loupe_companion.results import RunResult
 from loupe_companion.tables import mean_and_spread

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from loupe_companion.beyond.experiment import Record, Training
 from loupe_companion.beyond.tasks import TASKS
-from loupe_companion.figures import BLUE, GREY, WIDTH, YELLOW
+from loupe_companion.figures.style import BLUE, GREY, WIDTH, YELLOW
 
 
 def accuracy_figure(record: Record) -> Figure:

@@ -18,7 +18,7 @@ import torch
 from matplotlib.figure import Figure
 
 from loupe_companion.evaluation import BINS
-from loupe_companion.figures import BLUE, UNIT, YELLOW, show
+from loupe_companion.figures.style import BLUE, UNIT, YELLOW, show
 from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.snapshots import encode, grey_levels

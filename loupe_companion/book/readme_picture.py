@@ -1,7 +1,7 @@
 """Draw the picture of the README: ``python -m loupe_companion.book.readme_picture``."""
 
 from loupe_companion.book.preamble import ROOT
-from loupe_companion.figures import psnr_figure
+from loupe_companion.figures.fig3 import psnr_figure
 from loupe_companion.results import read_results
 
 

@@ -20,7 +20,7 @@ from loupe_companion.book.explorer import explorer_page
 from loupe_companion.book.first_page import answer
 from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import ROOT
-from loupe_companion.figures import overview_figure
+from loupe_companion.figures.fig3 import overview_figure
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import RunResult, read_results
 

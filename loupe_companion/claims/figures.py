@@ -14,7 +14,7 @@ from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.settings import SETTINGS, runs_by_value
 from loupe_companion.claims.statistics import Finding, NotRun, Verdict
-from loupe_companion.figures import BLUE, GREY, MARKERS, WIDTH, YELLOW
+from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW
 
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from loupe_companion.evaluation import BINS, average_mask
 from loupe_companion.figures.style import GREY, WIDTH, colour_of, title_of
-from loupe_companion.groups import Group, groups_in_paper
+from loupe_companion.groups import Group, groups_in_paper, groups_with_starts
 from loupe_companion.results import RunResult
+from loupe_companion.tables import by_slope, head, p_dc_of
 
 
 def histogram_data(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -74,3 +75,57 @@ def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
     ]
     entries = np.mean([run.histogram for run in group.runs], axis=0)
     return entries, np.mean(averages, axis=0) / group.config.size**2
+
+
+def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Fractions of soft entries of single masks and of the average mask; the step at 1/2.
+
+    A row for each R and each fixed slope or start of 4S; means over seeds. The last two columns are
+    the ratio of the heights of the histogram of single masks on both sides of 1/2: as counted, and
+    as P and s predict.
+    """
+    rows = []
+    for group in (group for row in groups_with_starts(results).values() for group in row):
+        near = [np.mean(run.probabilities < 0.1 / run.slope) for run in group.runs]
+        counted = np.mean([run.histogram for run in group.runs], axis=0)
+        low, high = counted[BINS // 2 - 1], counted[BINS // 2]
+        below, above = np.mean([_beside_half(run) for run in group.runs], axis=0)
+        rows.append(
+            head(group)
+            | {
+                "M soft": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
+                "average soft": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
+                "P(DC)": p_dc_of(group),
+                "P below 0.1/s": f"{np.mean(near):.1%}",
+                "step at ½": f"{high / low:.2f}" if low else "none counted",
+                "step from P": f"{above / below:.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _beside_half(run: RunResult) -> tuple[float, float]:
+    """Fractions of the entries of M in the bins below and above 1/2, by P and s.
+
+    M is in the bin above 1/2 if U is between P - d and P, where sigmoid(s d) is the bin's end.
+    """
+    p = run.probabilities.astype(np.float64)
+    end = 0.5 + 1 / BINS
+    d = np.log(end / (1 - end)) / run.slope
+    return float(np.minimum(1 - p, d).mean()), float(np.minimum(p, d).mean())
+
+
+def soft_readings(results: Sequence[RunResult]) -> str:
+    """The two readings of Fig. 2 at the lowest and the highest slope and with 4S, in Markdown."""
+    return "\n".join(
+        f"- **R = {r:g}**: entries of single masks between 0.05 and 0.95: "
+        f"{by_slope(groups, lambda run: run.soft_share)}; entries of the average: "
+        f"{by_slope(groups, _average_soft)}."
+        for r, groups in groups_in_paper(results).items()
+    )
+
+
+def _average_soft(run: RunResult) -> float:
+    """Fraction of the entries of the average mask in (0.05, 0.95)."""
+    average = average_mask(run.probabilities, run.slope)
+    return float(np.mean((average > 0.05) & (average < 0.95)))

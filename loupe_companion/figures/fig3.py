@@ -1,4 +1,4 @@
-"""Fig. 3: image quality against slope; the training of 4S; reconstructions of a slice."""
+"""Fig. 3: image quality against slope."""
 
 import math
 from collections.abc import Sequence
@@ -10,25 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loupe_companion.claims.returned_slope import PAPER
-from loupe_companion.figures.style import (
-    BLUE,
-    GREY,
-    MARKERS,
-    UNIT,
-    WIDTH,
-    YELLOW,
-    colour_of,
-    pixel_table,
-    show,
-)
-from loupe_companion.groups import Group, groups_in_paper, groups_with_starts
+from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW, colour_of
+from loupe_companion.groups import Group, group_runs, groups_in_paper, groups_with_starts
 from loupe_companion.results import RunResult
+from loupe_companion.tables import head, metric, p_dc_of
 
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
 STARTS = ("#F8DC9C", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
 NEAR_BEST = 1.0  # dB below the best fixed slope: what the insets show
 INSET = (0.055, 0.125, 0.335, 0.4)  # left, bottom, width, height: fractions of the upper plot
-ERROR: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": 0.1}
 
 
 def psnr_data(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -240,117 +230,58 @@ def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dic
     return entries
 
 
-def training_data(results: Sequence[RunResult]) -> pd.DataFrame:
-    """The histories of the runs with 4S: a row for each run and epoch."""
-    runs = [run for group in _shrunk(results) for run in group.runs]
-    return pd.concat(
-        pd.DataFrame(
-            {"run": run.config.label, "epoch": np.arange(1, len(run.history["loss"]) + 1)}
-        ).assign(**{name: run.history[name] for name in ("round", "slope", "loss")})
-        for run in runs
+def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Test PSNR by kind of mask, achieved R, P(DC): a row for each R and method."""
+    return pd.DataFrame(
+        head(group)
+        | {
+            "PSNR (dB)": metric(group, "psnr"),
+            "achieved R": metric(group, "achieved_acceleration"),
+            "P(DC)": p_dc_of(group),
+            "exact budget": metric(group, "psnr", mask="topk"),
+            "soft masks": metric(group, "psnr", mask="relaxed"),
+            "zero-filled": metric(group, "zero_filled_psnr"),
+        }
+        for group in group_runs(results)
     )
 
 
-def training_figure(results: Sequence[RunResult]) -> Figure | None:
-    """How 4S acts: validation loss of the inference model, and slope, epoch by epoch.
-
-    Dashed: round 2 begins. Dot: the weights that are kept.
-
-    Returns:
-        The figure; None for results without 4S.
-    """
-    runs = [run for group in _shrunk(results) for run in group.runs]
-    if not runs:
-        return None
-    figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
-    axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
-    for ax in axes.flat[len(runs) :]:
-        ax.set_axis_off()
-    for ax, run in zip(axes.flat, runs, strict=False):
-        epochs = np.arange(1, len(run.history["loss"]) + 1)
-        ax.plot(epochs, run.history["loss"], color=BLUE, linewidth=1)
-        ax.set_yscale("log")
-        best = int(run.history["loss"].argmin())
-        ax.plot(epochs[best], run.history["loss"][best], "o", color="black", markersize=5)
-        second = np.flatnonzero(run.history["round"] == 2)
-        if len(second):
-            ax.axvline(epochs[second[0]] - 0.5, color=GREY, linewidth=0.8, linestyle="--")
-        right = ax.twinx()
-        right.plot(epochs, run.history["slope"], color=YELLOW, drawstyle="steps-mid")
-        right.set_yscale("log")
-        right.set_ylabel("slope $s$ (yellow)", fontsize=9)
-        ax.set_title(run.config.label, fontsize=10)
-        ax.set_xlabel("epoch", fontsize=9)
-        ax.set_ylabel("validation loss (blue)", fontsize=9)
-    return figure
-
-
-def _shrunk(results: Sequence[RunResult]) -> list[Group]:
-    return [g for groups in groups_in_paper(results).values() for g in groups if g.config.shrinks]
-
-
-def groups_with_pictures(results: Sequence[RunResult]) -> dict[float, list[Group]]:
-    """The methods whose reconstructions are shown, by R: 4S, the best fixed slope, the highest.
-
-    Where the runs of 4S keep no pictures, those of 4S from another initial slope are taken. An R
-    without runs of 4S that have pictures is left out.
-    """
-    chosen = {}
-    for r, groups in groups_with_starts(results).items():
-        shown = [group for group in groups if len(group.runs[0].shown)]
-        shrunk = [group for group in shown if group.config.shrinks][:1]
-        fixed = [group for group in shown if not group.config.shrinks]
-        if shrunk:
-            best = sorted(fixed, key=lambda group: group.mean_psnr)[-1:]
-            ends = {group.title: group for group in (*best, *fixed[-1:])}
-            chosen[r] = [*shrunk, *ends.values()]
-    return chosen
-
-
-def reconstruction_data(results: Sequence[RunResult]) -> pd.DataFrame:
-    """The images of the slice that :func:`reconstruction_figure` shows, a column each."""
-    maps = {}
-    for r, groups in groups_with_pictures(results).items():
-        maps["test slice"] = groups[0].runs[0].truth[0]
-        maps[f"R={r:g} zero-filled"] = groups[0].runs[0].zero_filled[0]
-        for group in groups:
-            maps[f"R={r:g} {group.title}"] = group.runs[0].reconstructions[0]
-    return pixel_table(maps)
-
-
-def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
-    """A test slice, zero-filled and reconstructed, and below each image its absolute error.
-
-    Shown are the first seed of 4S, of the best and of the highest fixed slope.
-
-    Returns:
-        The figure; None for results without 4S, or without pictures of test slices.
-    """
-    rows = groups_with_pictures(results)
-    if not rows:
-        return None
-    figure = Figure(figsize=(WIDTH, 0.6 + 3.6 * len(rows)), layout="constrained")
-    axes = figure.subplots(2 * len(rows), 2 + max(map(len, rows.values())), squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for images, errors, (r, groups) in zip(axes[::2], axes[1::2], rows.items(), strict=True):
-        first = groups[0].runs[0]
-        truth = first.truth[0]
-        show(images[0], truth, f"R = {r:g}\ntest slice", 8, **UNIT)
-        shown = [(first.zero_filled[0], "zero-filled,\nmask of 4S")]
-        for group in groups:
-            run = group.runs[0]
-            psnr = -10 * np.log10(np.mean((run.reconstructions[0] - truth) ** 2))
-            method = f"s = {group.config.slope:g}"
-            if group.config.shrinks:
-                method = f"4S, {method} to {run.slope:.0f}"
-            shown.append((run.reconstructions[0], f"{method}\n{psnr:.1f} dB"))
-        for image, error, (values, title) in zip(images[1:], errors[1:], shown, strict=False):
-            show(image, values, title, 8, **UNIT)
-            show(error, np.abs(values - truth), "", 8, **ERROR)
-    bar = figure.colorbar(
-        axes[1, 1].images[0], ax=axes, location="bottom", shrink=0.4, aspect=30, extend="max"
+def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
+    return pd.DataFrame(
+        head(group)
+        | {
+            "volume PSNR (dB)": metric(group, "volume_psnr"),
+            "SSIM": metric(group, "volume_ssim", digits=3),
+            "NMSE": metric(group, "volume_nmse", digits=4),
+        }
+        for group in group_runs(results)
     )
-    bar.set_label("absolute error", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    return figure
+
+
+def difference(results: Sequence[RunResult]) -> str:
+    """A sentence for each R: 4S minus the best fixed slope, paired by seed."""
+    sentences = []
+    for r, groups in groups_in_paper(results).items():
+        *fixed, shrunk = groups
+        if fixed and shrunk.config.shrinks:
+            best = max(fixed, key=lambda group: group.mean_psnr)
+            of = f"the best of {len(fixed)} fixed slopes" if fixed[1:] else "the only fixed slope"
+            # The same seed has the same initial weights, order of images and draws of U.
+            theirs = {run.config.seed: run.psnr() for run in best.runs}
+            gains = [
+                run.psnr() - theirs[run.config.seed]
+                for run in shrunk.runs
+                if run.config.seed in theirs
+            ]
+            spread = "one seed tells nothing about the spread"
+            if len(gains) > 1:
+                spread = (
+                    f"SD of the difference over {len(gains)} seeds: {np.std(gains, ddof=1):.2f} dB"
+                )
+            gap = np.mean(gains)
+            sentences.append(
+                f"At R = {r:g}, 4S is {abs(gap):.2f} dB {'above' if gap > 0 else 'below'} {of}, "
+                f"s = {best.config.slope:g} ({spread})."
+            )
+    return " ".join(sentences)

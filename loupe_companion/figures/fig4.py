@@ -8,8 +8,10 @@ import torch
 from matplotlib.figure import Figure
 
 from loupe_companion.figures.style import UNIT, WIDTH, YELLOW, draw_u, pixel_table, show, title_of
-from loupe_companion.groups import Group, groups_in_paper
+from loupe_companion.groups import Group, group_runs, groups_in_paper
 from loupe_companion.results import RunResult
+from loupe_companion.symmetry import pair_fractions
+from loupe_companion.tables import by_slope, head, mean_and_spread, metric, p_dc_of
 from loupe_lib.mask import binarize, relax
 
 FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)
@@ -80,3 +82,48 @@ def mask_figure(results: Sequence[RunResult]) -> Figure | None:
         for ax, label in zip(axes[:, 0], ("$P$", "a draw of $M$", "$P > 0.5$"), strict=True):
             ax.set_ylabel(label, fontsize=10)
     return figure
+
+
+def mask_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """How decided P is, P(DC), and which samples of the pairs (k, -k) the masks keep.
+
+    A row for each R and method; of the last three columns the mean and the spread over seeds.
+    """
+    rows = []
+    for group in group_runs(results):
+        pairs = [pair_fractions(run.probabilities) for run in group.runs]
+        rows.append(
+            head(group)
+            | {
+                "P undecided": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
+                "achieved R": metric(group, "achieved_acceleration"),
+                "P(DC)": p_dc_of(group),
+                "one of a pair (%)": mean_and_spread([100 * pair.one for pair in pairs], 1),
+                "by chance (%)": mean_and_spread([100 * pair.one_by_chance for pair in pairs], 1),
+                "both (%)": mean_and_spread([100 * pair.both for pair in pairs], 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def undecided_slopes(results: Sequence[RunResult]) -> str:
+    """Undecided probabilities at the lowest and the highest slope and with 4S, in Markdown.
+
+    With whether this is what the paper says of its Fig. 4.
+    """
+    lines = []
+    for r, groups in groups_in_paper(results).items():
+        text = (
+            f"- **R = {r:g}**: probabilities between 0.1 and 0.9: "
+            f"{by_slope(groups, lambda run: run.undecided_share)}."
+        )
+        fixed = [group for group in groups if not group.config.shrinks]
+        if len(fixed) > 1:
+            low, high = (
+                np.mean([run.undecided_share for run in group.runs])
+                for group in (fixed[0], fixed[-1])
+            )
+            start = "As in the paper," if low > high else "This contradicts the paper, where"
+            text += f" {start} the low slope leaves more of them than the high one."
+        lines.append(text)
+    return "\n".join(lines)

@@ -10,12 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from loupe_companion import figures
-from loupe_companion.figures import BLUE, YELLOW
+from loupe_companion.figures.fig1 import encoder_figure, encoder_maps
+from loupe_companion.figures.fig2 import histogram_data, histogram_figure
+from loupe_companion.figures.fig3 import EMPTY, overview_figure, psnr_data, psnr_figure
+from loupe_companion.figures.fig3_slice import reconstruction_data, reconstruction_figure
+from loupe_companion.figures.fig3_training import training_figure
+from loupe_companion.figures.fig4 import mask_data, mask_figure
+from loupe_companion.figures.style import BLUE, YELLOW
 from loupe_companion.groups import group_runs
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import dft2, idft2, sigmoid, uncentre
+
+FIGURES = (histogram_figure, psnr_figure, mask_figure, training_figure, reconstruction_figure)
 
 
 def draw(figure: Figure) -> None:
@@ -34,7 +41,7 @@ def test_fig_1_shows_every_step_of_the_encoder(trained, images):
     mask = read_weights(trained.weights(0))[0].mask
     mask.slope.fill_(30)
     x = images.test.images[7]
-    maps = {name: np.asarray(values) for name, values in figures.encoder_maps(mask, x).items()}
+    maps = {name: np.asarray(values) for name, values in encoder_maps(mask, x).items()}
     gamma, s, p, u, m, image, spectrum, y, zero_filled = maps.values()
     np.testing.assert_array_equal(gamma, mask.gamma.detach().numpy())
     np.testing.assert_allclose(s, sigmoid(5 * gamma), atol=1e-6)
@@ -50,7 +57,7 @@ def test_fig_1_shows_every_step_of_the_encoder(trained, images):
         np.testing.assert_allclose(found, decades, atol=1e-2)
     np.testing.assert_allclose(zero_filled, np.abs(idft2(masked)), atol=1e-5)
 
-    figure = figures.encoder_figure(mask, x)
+    figure = encoder_figure(mask, x)
     draw(figure)
     shown = {ax.get_title() or ax.get_ylabel(): ax for ax in figure.axes if ax.images}
     for name, values in maps.items():
@@ -64,12 +71,12 @@ def test_fig_1_shows_every_step_of_the_encoder(trained, images):
 
 def test_the_centre_that_is_always_measured_is_open_in_fig_1(images):
     mask = ProbabilityMask(32, 4, slope=1.0, center=3)
-    m = figures.encoder_maps(mask, images.test.images[0])["M"]
+    m = encoder_maps(mask, images.test.images[0])["M"]
     assert (m[15:18, 15:18] == 1).all() and not (m[14:19, 14:19] == 1).all()
 
 
 def test_fig_2_has_a_row_for_each_acceleration_and_4s_last(trained):
-    figure = figures.histogram_figure(trained.results)
+    figure = histogram_figure(trained.results)
     draw(figure)
     axes = np.array(figure.axes).reshape(2, 3)
     for row, acceleration in zip(axes, (4, 8), strict=True):
@@ -88,7 +95,7 @@ def test_fig_2_has_a_row_for_each_acceleration_and_4s_last(trained):
             averages = np.histogram(means, 50, (0, 1))[0] / np.size(means)
             np.testing.assert_allclose(line.get_data().values, averages, atol=3e-3)
             assert ax.get_yscale() == "log"
-    data = figures.histogram_data(trained.results)
+    data = histogram_data(trained.results)
     part = data[(data["R"] == 8) & (data["method"] == "4S")]
     np.testing.assert_allclose(part["entries"], axes[1, 2].patches[0].get_data().values)
     np.testing.assert_allclose(part["averages"], axes[1, 2].patches[1].get_data().values)
@@ -107,7 +114,7 @@ def points(ax) -> list[tuple]:
 
 
 def test_fig_3_keeps_the_paper_s_marks_and_colours(trained):
-    figure = figures.psnr_figure(trained.results)
+    figure = psnr_figure(trained.results)
     draw(figure)
     above, below = figure.axes
     assert above.get_xscale() == "log" and "PSNR (dB)" in above.get_ylabel()
@@ -124,7 +131,7 @@ def test_fig_3_keeps_the_paper_s_marks_and_colours(trained):
             small = [p for p in drawn if p[:4] == (marker, colour, True, 3.5)]
             for run in runs:
                 assert any(np.allclose(p[4:], (run.slope, run.psnr())) for p in small)
-                achieved = run.slope, min(run.achieved_acceleration(), figures.EMPTY)
+                achieved = run.slope, min(run.achieved_acceleration(), EMPTY)
                 assert any(
                     p[:2] == (marker, colour) and np.allclose(p[4:], achieved)
                     for p in points(below)
@@ -133,14 +140,14 @@ def test_fig_3_keeps_the_paper_s_marks_and_colours(trained):
 
 
 def test_fig_3_at_a_glance_shows_the_mean_of_each_of_the_paper_s_methods(trained):
-    figure = figures.overview_figure(trained.results)
+    figure = overview_figure(trained.results)
     figure.savefig(io.BytesIO())
     ax = figure.axes[0]
     drawn = {line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 1}
     assert drawn >= {float(np.mean(group.psnr)) for group in group_runs(trained.results)}
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["R = 4", "R = 8", "fixed slope", "4S"]
-    assert figures.overview_figure([]) is None
+    assert overview_figure([]) is None
 
 
 def labels(figure: Figure) -> set[str]:
@@ -160,7 +167,7 @@ def test_fig_3_enlarges_4s_and_the_slopes_near_the_best_one(trained):
         with_psnr(run, psnr.get(round(run.config.slope), (30.3, 30.4))[run.config.seed])
         for run in trained.results[:6]
     ]
-    (inset,) = figures.psnr_figure(results).axes[0].child_axes
+    (inset,) = psnr_figure(results).axes[0].child_axes
     assert inset.get_title() == "R = 4: 4S is 0.15 dB below s = 200"
     drawn = [(p[1], p[4:]) for p in points(inset) if p[0] == "o"]
     assert [colour for colour, _ in drawn] == [BLUE, YELLOW]
@@ -171,7 +178,7 @@ def test_fig_3_is_drawn_with_a_run_that_is_no_number(trained):
     for lost in (0, 4):  # a fixed slope, then 4S, which leaves nothing to enlarge
         results = list(trained.results[:6])
         results[lost] = with_psnr(results[lost], np.nan)
-        figure = figures.psnr_figure(results)
+        figure = psnr_figure(results)
         draw(figure)
         assert len(figure.axes[0].child_axes) == (lost == 0)
 
@@ -179,13 +186,13 @@ def test_fig_3_is_drawn_with_a_run_that_is_no_number(trained):
 def test_fig_3_draws_4s_from_other_slopes_smaller_and_in_tints(trained):
     starts = [with_slope(r, s) for r in trained.results if r.config.shrinks for s in (1, 200)]
     results = [*trained.results, *starts]
-    figure = figures.psnr_figure(results)
+    figure = psnr_figure(results)
     draw(figure)
     assert {"4S from s = 1", "4S from s = 20", "4S from s = 200"} <= labels(figure)
     means = {(p[1], p[3]) for p in points(figure.axes[0]) if p[3] in (6.5, 9) and len(p) == 6}
     assert {(BLUE, 9), (YELLOW, 9)} < means
     assert len({colour for colour, size in means if size == 6.5} - {BLUE, YELLOW}) == 2
-    data = figures.psnr_data(results)
+    data = psnr_data(results)
     assert len(data) == len(results) and set(data["method"]) >= {"4S s0=1", "4S", "4S s0=200"}
     first = data[(data["method"] == "s=200") & (data["R"] == 8) & (data["seed"] == 1)].squeeze()
     run = group(trained.results, 8, 200)[1]
@@ -195,13 +202,13 @@ def test_fig_3_draws_4s_from_other_slopes_smaller_and_in_tints(trained):
 @pytest.mark.parametrize(("acceleration", "place"), [(4.0, 18800), (8.0, 1675)])
 def test_fig_3_marks_the_slope_that_the_paper_returned(trained, acceleration, place):
     results = [r for r in trained.results if r.config.acceleration == acceleration]
-    marks = [p[4:] for p in points(figures.psnr_figure(results).axes[0]) if p[0] == "^"]
+    marks = [p[4:] for p in points(psnr_figure(results).axes[0]) if p[0] == "^"]
     assert marks == [(place, 0)]
 
 
 def test_fig_3_crosses_out_runs_with_a_warning_and_no_others(trained):
     clean = [dataclasses.replace(result, warnings=()) for result in trained.results]
-    figure = figures.psnr_figure(clean)
+    figure = psnr_figure(clean)
     assert not [p for p in points(figure.axes[0]) if p[0] == "x"]
     assert labels(figure) == {
         *("R = 4", "R = 8", "fixed $s$", "4S from s = 20", "exact budget", "R that was set"),
@@ -209,7 +216,7 @@ def test_fig_3_crosses_out_runs_with_a_warning_and_no_others(trained):
         "returned in the paper",
     }
     clean[3] = dataclasses.replace(clean[3], warnings=("collapsed mask",))
-    figure = figures.psnr_figure(clean)
+    figure = psnr_figure(clean)
     (cross,) = [p for p in points(figure.axes[0]) if p[0] == "x"]
     assert cross[4:] == pytest.approx((clean[3].slope, clean[3].psnr()))
     assert "warning" in labels(figure)
@@ -217,7 +224,7 @@ def test_fig_3_crosses_out_runs_with_a_warning_and_no_others(trained):
 
 
 def test_fig_4_has_the_larger_acceleration_on_top(trained):
-    figure = figures.mask_figure(trained.results)
+    figure = mask_figure(trained.results)
     draw(figure)
     axes = np.array(figure.axes).reshape(2, 3, 3)  # R, what is shown, slope
     letters = iter("abcdef")
@@ -236,7 +243,7 @@ def test_fig_4_has_the_larger_acceleration_on_top(trained):
             achieved = f"{p.size / kept:.2f}" if kept else "empty"
             assert achieved in column[2].get_title()
         assert f"R = {acceleration}, seed 0" in content(figure)
-    data = figures.mask_data(trained.results).set_index(["row", "column"])
+    data = mask_data(trained.results).set_index(["row", "column"])
     assert data.shape == (32 * 32, 6)
     p = group(trained.results, 8, 2000)[0].probabilities
     assert data.loc[3, 30]["R=8 s=2000"] == pytest.approx(p[3, 30], abs=5e-6)
@@ -253,7 +260,7 @@ def test_fig_4_shows_the_paper_s_four_slopes_where_all_are_there(trained):
     slopes = (20, 100, 200, 2000, 50000)
     results = [*(with_slope(first, slope, acceleration=8.0) for slope in slopes), shrunk]
     for shown, missing in (((20, 200, 2000, 50000), 0), (slopes[1:], 1)):
-        axes = figures.mask_figure(results[missing:]).axes
+        axes = mask_figure(results[missing:]).axes
         titles = [ax.get_title().split("\n")[0] for ax in axes]
         expected = [f"({letter}) s = {s}" for letter, s in zip("abcd", shown, strict=True)]
         assert titles[: len(shown) + 1] == [*expected, "(e) 4S (s = 20)"]
@@ -273,8 +280,7 @@ def test_figures_leave_out_methods_that_the_paper_does_not_have(trained):
         if r.config.shrinks
     ]
     lines = [with_slope(r, 200, lines=True) for r in trained.results if not r.config.shrinks]
-    for name in ("histogram", "psnr", "mask", "training", "reconstruction"):
-        figure = getattr(figures, f"{name}_figure")
+    for figure in FIGURES:
         found = content(figure([*other, *lines, *trained.results]))
         assert found == content(figure(trained.results))
 
@@ -282,14 +288,13 @@ def test_figures_leave_out_methods_that_the_paper_does_not_have(trained):
 def test_results_without_the_paper_s_methods_have_no_figure(trained):
     fixed = [r for r in trained.results if not r.config.shrinks]
     lines = [with_slope(r, 200, lines=True) for r in fixed]
-    for name in ("histogram", "psnr", "mask", "training", "reconstruction"):
-        figure = getattr(figures, f"{name}_figure")
+    for figure in FIGURES:
         assert figure(lines) is None
-        assert (figure(fixed) is None) == (name in ("training", "reconstruction"))
+        assert (figure(fixed) is None) == (figure in (training_figure, reconstruction_figure))
 
 
 def test_the_training_figure_shows_loss_and_slope_of_every_4s_run(trained):
-    figure = figures.training_figure(trained.results)
+    figure = training_figure(trained.results)
     draw(figure)
     runs = [result for result in trained.results if result.config.shrinks]
     left, right = figure.axes[: len(runs)], figure.axes[len(runs) :]
@@ -306,10 +311,10 @@ def test_the_reconstruction_figure_shows_images_and_their_errors(trained):
         with_psnr(run, 30 if run.config.shrinks else 40 - run.config.slope / 1000)
         for run in trained.results
     ]
-    figure = figures.reconstruction_figure(results)
+    figure = reconstruction_figure(results)
     draw(figure)
     axes = np.array(figure.axes[:-1]).reshape(2, 2, 5)  # R, image or error, what is shown
-    data = figures.reconstruction_data(results).set_index(["row", "column"])
+    data = reconstruction_data(results).set_index(["row", "column"])
     for (images, errors), acceleration in zip(axes, (4, 8), strict=True):
         runs = [group(results, acceleration, slope)[0] for slope in (None, 200, 2000)]
         shown = [np.asarray(ax.images[0].get_array()) for ax in images]
@@ -328,7 +333,7 @@ def test_the_reconstruction_figure_shows_images_and_their_errors(trained):
 def test_the_reconstruction_figure_takes_the_runs_of_4s_that_have_images(trained):
     other = [with_slope(r, 200) for r in trained.results if r.config.shrinks]
     own = [r.without_pictures() if r.config.shrinks else r for r in trained.results]
-    titles = [ax.get_title() for ax in figures.reconstruction_figure([*own, *other]).axes]
+    titles = [ax.get_title() for ax in reconstruction_figure([*own, *other]).axes]
     assert titles[2].startswith("4S, s = 200 to 200")
 
 
@@ -340,7 +345,7 @@ def test_the_reconstruction_figure_shows_the_best_and_the_highest_slope_once(slo
         with_psnr(with_slope(first, slope, acceleration=8.0), 40 if slope == best else 30)
         for slope in slopes[::-1]
     ]
-    figure = figures.reconstruction_figure([shrunk, *fixed])
+    figure = reconstruction_figure([shrunk, *fixed])
     titles = [ax.get_title().split("\n")[0] for ax in figure.axes]
     ends = list(dict.fromkeys([*filter(None, [best]), *slopes[-1:]]))
     expected = ["4S, s = 20 to 20", *(f"s = {slope}" for slope in ends)]
@@ -349,4 +354,4 @@ def test_the_reconstruction_figure_shows_the_best_and_the_highest_slope_once(slo
 
 def test_results_without_pictures_have_no_reconstruction_figure(trained):
     results = [result.without_pictures() for result in trained.results]
-    assert figures.reconstruction_figure(results) is None
+    assert reconstruction_figure(results) is None

@@ -7,7 +7,7 @@ import pytest
 
 from loupe_companion.data_figures import cohort_figure, phase_figure, spectrum_figure
 from loupe_companion.evaluation import evaluate
-from loupe_companion.figures import encoder_figure
+from loupe_companion.figures.fig1 import encoder_figure
 from loupe_companion.results import RunResult
 from loupe_companion.run_summary import collapse_warnings
 from loupe_companion.sources import load_profile

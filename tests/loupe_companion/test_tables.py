@@ -7,23 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from loupe_companion.figures.fig2 import soft_readings, soft_table
+from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
+from loupe_companion.figures.fig4 import mask_table, undecided_slopes
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
-from loupe_companion.tables import (
-    comparison,
-    conditions,
-    dc_kept,
-    difference,
-    left_out,
-    markdown,
-    mask_table,
-    psnr_table,
-    soft_readings,
-    soft_table,
-    undecided_slopes,
-    volume_table,
-    warning_list,
-)
+from loupe_companion.tables import conditions, dc_kept, left_out, markdown, warning_list
 from tests.common import sigmoid
 
 
@@ -165,12 +154,10 @@ def test_one_seed_has_no_spread(trained):
 
 def test_every_warning_is_shown_with_its_run(trained):
     clean = [dataclasses.replace(result, warnings=()) for result in trained.results]
-    assert warning_list(clean) == "" and "warning" not in comparison(clean)
+    assert warning_list(clean) == ""
     marked = dataclasses.replace(clean[1], warnings=("reason", "other"))
     text = "- **Warning**, R=4 s=200 seed 1: "
-    results = [clean[0], marked, *clean[2:]]
-    assert warning_list(results) == f"{text}reason\n{text}other"
-    assert "Runs with a warning: 1;" in comparison(results)
+    assert warning_list([clean[0], marked, *clean[2:]]) == f"{text}reason\n{text}other"
 
 
 def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
@@ -180,62 +167,40 @@ def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
 
 
 @pytest.mark.parametrize(
-    ("values", "verdict", "best", "beaten"),
+    ("values", "verdict", "best"),
     [
-        ((30.0, 20.0, 31.5), "1.50 dB above", 200, 2),
-        ((30.0, 20.0, 28.75), "1.25 dB below", 200, 1),
-        ((20.0, 30.0, 10.0), "20.00 dB below", 2000, 0),
+        ((30.0, 20.0, 31.5), "1.50 dB above", 200),
+        ((30.0, 20.0, 28.75), "1.25 dB below", 200),
+        ((20.0, 30.0, 10.0), "20.00 dB below", 2000),
+        ((np.nan, 10.0, 22.0), "12.00 dB above", 2000),  # no number is the worst
     ],
 )
-def test_4s_is_above_or_below_the_best_fixed_slope(values, verdict, best, beaten, trained):
-    returned = " to ".join(dict.fromkeys(f"{r.slope:.0f}" for r in trained.results[4:6]))
-    results = by_psnr(trained.results, *values)
-    assert difference(results) == (
-        f"At R = 4, the mean of 4S is {verdict} that of the best of 2 fixed slopes, s = {best}; "
-        "over seeds they spread by 0.71 and 0.71 dB (SD)."
-    )
-    assert comparison(results) == (
-        f"- **R = 4**: 4S reached {values[2] + 0.5:.2f} ± 0.71 dB and returned s = {returned}. The "
-        f"best of 2 fixed slopes, s = {best}, reached {max(values[:2]) + 0.5:.2f} ± 0.71 dB; the "
-        f"worst {min(values[:2]) + 0.5:.2f} dB. 4S is {verdict} the best (standard deviation of "
-        f"the 2 paired differences 0.00 dB), and above {beaten} of the 2. Finding the best fixed "
-        "slope took 4 trainings, 4S 2."
+def test_4s_is_above_or_below_the_best_fixed_slope(values, verdict, best, trained):
+    assert difference(by_psnr(trained.results, *values)) == (
+        f"At R = 4, 4S is {verdict} the best of 2 fixed slopes, s = {best} "
+        "(SD of the difference over 2 seeds: 0.00 dB)."
     )
 
 
 def test_differences_are_paired_by_seed(trained):
     results = by_psnr(trained.results, 20.0, 10.0, 22.0)
     results[4] = with_psnr(results[4], 23.0)  # 4S, seed 0: 3 dB above; seed 1: 2 dB
-    text = comparison(results[::-1])
-    assert "4S is 2.50 dB above the best" in text
-    assert "2 paired differences 0.71 dB" in text
+    text = difference(results[::-1])
+    assert "4S is 2.50 dB above the best" in text and "2 seeds: 0.71 dB" in text
 
 
-def test_one_seed_gives_no_statement(trained):
-    text = comparison(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
-    assert "2.00 dB above the best (one seed: no statement about which is better)" in text
+def test_one_seed_gives_no_spread(trained):
     text = difference(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
-    assert text.endswith("s = 200; one seed tells nothing about the spread.")
+    assert text.endswith("s = 200 (one seed tells nothing about the spread).")
 
 
-def test_a_run_that_is_no_number_is_the_worst(trained):
-    text = comparison(by_psnr(trained.results, np.nan, 10.0, 22.0))
-    assert "s = 2000, reached 10.50 ± 0.71 dB; the worst nan dB" in text
-    assert "above 2 of the 2." in text
-
-
-def test_4s_alone_is_compared_with_nothing(trained):
-    shrunk = [result for result in trained.results if result.config.shrinks]
-    first, second = comparison(shrunk).splitlines()
-    assert re.fullmatch(
-        r"- \*\*R = 4\*\*: 4S reached \S+ ± \S+ dB and returned s = [\d to]+\.", first
-    )
-    assert second.startswith("- **R = 8**")
+@pytest.mark.parametrize("shrinks", [True, False])
+def test_4s_or_fixed_slopes_alone_are_compared_with_nothing(shrinks, trained):
+    assert difference([run for run in trained.results if run.config.shrinks == shrinks]) == ""
 
 
 def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_results):
-    assert "- **R = 4**: 4S reached 36.28 ± 0.65 dB" in comparison(kept_results)
-    assert "0.16 dB below the best" in comparison(kept_results)
+    assert "4S is 0.16 dB below the best of 6 fixed slopes" in difference(kept_results)
     table = {(row["R"], row["method"]): row for row in psnr_table(kept_results).to_dict("records")}
     assert table["4", "s=200"]["PSNR (dB)"] == "36.43 ± 0.98"
     assert table["4", "4S: 228 to 513"]["PSNR (dB)"] == "36.28 ± 0.65"
@@ -257,10 +222,3 @@ def test_conditions_say_how_the_runs_were_trained(trained):
     assert f"training time of all runs: {seconds / 60:.1f} minutes" in text
     assert "; seed 0." in conditions(trained.results[::2])
     assert conditions(trained.results[:1]).startswith("*1 run: N = 32")
-
-
-def test_fixed_slopes_are_not_reported_as_4s(trained):
-    fixed = [run for run in trained.results if not run.config.shrinks]
-    assert comparison(fixed) == "\n".join(
-        f"- **R = {r}**: these results have no runs of plain 4S." for r in (4, 8)
-    )

@@ -12,7 +12,7 @@ from loupe_companion.beyond import figures
 from loupe_companion.beyond.experiment import FULL, Record, read_record
 from loupe_companion.beyond.tables import accuracy_table, conditions, summary
 from loupe_companion.beyond.tasks import TASKS
-from loupe_companion.figures import BLUE, YELLOW
+from loupe_companion.figures.style import BLUE, YELLOW
 from tests.conftest import ROOT
 
 
