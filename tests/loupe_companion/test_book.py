@@ -222,6 +222,20 @@ def test_first_page_has_figure_and_claims_before_any_scrolling(book: Path, brows
     tab.close()
 
 
+def test_a_link_to_a_claim_unfolds_it_and_no_other(book: Path, browser: Any) -> None:
+    tab = browser.new_page(viewport=DESKTOP)
+    tab.goto((book / "html/book/intro.html").as_uri())
+    tab.locator("article table a", has_text="as good as the best fixed slope").click()
+    tab.wait_for_url("**/claims.html#claim-3")
+    opened = "[...document.querySelectorAll('details.hide[open]')].map(d => d.innerText)"
+    (text,) = tab.evaluate(opened)
+    assert "4S reaches at least the PSNR of the best fixed s" in text
+    tab.locator("article table a", has_text="The slope cannot be trained").click()
+    tab.wait_for_url("**/claims.html#claim-8")
+    assert len(tab.evaluate(opened)) == 2
+    tab.close()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_short_enough_and_clips_no_table(book: Path, browser: Any, page: str) -> None:
     tab = browser.new_page(viewport=DESKTOP)
