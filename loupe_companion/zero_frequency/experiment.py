@@ -56,7 +56,9 @@ def experiment_figure(data: pd.DataFrame) -> Figure:
         for _, line in runs.groupby("seed"):
             ax.plot(x[line.index], line["psnr"], color=GREY, linewidth=0.8, zorder=1)
         draw_points(ax, runs, x, runs["psnr"])
-        ax.set_xticks(range(len(TRAININGS)), TRAININGS, rotation=90)
+        ax.set_xticks(
+            range(len(TRAININGS)), TRAININGS, rotation=45, ha="right", rotation_mode="anchor"
+        )
         ax.set_xlim(-0.4, 2.4)
         ax.set_title(f"{method}\nR = {r:g}", fontsize=9)
         ax.grid(alpha=0.3)
@@ -83,12 +85,12 @@ def gain_table(data: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "R": f"{r:g}",
-                "DC without the change": "kept" if kept else "lost",
+                "DC as it is": "kept" if kept else "lost",
                 "change": training,
                 "masks that keep DC": f"{runs['dc_kept'].sum()} of {len(runs)}",
                 "gain (dB)": mean_and_spread(gains),
                 INTERVAL: interval,
-                "gain above 0": outcome,
+                "outcome": outcome,
             }
         )
     return pd.DataFrame(rows)
@@ -99,6 +101,6 @@ def gains_of_lost(gains: pd.DataFrame) -> str:
     return "\n".join(
         f"- **{row['change'].capitalize()}**, R = {row['R']}: {row['masks that keep DC']} masks "
         f"keep DC now. Their PSNR changes by {row['gain (dB)']} dB ({INTERVAL}: {row[INTERVAL]}): "
-        f"a gain is {row['gain above 0']}."
-        for row in gains[gains["DC without the change"] == "lost"].to_dict("records")
+        f"a gain is {row['outcome']}."
+        for row in gains[gains["DC as it is"] == "lost"].to_dict("records")
     )

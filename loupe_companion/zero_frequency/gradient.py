@@ -110,11 +110,7 @@ def follow_dc(
 
 
 def follow_figure(data: pd.DataFrame) -> Figure:
-    """P(DC), and the mean gradient with two standard errors, by epoch.
-
-    Args:
-        data: of :func:`follow_dc`. Green: P(DC) ends above 1/2; red: below.
-    """
+    """P(DC), and the mean gradient with two standard errors, by epoch, of :func:`follow_dc`."""
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (label, rows), dash in zip(data.groupby("training", sort=False), ("-", "--"), strict=True):
