@@ -1,0 +1,106 @@
+"""Is DC the cause? The same runs, trained again with a change that makes the mask keep DC."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from loupe_companion.claims.statistics import CONFIDENCE, UNDECIDED, place, t_interval
+from loupe_companion.figures.style import GREY, WIDTH
+from loupe_companion.groups import group_runs
+from loupe_companion.results import RunResult
+from loupe_companion.tables import mean_and_spread
+from loupe_companion.zero_frequency.runs import draw_points, learned_runs, run_row
+
+AS_IT_IS = "as it is"
+TRAININGS: dict[str, dict[str, Any]] = {  # what differs in RunConfig
+    AS_IT_IS: {},
+    "raised": {"dc_raised": True},
+    "always measured": {"center": 1},
+}
+INTERVAL = f"{CONFIDENCE:.0%} interval"
+
+
+def find_experiment(results: Sequence[RunResult]) -> tuple[list[RunResult], pd.DataFrame]:
+    """The runs of each method of which one run or more was trained with a change, too.
+
+    Returns:
+        The runs, and a row for each: the columns of ``run_row``, and ``training``, a key of
+        ``TRAININGS``. ``method`` is that of the run as it is.
+    """
+    found = {run.config: run for run in results}
+    runs, rows = [], []
+    for group in group_runs(learned_runs(results)):
+        trained = [
+            (name, found[config])
+            for run in group.runs
+            for name, change in TRAININGS.items()
+            if (config := dataclasses.replace(run.config, **change)) in found
+        ]
+        if len(trained) > len(group.runs):
+            runs += [run for _, run in trained]
+            rows += [run_row(group.title, run) | {"training": name} for name, run in trained]
+    return runs, pd.DataFrame(rows)
+
+
+def experiment_figure(data: pd.DataFrame) -> Figure:
+    """PSNR in the three trainings: a panel for each method, a line for each seed."""
+    panels = data.groupby(["R", "method"], sort=False)
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, ((r, method), runs) in zip(axes, panels, strict=True):
+        x = runs["training"].map(list(TRAININGS).index)
+        for _, line in runs.groupby("seed"):
+            ax.plot(x[line.index], line["psnr"], color=GREY, linewidth=0.8, zorder=1)
+        draw_points(ax, runs, x, runs["psnr"])
+        ax.set_xticks(
+            range(len(TRAININGS)), TRAININGS, rotation=45, ha="right", rotation_mode="anchor"
+        )
+        ax.set_xlim(-0.4, 2.4)
+        ax.set_title(f"{method}\nR = {r:g}", fontsize=9)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("test PSNR (dB)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def gain_table(data: pd.DataFrame) -> pd.DataFrame:
+    """How each change acts on PSNR, apart for masks that lost DC without it and that kept DC.
+
+    The outcome is *shown* if the whole t interval of the mean lies above 0, *refuted* if it lies
+    below, else *undecided*, as on the page of the claims.
+    """
+    plain, changed = (data[(data["training"] == AS_IT_IS) == same] for same in (True, False))
+    pairs = changed.merge(plain, on=["R", "method", "seed"], suffixes=("", "_before"))
+    rows = []
+    for (r, kept, training), runs in pairs.groupby(["R", "dc_kept_before", "training"]):
+        gains = list(runs["psnr"] - runs["psnr_before"])
+        interval, outcome = "-", UNDECIDED
+        if len(gains) > 1:
+            low, high = t_interval(gains)
+            interval, outcome = f"{low:+.2f} to {high:+.2f}", place((low, high), 0, math.inf)
+        rows.append(
+            {
+                "R": f"{r:g}",
+                "DC as it is": "kept" if kept else "lost",
+                "change": training,
+                "masks that keep DC": f"{runs['dc_kept'].sum()} of {len(runs)}",
+                "gain (dB)": mean_and_spread(gains),
+                INTERVAL: interval,
+                "outcome": outcome,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gains_of_lost(gains: pd.DataFrame) -> str:
+    """What a :func:`gain_table` says of the masks that had lost DC: a list in Markdown."""
+    return "\n".join(
+        f"- **{row['change'].capitalize()}**, R = {row['R']}: {row['masks that keep DC']} masks "
+        f"keep DC now. Their PSNR changes by {row['gain (dB)']} dB ({INTERVAL}: {row[INTERVAL]}): "
+        f"a gain is {row['outcome']}."
+        for row in gains[gains["DC as it is"] == "lost"].to_dict("records")
+    )

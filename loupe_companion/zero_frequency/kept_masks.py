@@ -1,0 +1,114 @@
+"""What the kept runs show: which masks keep DC, and the PSNR with and without it.
+
+``data`` is what :func:`loupe_companion.zero_frequency.runs.run_data` returns, of at least one run.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from loupe_companion.figures.style import WIDTH
+from loupe_companion.results import RunResult
+from loupe_companion.tables import mean_and_spread
+from loupe_companion.zero_frequency.runs import draw_points, learned_runs
+
+STEEPEST = 2000  # above it, a fixed slope loses several dB whether DC is kept or not
+
+
+def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
+    """Learned runs without what costs several dB for another reason than DC.
+
+    These are fixed slopes above 2000, and the trained slope.
+    """
+    return [
+        run
+        for run in learned_runs(results)
+        if run.config.mask != "trained_slope"
+        and (run.config.shrinks or run.config.slope <= STEEPEST)
+    ]
+
+
+def compare_pairs(data: pd.DataFrame) -> str:
+    """For each R: how many masks keep DC, and how PSNR differs within a method."""
+    lines = []
+    for r, runs in data.groupby("R"):
+        with_dc, without = runs[runs["dc_kept"]], runs[~runs["dc_kept"]]
+        pairs = with_dc.merge(without, on="method", suffixes=("", "_missing"))
+        text = f"- **R = {r:g}**: {_count(runs)} masks keep DC."
+        if len(pairs):
+            gains = pairs["psnr"] - pairs["psnr_missing"]
+            text += (
+                f" The mask with DC has the higher PSNR in {(gains > 0).sum()} of {len(pairs)} "
+                f"pairs; the mean difference is {gains.mean():+.2f} dB."
+            )
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def points_figure(data: pd.DataFrame) -> Figure:
+    """Test PSNR of each run: a row for each method, a panel for each R."""
+    methods = list(dict.fromkeys(data["method"]))
+    panels = data.groupby("R")
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(methods)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (r, runs) in zip(axes, panels, strict=True):
+        draw_points(ax, runs, runs["psnr"], runs["method"].map(methods.index))
+        ax.set(xlabel="test PSNR (dB)", ylim=(len(methods) - 0.5, -0.5))
+        ax.set_title(f"R = {r:g}", fontsize=10)
+        ax.set_yticks(range(len(methods)), methods, fontsize=9)
+        ax.grid(alpha=0.3)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def kept_by_seed(data: pd.DataFrame) -> pd.DataFrame:
+    """P(DC) before training, and how many masks keep DC, for each R and seed."""
+    return pd.DataFrame(
+        {
+            "R": f"{r:g}",
+            "seed": str(seed),
+            "P(DC) before training": f"{runs['p_dc_start'].iloc[0]:.2f}",
+            "masks that keep DC": _count(runs),
+        }
+        for (r, seed), runs in data.groupby(["R", "seed"])
+    )
+
+
+def kept_by_method(data: pd.DataFrame) -> pd.DataFrame:
+    """The methods by the number of runs that keep DC, the highest fraction first."""
+    methods = [(runs["dc_kept"].mean(), _count(runs), m) for m, runs in data.groupby("method")]
+    rows: dict[str, list[str]] = {}
+    for _, count, method in sorted(methods, reverse=True):
+        rows.setdefault(count, []).insert(0, method)
+    return pd.DataFrame(
+        {"runs that keep DC": count, "methods": ", ".join(names)} for count, names in rows.items()
+    )
+
+
+def spread_table(data: pd.DataFrame) -> pd.DataFrame:
+    """What DC explains of the variation of PSNR, for each R.
+
+    PSNR, and the indicator of DC (1 if kept, else 0), are centred on their means over the runs of
+    each method. *Explained* is their squared correlation. Zero-filled: before the network.
+    """
+    rows = []
+    for r, runs in data.groupby("R"):
+        values = runs[["psnr", "dc_kept"]].astype(float)
+        centred = values - values.groupby(runs["method"]).transform("mean")
+        explained = centred.corr().loc["psnr", "dc_kept"] ** 2
+        before = runs.groupby("dc_kept")["zero_filled_psnr"].agg(lambda v: mean_and_spread(v, 1))
+        rows.append(
+            {
+                "R": f"{r:g}",
+                "runs": str(len(runs)),
+                "explained by DC": f"{explained:.0%}",
+                "zero-filled, DC kept (dB)": before.get(True, "-"),
+                "zero-filled, DC missing (dB)": before.get(False, "-"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _count(runs: pd.DataFrame) -> str:
+    return f"{runs['dc_kept'].sum()} of {len(runs)}"

@@ -1,0 +1,82 @@
+"""What the page's parts share: the runs with learned masks, their data, and the look of a point."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+
+from loupe_companion.groups import group_runs
+from loupe_companion.results import RunResult
+from loupe_lib.baselines import MASKS
+from loupe_lib.mask import ProbabilityMask
+from loupe_lib.training.config import RunConfig
+from loupe_lib.training.model import build_mask
+
+# Okabe and Ito's green and vermillion. Filled and hollow points say the same without colour.
+KEPT, MISSING = "#009E73", "#D55E00"
+
+
+def learned_runs(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs with learned masks of points that are free to keep or to lose DC.
+
+    Runs with another change (Keras's defaults, another test head) are left out too.
+    """
+    chosen = [
+        run
+        for run in results
+        if run.config.variant in ("", " double round")
+        and issubclass(MASKS[run.config.mask], ProbabilityMask)
+    ]
+    settings = ("method", "slope", "factor", "patience")
+    return sorted(chosen, key=lambda run: [getattr(run.config, name) for name in settings])
+
+
+def start_p_dc(config: RunConfig) -> float:
+    """P at DC before training: it depends on seed, size and R, not on the method."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(config.seed)
+        center = config.size // 2
+        return float(build_mask(config).probabilities()[center, center])
+
+
+def run_row(method: str, run: RunResult) -> dict[str, Any]:
+    """What the page's tables and figures need of a run; PSNR in dB, with the thresholded mask."""
+    return {
+        "R": run.config.acceleration,
+        "method": method,
+        "seed": run.config.seed,
+        "psnr": run.psnr(),
+        "zero_filled_psnr": float(run.metrics["threshold"]["zero_filled_psnr"].mean()),
+        "p_dc_start": start_p_dc(run.config),
+        "p_dc": run.p_dc,
+        "dc_kept": run.p_dc > 0.5,
+    }
+
+
+def run_data(runs: Sequence[RunResult]) -> pd.DataFrame:
+    """A row for each run, with the columns of :func:`run_row`."""
+    return pd.DataFrame(
+        run_row(group.title, run) for group in group_runs(runs) for run in group.runs
+    )
+
+
+def seed_table(data: pd.DataFrame) -> pd.DataFrame:
+    """PSNR in dB, and P(DC) after training in brackets: a row for each method, a column a seed."""
+    names = [name for name in ("R", "method", "training") if name in data]
+    rows = []
+    for key, runs in data.groupby(names, sort=False):
+        cells = {
+            f"seed {run.seed}": f"{run.psnr:.2f} ({run.p_dc:.2f})" for run in runs.itertuples()
+        }
+        rows.append(dict(zip(names, key, strict=True)) | {"R": f"{key[0]:g}"} | cells)
+    return pd.DataFrame(rows).fillna("not run")
+
+
+def draw_points(ax: Axes, runs: pd.DataFrame, x: pd.Series, y: pd.Series) -> None:
+    """Draw a point for each run: green and filled if its mask keeps DC, else red and hollow."""
+    for kept, colour, label in ((True, KEPT, "DC kept"), (False, MISSING, "DC missing")):
+        chosen = runs["dc_kept"] == kept
+        face = colour if kept else "none"
+        ax.plot(x[chosen], y[chosen], "o", color=colour, markerfacecolor=face, label=label)
