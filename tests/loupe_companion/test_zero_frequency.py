@@ -274,3 +274,18 @@ def test_energy_of_dc(images) -> None:
     energy = torch.fft.fft2(x.double(), norm="ortho").abs().square()
     expected = (energy[:, 0, 0] / energy.sum((1, 2))).mean()
     assert gradient.dc_energy(x) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_heads_are_compared_where_each_was_the_test_head(real) -> None:
+    runs = [
+        with_values(real, p_dc, psnr, test_head=head, seed=seed)
+        for seed, p_dc, psnrs in ((0, 0.1, (20.0, 30.0, 31.0)), (1, 0.9, (32.0, 33.0, 34.0)))
+        for head, psnr in zip(("mni152", "s1", "colin27"), psnrs, strict=True)
+    ]
+    alone = with_values(real, 0.9, 50.0, seed=2)
+    changed = [with_values(run, 0.9, 50.0, seed=1, center=1) for run in runs]
+    table = kept_masks.head_table([*runs, alone, *changed]).set_index("test head")
+    assert list(table.index) == ["colin27", "mni152", "s1"]
+    assert table.loc["mni152", "DC missing (dB)"] == "20.00 (1; seeds 0)"
+    assert table.loc["s1", "DC kept (dB)"] == "33.00 (1; seeds 1)"
+    assert kept_masks.head_table(runs[:2]).empty
