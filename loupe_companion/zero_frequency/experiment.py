@@ -14,6 +14,7 @@ from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.tables import mean_and_spread
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs, run_row
+from loupe_lib.data.heads import HEADS
 
 AS_IT_IS = "as it is"
 TRAININGS: dict[str, dict[str, Any]] = {  # what differs in RunConfig
@@ -104,3 +105,38 @@ def gains_of_lost(gains: pd.DataFrame) -> str:
         f"a gain is {row['outcome']}."
         for row in gains[gains["DC as it is"] == "lost"].to_dict("records")
     )
+
+
+def head_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """PSNR with DC and without, for each R and test head, and the gain if DC is always measured.
+
+    Of runs that exist with every test head. Brackets have the number of runs and their seeds. The
+    gain is that of the runs without DC, with its t interval.
+    """
+    found = {run.config: run for run in results}
+    groups: dict[tuple[float, str], list[RunResult]] = {}
+    for config in found:
+        alike = [found.get(dataclasses.replace(config, test_head=head)) for head in HEADS]
+        if config.variant in ("", f" tested on {config.test_head}") and all(alike):
+            groups.setdefault((config.acceleration, config.test_head), []).append(found[config])
+    rows = []
+    for (r, head), runs in sorted(groups.items()):
+        kept, lost = ([run for run in runs if (run.p_dc > 0.5) == dc] for dc in (True, False))
+        gains = [
+            measured.psnr() - run.psnr()
+            for run in lost
+            if (measured := found.get(dataclasses.replace(run.config, center=1)))
+        ]
+        row = {"R": f"{r:g}", "test head": head}
+        row |= {"DC kept (dB)": _psnr_of(kept), "DC missing (dB)": _psnr_of(lost)}
+        row["gain if always measured (dB)"] = mean_and_spread(gains) if gains else "not run"
+        low_high = t_interval(gains) if len(gains) > 1 else ()
+        rows.append(row | {INTERVAL: " to ".join(f"{bound:+.2f}" for bound in low_high) or "-"})
+    return pd.DataFrame(rows)
+
+
+def _psnr_of(runs: Sequence[RunResult]) -> str:
+    if not runs:
+        return "-"
+    seeds = ", ".join(str(seed) for seed in sorted({run.config.seed for run in runs}))
+    return f"{mean_and_spread([run.psnr() for run in runs])} ({len(runs)}; seeds {seeds})"

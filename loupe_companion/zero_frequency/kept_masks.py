@@ -3,7 +3,6 @@
 ``data`` is what :func:`loupe_companion.zero_frequency.runs.run_data` returns, of at least one run.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,8 +12,6 @@ from loupe_companion.figures.style import WIDTH
 from loupe_companion.results import RunResult
 from loupe_companion.tables import mean_and_spread
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs
-from loupe_lib.data.heads import HEADS, TEST_HEAD
-from loupe_lib.training.config import RunConfig
 
 STEEPEST = 2000  # above it, a fixed slope loses several dB whether DC is kept or not
 
@@ -111,36 +108,6 @@ def spread_table(data: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def head_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """PSNR with DC and without, for each R and test head, of runs that exist with every test head.
-
-    Each cell has the mean, the standard deviation, the number of runs, and their seeds.
-    """
-    found: dict[RunConfig, dict[str, RunResult]] = {}
-    for run in results:
-        usual = dataclasses.replace(run.config, test_head=TEST_HEAD)
-        if not usual.variant:
-            found.setdefault(usual, {})[run.config.test_head] = run
-    groups: dict[tuple[float, str], dict[bool, list[RunResult]]] = {}
-    for config, by_head in found.items():
-        for head, run in by_head.items() if len(by_head) == len(HEADS) else ():
-            both = groups.setdefault((config.acceleration, head), {True: [], False: []})
-            both[run.p_dc > 0.5].append(run)
-    return pd.DataFrame(
-        {"R": f"{r:g}", "test head": head}
-        | {f"DC {'kept' if kept else 'missing'} (dB)": _cell(runs) for kept, runs in both.items()}
-        for (r, head), both in sorted(groups.items())
-    )
-
-
-def _cell(runs: Sequence[RunResult]) -> str:
-    if not runs:
-        return "-"
-    seeds = sorted({run.config.seed for run in runs})
-    psnr = mean_and_spread([run.psnr() for run in runs])
-    return f"{psnr} ({len(runs)}; seeds {', '.join(map(str, seeds))})"
 
 
 def _count(runs: pd.DataFrame) -> str:

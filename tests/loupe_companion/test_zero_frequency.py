@@ -283,9 +283,11 @@ def test_heads_are_compared_where_each_was_the_test_head(real) -> None:
         for head, psnr in zip(("mni152", "s1", "colin27"), psnrs, strict=True)
     ]
     alone = with_values(real, 0.9, 50.0, seed=2)
-    changed = [with_values(run, 0.9, 50.0, seed=1, center=1) for run in runs]
-    table = kept_masks.head_table([*runs, alone, *changed]).set_index("test head")
+    measured = with_values(runs[0], 1.0, 26.5, center=1)
+    table = experiment.head_table([*runs, alone, measured]).set_index("test head")
     assert list(table.index) == ["colin27", "mni152", "s1"]
     assert table.loc["mni152", "DC missing (dB)"] == "20.00 (1; seeds 0)"
     assert table.loc["s1", "DC kept (dB)"] == "33.00 (1; seeds 1)"
-    assert kept_masks.head_table(runs[:2]).empty
+    gains = table["gain if always measured (dB)"]
+    assert list(gains) == ["not run", "6.50", "not run"]
+    assert experiment.head_table(runs[:2]).empty
