@@ -60,4 +60,4 @@ def test_a_file_that_kills_its_worker_is_named_and_the_others_are_read(tmp_path)
 def test_an_error_of_a_task_is_raised_here_with_its_traceback():
     with pytest.raises(AttributeError) as caught:
         list(read_in_workers(die_of, ["no path"], 1))
-    assert "in die_of" in caught.value.__notes__[0]
+    assert "in die_of" in str(caught.value.__cause__)
