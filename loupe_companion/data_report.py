@@ -52,7 +52,8 @@ def describe(report: Report, table: Callable[[pd.DataFrame], str] = plain) -> st
         f"is divided by its own. Mean after that: {mean.min():.3f} to {mean.max():.3f}."
     )
     if report.left_out:
-        left_out = pd.DataFrame(report.left_out).groupby("reason", sort=False)["name"]
+        left_out = pd.DataFrame(report.left_out.items(), columns=["name", "reason"])
+        left_out = left_out.groupby("reason", sort=False)["name"]
         reasons = left_out.agg(volumes="size", which=_some).reset_index()
         parts.append(table(reasons.rename(columns={"reason": "left out because"})))
     if lines := warnings(report):
@@ -81,11 +82,11 @@ def _used(report: Report) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "split": one.split,
-            "volume": one.volume.name,
-            "subject": one.volume.patient,
-            "acquisition": one.volume.kind,
-            "shape": one.volume.shape,
-            "spacing": " x ".join(f"{mm:.3g}" for mm in one.volume.spacing or ()),
+            "volume": one.name,
+            "subject": one.patient,
+            "acquisition": one.kind,
+            "shape": one.shape,
+            "spacing": " x ".join(f"{mm:.3g}" for mm in one.spacing or ()),
             "maximum": one.maximum,
             "mean": one.mean,
             "warnings": one.warnings,

@@ -1,11 +1,9 @@
 """Convert foreign files to an image file: the commands ``data fastmri`` and ``data import``."""
 
 import functools
-import itertools
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from loupe_lib.data.choice import (
     list_text,
     read_list,
 )
-from loupe_lib.data.conversion import Converted, Target, convert
+from loupe_lib.data.conversion import Target, convert
 from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import check_image_target
 from loupe_lib.data.storage import write_file
-from loupe_lib.data.subjects import assign_subjects, subject_finder
-from loupe_lib.data.volumes import LeftOut, Volume
+from loupe_lib.data.subjects import assign_subjects
+from loupe_lib.data.volumes import Volume
 from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
@@ -47,7 +45,7 @@ class Selection:
         from_list: a list of volumes, instead of a choice by split and seed.
         list_to: file for the list of the chosen volumes.
         subject: keeps the volumes of one person in one split, instead of what the files say of
-            their patients; see :func:`~loupe_lib.data.subjects.subject_finder`.
+            their patients; see :func:`~loupe_lib.data.subjects.assign_subjects`.
 
     Raises:
         InputError: at construction, if one of them cannot be used.
@@ -67,7 +65,7 @@ class Selection:
         if self.list_to:
             check_list_target(self.list_to)
         if self.subject:
-            subject_finder(self.subject)
+            assign_subjects([], self.subject)
 
 
 @dataclass(frozen=True)
@@ -80,27 +78,27 @@ class Report:
         found: every volume that could have been used.
         candidates: those of the acquisitions, or of the list, among them.
         converted: those that were used, in the order of the file.
-        left_out: the volumes that were not used, and why.
+        left_out: why other volumes and files were not used, by their names.
     """
 
     target: Target
     selection: Selection
     found: Sequence[Volume]
     candidates: Sequence[Volume]
-    converted: Sequence[Converted]
-    left_out: Sequence[LeftOut]
+    converted: Sequence[Volume]
+    left_out: Mapping[str, str]
 
-    def of(self, split: str) -> list[Converted]:
+    def of(self, split: str) -> list[Volume]:
         """The volumes of a split."""
-        return [one for one in self.converted if one.split == split]
+        return [volume for volume in self.converted if volume.split == split]
 
     def slices(self, split: str) -> int:
         """Number of slices of a split."""
-        return sum(one.volume.slices for one in self.of(split))
+        return sum(volume.slices for volume in self.of(split))
 
     def patients(self, split: str) -> set[str]:
         """The patients of a split."""
-        return {one.volume.patient for one in self.of(split)}
+        return {volume.patient for volume in self.of(split)}
 
 
 def import_fastmri(
@@ -129,8 +127,8 @@ def import_fastmri(
         progress: show progress bars.
 
     Raises:
-        InputError: if there is nothing to choose from, a volume cannot be read or is not the one
-            listed, or the file cannot be written.
+        InputError: if a file cannot be read or is not the one listed, there are too few volumes, or
+            the image file cannot be written.
     """
     _check_targets(out, selection)
     target = Target(out, "fastMRI", check_size(size), is_complex)
@@ -185,14 +183,18 @@ def import_files(
     """
     _check_targets(out, selection)
     side = None if size is None else check_size(size)
-    names = _names(paths)
+    full = [Path(os.path.abspath(path)) for path in paths]
+    if len(set(full)) < len(full):
+        raise InputError(f"{max(full, key=full.count)} is given twice")
+    folder = os.path.commonpath([path.parent for path in full])
     open_one = functools.partial(open_file, axis=axis, dataset=dataset, series=series, echo=echo)
     headers = read_headers(open_one, paths, progress)
     volumes = []
-    for path, name in zip(paths, names, strict=True):
+    for path, whole in zip(paths, full, strict=True):
         volume = headers[path]
         if isinstance(volume, InputError):
             raise volume
+        name = whole.relative_to(folder).as_posix()
         bids = BIDS.match(path.name)
         patient = volume.patient or (bids[0] if bids else name)
         volumes.append(replace(volume, name=name, patient=patient))
@@ -205,7 +207,7 @@ def import_files(
             raise InputError(f"{option} is for {kind} files, and none is given")
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
-    return _import(target, volumes, volumes, [], selection, False, progress)
+    return _import(target, volumes, volumes, {}, selection, False, progress)
 
 
 def _check_targets(out: Path, selection: Selection) -> None:
@@ -215,48 +217,31 @@ def _check_targets(out: Path, selection: Selection) -> None:
         raise InputError(f"--out and --list must be two files; got {out} for both")
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that differ from each other."""
-    full = [Path(os.path.abspath(path)) for path in paths]
-    twice = [path for path, n in Counter(full).items() if n > 1]
-    if twice:
-        raise InputError(f"{twice[0]} is given twice")
-    for count in itertools.count(1):
-        names = ["/".join(path.parts[-count:]) for path in full]
-        if len(set(names)) == len(names):
-            break
-    return names
-
-
 def _import(
     target: Target,
     found: Sequence[Volume],
     candidates: Sequence[Volume],
-    left_out: Sequence[LeftOut],
+    left_out: Mapping[str, str],
     selection: Selection,
     skip_bad: bool,
     progress: bool,
 ) -> Report:
     if not candidates:
-        why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
+        why = "".join(f"; {name}: {reason}" for name, reason in [*left_out.items()][:1])
         raise InputError(f"there is no volume that can be used{why}")
-    listed = read_list(selection.from_list) if selection.from_list else []
-    if listed:
-        names = {one.name for one in listed}
-        candidates = [volume for volume in candidates if volume.name in names]
+    listed = read_list(selection.from_list) if selection.from_list else {}
+    candidates = [volume for volume in candidates if not listed or volume.name in listed]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
     if selection.from_list:
-        choice = find_listed(candidates, listed, selection.from_list)
+        chosen = find_listed(candidates, listed, selection.from_list)
     else:
-        choice = choose(candidates, selection.split, selection.seed)
-    expected = {one.name: one.sha256 for one in listed}
-    converted, lost = convert(target, choice, expected, skip_bad, progress)
+        chosen = choose(candidates, selection.split, selection.seed)
+    converted, lost = convert(target, chosen, skip_bad, progress)
     if selection.list_to:
-        write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
+        write_file(selection.list_to, list_text(converted).encode())
     reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
     reasons |= {v.name: "not needed" for v in candidates}
-    chosen = {volume.name for split in choice.values() for volume in split}
-    unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
-    left_out = [*left_out, *lost, *unused]
-    return Report(target, selection, found, candidates, converted, left_out)
+    for volume in chosen:
+        del reasons[volume.name]
+    return Report(target, selection, found, candidates, converted, {**left_out, **lost, **reasons})

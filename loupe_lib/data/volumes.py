@@ -1,4 +1,4 @@
-"""Volumes: what their headers say, and how their slices are read."""
+"""Volumes: what their headers say, how their slices are read, and what became of them."""
 
 import functools
 from collections.abc import Iterator
@@ -22,8 +22,13 @@ class Volume:
             InputError, whose message begins with the path, if they cannot be read.
         patient: whose volume it is; empty if the file does not say.
         spacing: mm between slices, rows and columns; None if unknown.
-        warnings: what a user should know, from the header.
+        warnings: what a user should know, from the header and, once converted, from the images.
         name: of the volume, in messages, lists and image files.
+        split: in which it is, once chosen.
+        sha256: of its file, in hexadecimal, once listed or converted; of a folder that of the names
+            and SHA-256 of its files.
+        maximum: of its magnitudes, by which they were divided, once converted.
+        mean: of its magnitudes after the division.
     """
 
     path: Path
@@ -36,14 +41,10 @@ class Volume:
     spacing: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
     name: str = ""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A volume, or a file, that is not used, and the reason."""
-
-    name: str
-    reason: str
+    split: str = ""
+    sha256: str = ""
+    maximum: float = 0
+    mean: float = 0
 
 
 def count_of(number: int, noun: str) -> str:

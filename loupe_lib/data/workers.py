@@ -23,7 +23,6 @@ PRELOAD = ["loupe_lib.data.conversion"]
 HEADER_WORKERS = 8  # at most, to read headers: each takes 30 MB of its own
 SECONDS = 600  # for one file
 
-Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -43,21 +42,27 @@ def read_headers(
     function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
 ) -> dict[Path, Result | InputError]:
     """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
-    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS))
+    tasks = [(path,) for path in paths]
+    headers = read_in_workers(function, tasks, min(cores(), HEADER_WORKERS))
     hide = None if progress else True  # None: disabled unless on a terminal
-    return dict(tqdm(headers, "headers", len(paths), disable=hide))
+    return dict(zip(paths, tqdm(headers, "headers", len(paths), disable=hide), strict=True))
 
 
 def read_in_workers(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[Task, Result | InputError]]:
-    """Apply a function that can be pickled to files, which are paths or have an attribute ``path``.
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int
+) -> Iterator[Result | InputError]:
+    """Call a function that can be pickled in worker processes.
 
     A script that calls this needs the usual ``if __name__ == "__main__":``.
 
+    Args:
+        function: reads one file.
+        tasks: its arguments; the first one is a path, or has an attribute ``path``.
+        workers: number of processes.
+
     Yields:
-        Each task in turn, and its result; or the InputError that the function raised; or a
-        `BadFile` if the worker died, or needed more than ten minutes.
+        The result of each task in turn; or the InputError that the function raised; or a `BadFile`
+        if the worker died, or needed more than ten minutes.
     """
     from pebble import ProcessExpired, ProcessPool
 
@@ -69,7 +74,7 @@ def read_in_workers(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         try:
-            futures = [pool.schedule(function, [task], timeout=SECONDS) for task in tasks]
+            futures = [pool.schedule(function, task, timeout=SECONDS) for task in tasks]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for task, future in zip(tasks, futures, strict=True):
@@ -80,9 +85,9 @@ def read_in_workers(
                 result = error
             except (ProcessExpired, TimeoutError):
                 reason = "the file is corrupt or too large for the memory"
-                path = getattr(task, "path", task)
+                path = getattr(task[0], "path", task[0])
                 result = BadFile(f"{path} ends the process that reads it: {reason}")
-            yield task, result
+            yield result
     finally:
         pool.stop()
         pool.join()

@@ -30,7 +30,7 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 def convert_volumes(volumes, out: Path) -> Report:
     target = Target(out, "images", 32)
     converted, _ = convert(target, choose(volumes, FRACTIONS), progress=False)
-    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, [])
+    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, {})
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
@@ -41,13 +41,13 @@ def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
     report = import_files(paths, tmp_path / "out.h5", size=32, progress=False)
     found = read_images(tmp_path / "out.h5")
     for one in report.converted:
-        array = arrays["abc".index(one.volume.name[0])]
+        array = arrays["abc".index(one.name[0])]
         assert one.maximum == array.max() >= 4
         middle = array[:, 4:36, 2:34] / array.max()
         np.testing.assert_allclose(getattr(found, one.split).images, middle, atol=1e-5)
     assert warnings(report) == [
         "cropped from 40 x 36 to 32 x 32 (3 volumes: " + ", ".join(
-            one.volume.name for one in report.converted
+            one.name for one in report.converted
         ) + ")"
     ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
         f"{paths[1]}: slice 1 has pixels below 0; data import --clip-negative sets them to 0"
     )
     report = import_files(paths, tmp_path / "out.h5", clip_negative=True, progress=False)
-    (one,) = [one for one in report.converted if one.volume.name == "b.npy"]
+    (one,) = [one for one in report.converted if one.name == "b.npy"]
     found = getattr(read_images(tmp_path / "out.h5"), one.split).images
     wanted = arrays[1].clip(0)
     assert wanted[1, 2, 3] == found[1, 2, 3] == 0 and one.maximum == arrays[1].max()
@@ -74,7 +74,7 @@ def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
     labels = np.arange(2 * 128 * 12).reshape(2, 128, 12).repeat(10, axis=2).astype(float)
     paths = save(tmp_path, small, small, small, small, large, labels, labels[:, :100, :100] + 0.5)
     report = import_files(paths, tmp_path / "out.h5", size=112, progress=False)
-    names = {one.volume.name: one.warnings for one in report.converted}
+    names = {one.name: one.warnings for one in report.converted}
     padded = [name for name in names if name in ("a.npy", "b.npy", "c.npy", "d.npy")]
     assert sorted(warnings(report)) == [
         "cropped from 128 x 120 to 112 x 112 (1 volume: f.npy)",
@@ -128,7 +128,7 @@ def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):
     paths = save(tmp_path, *(images(1, 32, 32, seed=n) for n in range(4)))
     first = Selection((1, 1, 1), list_to=tmp_path / "list.tsv")
     assert warnings(import_files(paths, tmp_path / "out.h5", first, progress=False)) == []
-    listed = "|".join(one.name for one in read_list(tmp_path / "list.tsv"))
+    listed = "|".join(read_list(tmp_path / "list.tsv"))
     rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # matches no part of the fourth path
     again = Selection((1, 1, 1), from_list=tmp_path / "list.tsv", subject=rule)
     report = import_files(paths, tmp_path / "out.h5", again, progress=False)

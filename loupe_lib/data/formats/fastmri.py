@@ -21,7 +21,7 @@ from scipy import fft
 
 from loupe_lib.data.images import FORMAT, centre_crop
 from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
-from loupe_lib.data.volumes import LeftOut, Volume, reason_of
+from loupe_lib.data.volumes import Volume, reason_of
 from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 
@@ -32,7 +32,7 @@ KSPACE, STORED = "kspace", "reconstruction_esc"
 
 def read_folder(
     root: Path, is_complex: bool = False, skip_bad: bool = False, progress: bool = True
-) -> tuple[list[Volume], list[LeftOut]]:
+) -> tuple[list[Volume], dict[str, str]]:
     """Read the header of every volume below a folder, in worker processes.
 
     Args:
@@ -43,7 +43,7 @@ def read_folder(
         progress: show a progress bar, on a terminal.
 
     Returns:
-        The volumes, sorted by name (folder and file), and the volumes that cannot be used.
+        The volumes, sorted by name (folder and file), and why other files cannot be used, by name.
 
     Raises:
         BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
@@ -53,26 +53,23 @@ def read_folder(
     if not files:
         raise InputError(f"{root} holds no {SUFFIX} file")
     unpack = "an archive: unpack it with tar -xf {} -C FOLDER"
-    left_out = [
-        LeftOut(path.name, unpack.format(shlex.quote(str(path))))
-        for path in files
-        if _is_archive(path)
-    ]
+    archives = [path for path in files if _is_archive(path)]
+    left_out = {str(path): unpack.format(shlex.quote(str(path))) for path in archives}
     paths = [path for path in files if not _is_archive(path)]
     headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), paths, progress)
     volumes: dict[str, Volume] = {}
-    for path, one in sorted(headers.items()):
+    for path, one in headers.items():
         if isinstance(one, BadFile) and not skip_bad:
             raise one
         if isinstance(one, InputError):
-            left_out.append(LeftOut(volume_name(path), reason_of(one, path)))
+            left_out[volume_name(path)] = reason_of(one, path)
         elif one.name in volumes:
-            left_out.append(LeftOut(str(path), "the same name as another volume"))
+            left_out[str(path)] = "the same name as another volume"
         else:
             volumes[one.name] = one
     for name in sorted(volumes):
         if name.startswith("multicoil") and name.replace("multi", "single", 1) in volumes:
-            left_out.append(LeftOut(name, "its single-coil data are here as well"))
+            left_out[name] = "its single-coil data are here as well"
             del volumes[name]
     return [volumes[name] for name in sorted(volumes)], left_out
 

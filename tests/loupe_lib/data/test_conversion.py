@@ -59,7 +59,7 @@ def start(root: Path, out: Path) -> subprocess.Popen:
 def stop_after(process: subprocess.Popen, out: Path, parts: int, send: Callable) -> str:
     """Send a signal when so many volumes are done, and wait until the workers are gone."""
     deadline = time.monotonic() + 300
-    while len(list(parts_folder(out).glob("*.h5"))) < parts:
+    while len(list(parts_folder(out).glob("*.npz"))) < parts:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     send(process.pid)
