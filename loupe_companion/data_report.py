@@ -102,7 +102,8 @@ def _total(report: Report) -> int:
 
 def _splits(report: Report) -> pd.DataFrame:
     is_choice = report.selection.from_list is None
-    counts = [report.slices(name) for name in SPLITS]
+    splits = [report.of(name) for name in SPLITS]
+    counts = [sum(volume.slices for volume in volumes) for volumes in splits]
     choice = [round(n) for n in wanted_slices(_total(report), report.selection.split)]
     wanted = choice if is_choice else counts
     return pd.DataFrame(
@@ -110,8 +111,8 @@ def _splits(report: Report) -> pd.DataFrame:
             "split": SPLITS,
             "slices wanted": wanted if is_choice else "as listed",
             "slices": counts,
-            "volumes": [len(report.of(name)) for name in SPLITS],
-            "patients": [len(report.patients(name)) for name in SPLITS],
+            "volumes": [len(volumes) for volumes in splits],
+            "patients": [len({volume.patient for volume in volumes}) for volumes in splits],
             "difference in slices": [n - m for n, m in zip(counts, wanted, strict=True)],
         }
     )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from loupe_lib.data.images import SPLITS
-from loupe_lib.data.storage import check_target
 from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
@@ -75,7 +74,7 @@ def check_split(split: Sequence[float]) -> None:
     All must be above 0. Fractions are below 1, and add up to 1 or less.
     """
     are_slices = all(n % 1 == 0 for n in split)  # false for NaN and infinity
-    are_fractions = _are_fractions(split) and sum(split) <= 1 + ROUNDING
+    are_fractions = max(split) < 1 and sum(split) <= 1 + ROUNDING
     if len(split) != len(SPLITS) or min(split) <= 0 or not (are_slices or are_fractions):
         raise InputError(
             f"split must be three numbers above 0 ({', '.join(SPLITS)}): fractions that add up to "
@@ -85,13 +84,9 @@ def check_split(split: Sequence[float]) -> None:
 
 def wanted_slices(total: int, split: Sequence[float]) -> list[float]:
     """Slices of each split: as asked for, a fraction, or in proportion if there are too few."""
-    if _are_fractions(split):
+    if max(split) < 1:
         return [total * fraction for fraction in split]
     return [n * min(1, total / sum(split)) for n in split]
-
-
-def _are_fractions(split: Sequence[float]) -> bool:
-    return all(n < 1 for n in split)
 
 
 def list_text(volumes: Sequence[Volume]) -> str:
@@ -100,13 +95,9 @@ def list_text(volumes: Sequence[Volume]) -> str:
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
-def check_list_target(path: Path) -> None:
-    """Raise InputError if a list cannot be written there, or would replace another file."""
-    check_target(path)
-    if path.exists() and not path.read_bytes().startswith("\t".join(COLUMNS).encode()):
-        raise InputError(
-            f"cannot write {path}: it holds something else, which would be lost; give another name"
-        )
+def is_list(path: Path) -> bool:
+    """Whether a file begins as a list of volumes: it may be replaced by another."""
+    return path.read_bytes().startswith("\t".join(COLUMNS).encode())
 
 
 def read_list(path: Path) -> dict[str, tuple[str, str]]:

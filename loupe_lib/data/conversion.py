@@ -1,8 +1,9 @@
 """Convert volumes to an image file, on all cores; a stopped conversion can continue."""
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,20 +32,14 @@ SPARE = 16  # pixels of padding along a side that are worth a warning: sizes are
 class Target:
     """The image file that the volumes become.
 
-    Attributes:
-        path: of the file; an old one is replaced when all is written.
-        title: of the volumes, for the record.
-        size: side of the images. Larger slices are cropped about their middle, smaller ones get
-            zeros around them.
-        is_complex: whether the images are complex.
-        clip_negative: whether pixels below 0 become 0, or else are refused.
+    Larger slices are cropped about their middle, smaller ones get zeros around them.
     """
 
-    path: Path
-    title: str
-    size: int
+    path: Path  # an old file is replaced when all is written
+    title: str  # of the volumes, for the record
+    size: int  # N, the side of the images
     is_complex: bool = False
-    clip_negative: bool = False
+    clip_negative: bool = False  # pixels below 0 become 0, and are not refused
 
 
 def parts_folder(out: Path) -> Path:
@@ -53,20 +48,14 @@ def parts_folder(out: Path) -> Path:
 
 
 def convert(
-    target: Target, chosen: Sequence[Volume], skip_bad: bool = False, progress: bool = True
+    target: Target, chosen: Sequence[Volume], skip_bad: bool = False
 ) -> tuple[list[Volume], dict[str, str]]:
     """Write the chosen volumes to an image file, each divided by the maximum of its magnitudes.
 
     The maximum is that of the whole volume, whatever is cropped. Worker processes convert one
     volume each; there are as many as cores, or as fit in memory. Each converted volume is kept in a
     folder beside the file. If the call is stopped in any way, the same call continues. When all
-    volumes are there, they become the file, and the folder is removed.
-
-    Args:
-        target: the file.
-        chosen: the volumes, in the order of the file, with their splits and, if listed, SHA-256.
-        skip_bad: whether to go on without volumes that cannot be read.
-        progress: show a progress bar, on a terminal.
+    volumes are there, they become the file, in the given order, and the folder is removed.
 
     Returns:
         The converted volumes, and the reason for each volume that cannot be read, by its name.
@@ -83,40 +72,14 @@ def convert(
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error
     with lock:
-        parts = {volume.name: _part(target, volume) for volume in chosen}
-        left_out = _convert_all(target, chosen, parts, skip_bad, progress)
+        chosen = [replace(volume, part=_part(target, volume)) for volume in chosen]
+        left_out = _convert_all(target, chosen, skip_bad)
         used = [volume for volume in chosen if volume.name not in left_out]
-        converted = [_converted(volume, target.size, parts[volume.name]) for volume in used]
+        converted = [_converted(volume, target.size) for volume in used]
         remove_unfinished(out)
-        _join(target, converted, parts)
+        _join(target, converted)
         shutil.rmtree(parts_folder(out), ignore_errors=True)
     return converted, left_out
-
-
-def _convert_all(
-    target: Target,
-    chosen: Sequence[Volume],
-    parts: Mapping[str, Path],
-    skip_bad: bool,
-    progress: bool,
-) -> dict[str, str]:
-    """Write the part of each volume that has none yet; the volumes that cannot be read, and why."""
-    todo = [volume for volume in chosen if not parts[volume.name].exists()]
-    total, remaining = (sum(volume.slices for volume in some) for some in (chosen, todo))
-    pixel = 8 if target.is_complex else 4  # bytes
-    most = max(v.memory + v.slices * target.size**2 * pixel for v in chosen)
-    workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
-    tasks = [(volume, target, parts[volume.name]) for volume in todo]
-    left_out = {}
-    hide = None if progress else True  # None: disabled unless on a terminal
-    with tqdm(desc="slices", total=total, initial=total - remaining, disable=hide) as bar:
-        for volume, error in zip(todo, read_in_workers(_convert, tasks, workers), strict=True):
-            if error and not skip_bad:
-                raise BadFile(str(error)) from error
-            if error:
-                left_out[volume.name] = reason_of(error, volume.path)
-            bar.update(volume.slices)
-    return left_out
 
 
 def _part(target: Target, volume: Volume) -> Path:
@@ -129,7 +92,29 @@ def _part(target: Target, volume: Volume) -> Path:
     return parts_folder(target.path) / f"{key}.npz"
 
 
-def _convert(volume: Volume, target: Target, part: Path) -> None:
+def _convert_all(target: Target, chosen: Sequence[Volume], skip_bad: bool) -> dict[str, str]:
+    """Write the part of each volume that has none yet; the volumes that cannot be read, and why."""
+    todo = [volume for volume in chosen if not volume.part.exists()]
+    total, remaining = (sum(volume.slices for volume in some) for some in (chosen, todo))
+    pixel = 8 if target.is_complex else 4  # bytes
+    most = max(v.memory + v.slices * target.size**2 * pixel for v in chosen)
+    workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
+    errors = read_in_workers(_convert, [(volume, target) for volume in todo], workers)
+    left_out = {}
+    with (
+        contextlib.closing(errors),
+        tqdm(desc="slices", total=total, initial=total - remaining, disable=None) as bar,
+    ):
+        for volume, error in zip(todo, errors, strict=True):
+            if error and not skip_bad:
+                raise BadFile(str(error)) from error
+            if error:
+                left_out[volume.name] = reason_of(error, volume.path)
+            bar.update(volume.slices)
+    return left_out
+
+
+def _convert(volume: Volume, target: Target) -> None:
     """Fit the slices of a volume to the size, divide them by their maximum, and write them."""
     kind = np.complex64 if target.is_complex else np.float32
     stack: np.ndarray = np.zeros((volume.slices, target.size, target.size), kind)
@@ -154,10 +139,10 @@ def _convert(volume: Volume, target: Target, part: Path) -> None:
         raise InputError(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
     labels = not target.is_complex and _are_labels(stack)
     stack /= maximum
-    with writing(part) as beside, open(beside, "wb") as file:
+    with writing(volume.part) as beside, open(beside, "wb") as file:
         np.savez(
             file,
-            codes=encode(torch.from_numpy(stack)),
+            codes=np.stack([encode(image) for image in torch.from_numpy(stack)]),
             sha256=_digest(volume.path),
             maximum=maximum,
             mean=np.mean([np.abs(image).mean() for image in stack]),
@@ -191,9 +176,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _converted(volume: Volume, size: int, part: Path) -> Volume:
+def _converted(volume: Volume, size: int) -> Volume:
     """The volume, with what is known of its images."""
-    with np.load(part) as found:
+    with np.load(volume.part) as found:
         sha256 = str(found["sha256"])
         maximum, mean, labels = (found[name].item() for name in ("maximum", "mean", "labels"))
     if volume.sha256 not in ("", sha256):
@@ -213,17 +198,17 @@ def _converted(volume: Volume, size: int, part: Path) -> Volume:
     return replace(volume, sha256=sha256, maximum=maximum, mean=mean, warnings=tuple(warnings))
 
 
-def _join(target: Target, converted: Sequence[Volume], parts: Mapping[str, Path]) -> None:
+def _join(target: Target, converted: Sequence[Volume]) -> None:
     """Write the converted volumes to the image file."""
     sha256 = hashlib.sha256(list_text(converted).encode()).hexdigest()
     kinds = ", ".join(sorted({volume.kind for volume in converted}))
     title = f"{target.title} {kinds} (list SHA-256 {sha256})"
-    needed = sum(parts[volume.name].stat().st_size for volume in converted)
+    needed = sum(volume.part.stat().st_size for volume in converted)
     free = shutil.disk_usage(target.path.parent).free
     if free < needed:
         raise InputError(
             f"cannot write {target.path}: it needs {needed >> 20} MB, and {free >> 20} MB are "
             "free; make room, then repeat the command to continue"
         )
-    stacks = ((v.split, v.name, np.load(parts[v.name])["codes"]) for v in converted)
+    stacks = ((v.split, v.name, np.load(v.part)["codes"]) for v in converted)
     write_volumes(target.path, title, target.size, target.is_complex, stacks)

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,7 +20,6 @@ from torch import Tensor
 
 from loupe_lib.data.storage import (
     HDF5_ERRORS,
-    check_target,
     check_written,
     digest,
     member,
@@ -94,22 +94,15 @@ def mean_power(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Split:
-    """One of train, validation and test.
-
-    Attributes:
-        images: (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1, on the CPU.
-        volume: (n,) int64, which volume (subject) each slice belongs to. The slices of a volume
-            are neighbours, and volumes count up from 0.
-        names: name of each volume.
+    """One of train, validation and test. Its tensors are on the CPU.
 
     Raises:
-        InputError: at construction, for images that `check_images` refuses, or volumes that do
-            not fit them.
+        InputError: at construction, for other images or volumes.
     """
 
-    images: Tensor
-    volume: Tensor
-    names: tuple[str, ...]
+    images: Tensor  # (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1
+    volume: Tensor  # (n,) int64: volume of each slice, from 0 up, slices of a volume together
+    names: tuple[str, ...]  # of the volumes (subjects), which differ
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
@@ -130,23 +123,15 @@ class Split:
 class Images:
     """The images of the three splits.
 
-    Attributes:
-        train: trains the model.
-        validation: chooses the weights and steers the slope.
-        test: evaluated once, at the end.
-        source: a description, for the record.
-        sha256: of the file that they were read from, in hexadecimal; None if they were not.
-
     Raises:
-        InputError: at construction, if the sizes differ, some splits are complex and some are
-            not, or a volume is in two splits.
+        InputError: at construction, if sizes or kinds of images differ, or splits share a volume.
     """
 
-    train: Split
-    validation: Split
-    test: Split
-    source: str
-    sha256: str | None = None
+    train: Split  # trains the model
+    validation: Split  # chooses the weights and steers the slope
+    test: Split  # evaluated once, at the end
+    source: str  # a description, for the record
+    sha256: str | None = None  # of the file that they were read from, in hexadecimal
 
     def __post_init__(self) -> None:
         splits = self.train, self.validation, self.test
@@ -171,16 +156,11 @@ class Images:
         return self.train.images.is_complex()
 
 
-def check_image_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if an image file cannot be written there, or would replace another file."""
-    check_target(path)
-    if os.path.exists(path):
-        with contextlib.suppress(*HDF5_ERRORS), h5py.File(path, "r") as file:
-            if file.attrs.get("format") == FORMAT:
-                return
-        raise InputError(
-            f"cannot write {path}: it holds something else, which would be lost; give another name"
-        )
+def is_image_file(path: Path) -> bool:
+    """Whether a file is of this format, complete or not: it may be replaced by another."""
+    with contextlib.suppress(*HDF5_ERRORS), h5py.File(path, "r") as file:
+        return bool(file.attrs.get("format") == FORMAT)
+    return False
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
@@ -192,7 +172,7 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
         InputError: if the file cannot be written.
     """
     volumes = (
-        (name, volume, encode(split.images[split.volume == number]))
+        (name, volume, np.stack([*map(encode, split.images[split.volume == number])]))
         for name, split in zip(SPLITS, (images.train, images.validation, images.test), strict=True)
         for number, volume in enumerate(split.names)
     )
@@ -209,13 +189,7 @@ def write_volumes(
 ) -> None:
     """Write an image file as :func:`write_images`, with one volume in memory at a time.
 
-    Args:
-        path: the file.
-        source: a description of the images, for the record.
-        size: N, the side of the images.
-        is_complex: whether they are complex.
-        volumes: of each volume its split, its name (no other has it), and its images, encoded.
-        in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
+    Of each volume, the split, the name (no other has it) and the encoded images are given.
 
     Raises:
         InputError: if the file cannot be written, or a split has no volume.
@@ -248,12 +222,8 @@ def write_volumes(
             file[split].create_dataset("names", data=list(counts), dtype=h5py.string_dtype())
 
 
-def encode(images: Tensor) -> np.ndarray:
-    """Images (n, N, N) as the file holds them: (n, N, N) uint16, or (n, 2, N, N) int16."""
-    return np.stack([_encode(image) for image in images])
-
-
-def _encode(image: Tensor) -> np.ndarray:
+def encode(image: Tensor) -> np.ndarray:
+    """An image (N, N) as the file holds it: (N, N) uint16, or (2, N, N) int16."""
     if not image.is_complex():
         return (image * FULL_SCALE).round().numpy().astype(np.uint16)
     parts = torch.stack([image.real, image.imag]) * COMPLEX_SCALE
@@ -264,7 +234,7 @@ def _encode(image: Tensor) -> np.ndarray:
 
 
 def _decode(codes: np.ndarray) -> Tensor:
-    """The inverse of `_encode`."""
+    """The inverse of `encode`."""
     if codes.dtype == np.uint16:
         return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
     parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))

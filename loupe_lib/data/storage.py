@@ -8,7 +8,7 @@ import io
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,16 +25,25 @@ LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where dataset
 HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if a file cannot be written; missing folders can be made. Makes nothing."""
-    if os.path.isdir(path):
-        raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
+def check_target(
+    path: str | os.PathLike[str], is_ours: Callable[[Path], bool] = lambda path: True
+) -> None:
+    """Raise InputError if a file cannot be written, or there is one that is not ours to replace.
+
+    Missing folders can be made; nothing is made here.
+    """
     parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
-    if not os.path.isdir(parent):
-        raise InputError(f"cannot write {path}: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
+    reason = ""
+    if os.path.isdir(path):
+        reason = "it is a folder; give the path of a file"
+    elif not os.path.isdir(parent):
+        reason = f"{parent} is not a folder"
+    elif not os.access(parent, os.W_OK | os.X_OK):
         read_only = os.statvfs(parent).f_flag & os.ST_RDONLY
         reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+    elif os.path.exists(path) and not is_ours(Path(path)):
+        reason = "it holds something else, which would be lost; give another name"
+    if reason:
         raise InputError(f"cannot write {path}: {reason}")
 
 

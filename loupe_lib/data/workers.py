@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,26 +39,21 @@ def cores() -> int:
 
 
 def read_headers(
-    function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
+    function: Callable[[Path], Result], paths: Sequence[Path]
 ) -> dict[Path, Result | InputError]:
     """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
     tasks = [(path,) for path in paths]
     headers = read_in_workers(function, tasks, min(cores(), HEADER_WORKERS))
-    hide = None if progress else True  # None: disabled unless on a terminal
-    return dict(zip(paths, tqdm(headers, "headers", len(paths), disable=hide), strict=True))
+    return dict(zip(paths, tqdm(headers, "headers", len(paths), disable=None), strict=True))
 
 
 def read_in_workers(
     function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int
-) -> Iterator[Result | InputError]:
-    """Call a function that can be pickled in worker processes.
+) -> Generator[Result | InputError, None, None]:
+    """Call a function of one file in worker processes.
 
-    A script that calls this needs the usual ``if __name__ == "__main__":``.
-
-    Args:
-        function: reads one file.
-        tasks: its arguments; the first one is a path, or has an attribute ``path``.
-        workers: number of processes.
+    The first of its arguments is a path, or has an attribute ``path``. A script that calls this
+    needs the usual ``if __name__ == "__main__":``.
 
     Yields:
         The result of each task in turn; or the InputError that the function raised; or a `BadFile`

@@ -138,7 +138,7 @@ DATA_MISTAKES = [
     ("data fastmri nowhere --out out.h5", "cannot read nowhere: No such file or directory"),
     (
         "data fastmri damaged/text.h5 --out out.h5",
-        "damaged/text.h5: not a valid HDF5 file.*; --skip-bad goes on without such files",
+        "damaged/text.h5 cannot be read as HDF5: .*; --skip-bad goes on without such files",
     ),
     (f"{FASTMRI} --split 10,10", "split must be three numbers above 0 .*; got 10,10"),
     (f"{FASTMRI} --split 1,a,b", "split must be numbers separated by commas; got '1,a,b'"),

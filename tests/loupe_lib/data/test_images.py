@@ -180,12 +180,16 @@ def test_round_trip(images, path, tmp_path):
     assert torch.equal(read_images(again).train.images, back.train.images)
 
 
+def codes(images: torch.Tensor) -> np.ndarray:
+    return np.stack([encode(image) for image in images])
+
+
 def test_volumes_are_written_one_by_one(images, path, tmp_path):
     def volumes():
         for name in reversed(SPLITS):  # in any order
             split = getattr(images, name)
             for number, volume in enumerate(split.names):
-                yield name, volume, encode(split.images[split.volume == number])
+                yield name, volume, codes(split.images[split.volume == number])
         assert not (tmp_path / "streamed.h5").exists()
 
     write_volumes(tmp_path / "streamed.h5", images.source, 32, False, volumes())
@@ -196,7 +200,7 @@ def test_volumes_are_written_one_by_one(images, path, tmp_path):
 
 
 def test_an_incomplete_image_file_is_not_written(images, tmp_path):
-    volume = encode(images.test.images)
+    volume = codes(images.test.images)
     volumes = ((split, split, volume) for split in ("train", "test"))
     with pytest.raises(InputError) as caught:
         write_volumes(tmp_path / "part.h5", "part", 32, False, volumes)
