@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ GROUPS = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
     *("MREchoSequence", "MRImageFrameTypeSequence", "PixelValueTransformationSequence"),
 )
-NAMES = ("SeriesNumber", "SeriesDescription")  # by which a series is chosen, or by its UID
+NAMES = ("SeriesNumber", "SeriesDescription", "SeriesInstanceUID")  # that tell series apart
 # Values of ComplexImageComponent, in files of many frames, or of ImageType in others.
 COMPONENTS = {"P": "phase", "R": "real", "I": "imaginary"}
 COMPONENTS |= {name.upper(): name for name in COMPONENTS.values()}
@@ -177,27 +177,26 @@ def _frames(path: Path, series: str | None) -> list[Frame]:
     """Every frame of one series."""
     from pydicom import Dataset, dcmread
     from pydicom.misc import is_dicom
+    from pydicom.uid import UID
 
-    every: dict[str, list[tuple[Path, Any]]] = {}
+    every: dict[tuple[str, ...], list[tuple[Path, Any]]] = {}
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
             continue
         if is_dicom(file) or file.suffix.lower() == ".dcm":
             # By force: the header of a file without the first bytes of DICOM still says what it is.
             header = dcmread(file, stop_before_pixels=True, force=True)
-            every.setdefault(str(header.get("SeriesInstanceUID")), []).append((file, header))
+            kind = UID(header.get("SOPClassUID", ""))
+            named = tuple(str(header.get(name) or "") for name in NAMES)
+            every.setdefault((*named, kind.name), []).append((file, header))
     if not every:
         raise InputError("there is no DICOM file in it; give the folder that holds a series")
-    files = _one_series(every, series)
     frames = []
-    first = _kind(files[0][1])
-    for file, header in files:
-        kind = _kind(header)
+    for file, header in _choose("series", "file", every, series):
+        kind = UID(header.get("SOPClassUID", ""))
         if not IMAGES.fullmatch(kind.keyword):
             what = f"is {kind.name}" if kind else "does not say what it is (no SOPClassUID)"
             raise InputError(f"{file.name} {what}; only MR, CT and PET images can be read")
-        if kind != first:
-            raise InputError(f"{file.name} is {kind.name}; {files[0][0].name} is {first.name}")
         shared = header.get("SharedFunctionalGroupsSequence", ())
         each = header.get("PerFrameFunctionalGroupsSequence", ())
         count = int(header.get("NumberOfFrames", None) or 1)
@@ -213,44 +212,24 @@ def _frames(path: Path, series: str | None) -> list[Frame]:
     return frames
 
 
-def _one_series(
-    every: dict[str, list[tuple[Path, Any]]], series: str | None
-) -> list[tuple[Path, Any]]:
-    """The files of a series, of all files by the UID of their series."""
-    told, chosen = [], []
-    for uid, files in every.items():
-        header = files[0][1]
-        number, description = (str(header.get(name) or "") for name in NAMES)
-        if series is None or series in (uid, number, description):
-            chosen.append(files)
-        images = sum(int(header.get("NumberOfFrames", None) or 1) for _, header in files)
-        told.append(f"{number} {description} ({_kind(header).name}, {images} images, UID {uid})")
-    if len(chosen) != 1:
-        raise InputError(
-            "choose one series by --series and its number, description or UID; there are: "
-            + "; ".join(sorted(told))
-        )
-    return chosen[0]
-
-
-def _kind(header: Any) -> Any:
-    from pydicom.uid import UID
-
-    return UID(header.get("SOPClassUID", ""))
-
-
 def _one_echo(frames: list[Frame], echo: int | None) -> list[Frame]:
-    found = sorted({frame.echo for frame in frames})
-    if echo is None and len(found) == 1:
-        return frames
-    if echo is None or not 1 <= echo <= len(found):
-        told = []
-        for number, one in enumerate(found, 1):
-            time = f"{one[1]:g} ms" if one[1] else "time unknown"
-            count = sum(frame.echo == one for frame in frames)
-            told.append(f"{number} ({time}, {count_of(count, 'slice')})")
-        raise InputError(f"choose one echo by --echo: {'; '.join(told)}")
-    return [frame for frame in frames if frame.echo == found[echo - 1]]
+    groups = {}
+    for number, found in enumerate(sorted({frame.echo for frame in frames}), 1):
+        names = str(number), f"{found[1]:g} ms" if found[1] else "time unknown"
+        groups[names] = [frame for frame in frames if frame.echo == found]
+    return _choose("echo", "slice", groups, None if echo is None else str(echo))
+
+
+def _choose(what: str, noun: str, groups: Mapping[Any, list[Any]], wanted: str | None) -> list[Any]:
+    """The group with the wanted one among the names that are its key, or the only group."""
+    chosen = [group for names, group in groups.items() if wanted is None or wanted in names]
+    if len(chosen) != 1:
+        told = [
+            f"{', '.join(filter(None, names))} ({count_of(len(group), noun)})"
+            for names, group in groups.items()
+        ]
+        raise InputError(f"choose one {what} by --{what}: {'; '.join(sorted(told))}")
+    return chosen[0]
 
 
 def _check(frames: Sequence[Frame]) -> None:
@@ -258,16 +237,12 @@ def _check(frames: Sequence[Frame]) -> None:
     first = frames[0]
     for frame in frames:
         if "MOSAIC" in frame.types:
-            raise InputError(
-                f"{frame} is a mosaic: many slices in one picture; convert it with dcm2niix, and "
-                "import the NIfTI file"
-            )
+            advice = "convert it with dcm2niix, and import the NIfTI file"
+            raise InputError(f"{frame} is a mosaic, many slices in one picture: {advice}")
         colours = frame.header.get("PhotometricInterpretation", "missing")
         if colours != "MONOCHROME2":
-            raise InputError(
-                f"{frame}: PhotometricInterpretation must be MONOCHROME2; is {colours}; "
-                "convert it first"
-            )
+            must = "PhotometricInterpretation must be MONOCHROME2"
+            raise InputError(f"{frame}: {must}; is {colours}; convert it first")
         for name, tolerance in COMMON.items():
             found, wanted = (f.header.get(name) for f in (frame, first))
             if not np.allclose(found or 0, wanted or 0, atol=tolerance):

@@ -314,8 +314,8 @@ def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):
     command = ["data", "import", *map(str, folders), "--out", str(tmp_path / "out.h5")]
     command += ["--split", "0.4,0.3,0.3"]
     told = {
-        "24 images, UID 1.2.1); 9  (MR Image Storage, 2 images, UID 1.2.9)": [],
-        "--echo: 1 (time unknown, 12 slices); 2 (time unknown, 12 slices)": ["--series", "4"],
+        "4, 1.2.1, MR Image Storage (24 files); 9, 1.2.9, MR Image Storage (2 files)": [],
+        "--echo: 1, time unknown (12 slices); 2, time unknown (12 slices)": ["--series", "4"],
     }
     for message, options in told.items():
         monkeypatch.setattr(sys, "argv", ["loupe4s", *command, *options])
