@@ -24,17 +24,11 @@ def choose(volumes: Sequence[Volume], split: Sequence[float], seed: int = 0) -> 
     slices than wanted, the three numbers are scaled in proportion. If all slices are wanted, train
     takes all the rest.
 
-    Args:
-        volumes: to choose from.
-        split: for train, validation and test the number of slices wanted, or the fraction of all
-            slices; see :func:`check_split`.
-        seed: of the order.
-
     Returns:
         The chosen volumes, sorted by split and name; each split has one patient at least.
 
     Raises:
-        InputError: for another split, or if there are fewer patients than splits.
+        InputError: for a split that `check_split` refuses, or fewer patients than splits.
     """
     check_split(split)
     size: dict[str, int] = {}  # of each patient, in slices

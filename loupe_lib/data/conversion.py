@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from tqdm import tqdm
 
 from loupe_lib.data.choice import list_text
 from loupe_lib.data.images import centre_crop, encode, write_volumes
@@ -94,23 +93,17 @@ def _part(target: Target, volume: Volume) -> Path:
 
 def _convert_all(target: Target, chosen: Sequence[Volume], skip_bad: bool) -> dict[str, str]:
     """Write the part of each volume that has none yet; the volumes that cannot be read, and why."""
-    todo = [volume for volume in chosen if not volume.part.exists()]
-    total, remaining = (sum(volume.slices for volume in some) for some in (chosen, todo))
     pixel = 8 if target.is_complex else 4  # bytes
     most = max(v.memory + v.slices * target.size**2 * pixel for v in chosen)
     workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
-    errors = read_in_workers(_convert, [(volume, target) for volume in todo], workers)
+    tasks = [(volume, target) for volume in chosen if not volume.part.exists()]
     left_out = {}
-    with (
-        contextlib.closing(errors),
-        tqdm(desc="slices", total=total, initial=total - remaining, disable=None) as bar,
-    ):
-        for volume, error in zip(todo, errors, strict=True):
+    with contextlib.closing(read_in_workers(_convert, tasks, workers, "volumes")) as errors:
+        for (volume, _), error in zip(tasks, errors, strict=True):
             if error and not skip_bad:
                 raise BadFile(str(error)) from error
             if error:
                 left_out[volume.name] = reason_of(error, volume.path)
-            bar.update(volume.slices)
     return left_out
 
 

@@ -32,7 +32,7 @@ def check_target(
 
     Missing folders can be made; nothing is made here.
     """
-    parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
+    parent = next((one for one in Path(path).parents if os.path.exists(one)), Path())
     reason = ""
     if os.path.isdir(path):
         reason = "it is a folder; give the path of a file"

@@ -41,16 +41,16 @@ def cores() -> int:
 def read_headers(
     function: Callable[[Path], Result], paths: Sequence[Path]
 ) -> dict[Path, Result | InputError]:
-    """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
-    tasks = [(path,) for path in paths]
-    headers = read_in_workers(function, tasks, min(cores(), HEADER_WORKERS))
-    return dict(zip(paths, tqdm(headers, "headers", len(paths), disable=None), strict=True))
+    """Apply a function to paths: see `read_in_workers`."""
+    workers = min(cores(), HEADER_WORKERS)
+    results = read_in_workers(function, [(path,) for path in paths], workers, "headers")
+    return dict(zip(paths, results, strict=True))
 
 
 def read_in_workers(
-    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, title: str
 ) -> Generator[Result | InputError, None, None]:
-    """Call a function of one file in worker processes.
+    """Call a function of one file in worker processes; with a progress bar, on a terminal.
 
     The first of its arguments is a path, or has an attribute ``path``. A script that calls this
     needs the usual ``if __name__ == "__main__":``.
@@ -72,7 +72,7 @@ def read_in_workers(
             futures = [pool.schedule(function, task, timeout=SECONDS) for task in tasks]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for task, future in zip(tasks, futures, strict=True):
+        for task, future in zip(tasks, tqdm(futures, title, disable=None), strict=True):
             result: Result | InputError
             try:
                 result = future.result()
