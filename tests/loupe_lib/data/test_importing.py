@@ -265,16 +265,22 @@ def test_a_file_cut_short_ends_the_command_or_is_skipped(fraction, root, tmp_pat
     assert said.startswith("cannot be read as HDF5: ")
 
 
-def test_a_file_that_crashes_hdf5_is_named_and_can_be_moved_away(root, brought, tmp_path):
+def test_a_file_that_crashes_hdf5_is_named_and_can_be_skipped_or_moved_away(
+    root, brought, tmp_path
+):
     shutil.copytree(root, tmp_path / "data")
     crashing = tmp_path / "data" / "singlecoil_val" / "file0000000.h5"
     crashing_file(tmp_path).rename(crashing)
     with pytest.raises(InputError) as caught:
         bring(tmp_path / "data", tmp_path / "knee.h5")
     assert str(caught.value).startswith(f"{crashing} ends the process that reads it")
-    crashing.unlink()
-    bring(tmp_path / "data", tmp_path / "knee.h5")
+    report = bring(tmp_path / "data", tmp_path / "knee.h5", skip_bad=True)
     assert digest(tmp_path / "knee.h5") == digest(brought[0])
+    said = report.left_out["singlecoil_val/file0000000"]
+    assert said.startswith("ends the process that reads it: the file is corrupt")
+    crashing.unlink()
+    bring(tmp_path / "data", tmp_path / "moved.h5")
+    assert digest(tmp_path / "moved.h5") == digest(brought[0])
 
 
 def damage(root: Path, folder: Path, how: str) -> Path:
@@ -317,16 +323,6 @@ def test_a_file_that_turns_out_damaged_is_named_or_skipped(how, root, tmp_path):
     assert sorted(files_in(tmp_path)) == sorted(
         [".knee.h5.lock", "knee.h5", *(f"data/{name}" for name in files_in(tmp_path / "data"))]
     )
-
-
-def test_a_file_that_crashes_hdf5_can_be_skipped(root, brought, tmp_path):
-    shutil.copytree(root, tmp_path / "data")
-    crashing = tmp_path / "data" / "singlecoil_val" / "file0000000.h5"
-    crashing_file(tmp_path).rename(crashing)
-    report = bring(tmp_path / "data", tmp_path / "knee.h5", skip_bad=True)
-    assert digest(tmp_path / "knee.h5") == digest(brought[0])
-    said = report.left_out["singlecoil_val/file0000000"]
-    assert said.startswith("ends the process that reads it: the file is corrupt")
 
 
 @pytest.mark.parametrize(
