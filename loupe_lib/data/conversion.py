@@ -100,10 +100,10 @@ def _convert_all(target: Target, chosen: Sequence[Volume], skip_bad: bool) -> di
     left_out = {}
     with contextlib.closing(read_in_workers(_convert, tasks, workers, "volumes")) as errors:
         for (volume, _), error in zip(tasks, errors, strict=True):
-            if error and not skip_bad:
-                raise BadFile(str(error)) from error
-            if error:
+            if isinstance(error, BadFile) and skip_bad:
                 left_out[volume.name] = reason_of(error, volume.path)
+            elif error:  # or its part cannot be written
+                raise error
     return left_out
 
 
@@ -117,19 +117,19 @@ def _convert(volume: Volume, target: Target) -> None:
         image = image.astype(kind, copy=False)
         where = f"{volume.path}: slice {count - 1} has pixels"
         if not np.isfinite(image).all():
-            raise InputError(f"{where} that are infinite or undefined; set them to 0 first")
+            raise BadFile(f"{where} that are infinite or undefined; set them to 0 first")
         if not target.is_complex and image.min() < 0:
             if not target.clip_negative:
-                raise InputError(f"{where} below 0; data import --clip-negative sets them to 0")
+                raise BadFile(f"{where} below 0; data import --clip-negative sets them to 0")
             image = image.clip(0)
         maximum = max(maximum, np.abs(image).max())
         if count <= len(stack):  # its middle, in the middle of the zeros
             place = centre_crop(stack[count - 1], image.shape)
             place[:] = centre_crop(image, place.shape)
     if count != len(stack):
-        raise InputError(f"{volume.path} changed: {count} slices, not {len(stack)}")
+        raise BadFile(f"{volume.path} changed: {count} slices, not {len(stack)}")
     if not 0 < maximum < np.inf:
-        raise InputError(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
+        raise BadFile(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
     labels = not target.is_complex and _are_labels(stack)
     stack /= maximum
     with writing(volume.part) as beside, open(beside, "wb") as file:

@@ -156,7 +156,7 @@ def import_files(
     full = [Path(os.path.abspath(path)) for path in paths]
     if len(set(full)) < len(full):
         raise InputError(f"{max(full, key=full.count)} is given twice")
-    folder = os.path.commonpath([path.parent for path in full])
+    folder = os.path.commonpath([path.parent for path in full] or [Path()])
     open_one = functools.partial(open_file, axis=axis, dataset=dataset, series=series, echo=echo)
     headers = read_headers(open_one, paths)
     volumes = []

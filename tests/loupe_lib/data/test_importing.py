@@ -242,6 +242,12 @@ def test_too_little_space_is_reported_before_writing(root, tmp_path, monkeypatch
     assert len(list(parts_folder(tmp_path / "knee.h5").glob("*"))) == 6
 
 
+def test_a_part_that_cannot_be_written_is_no_bad_file(root, tmp_path):
+    parts_folder(tmp_path / "knee.h5").touch()
+    with pytest.raises(InputError, match=r"cannot write .*npz: .* is not a folder$"):
+        bring(root, tmp_path / "knee.h5", skip_bad=True)
+
+
 def test_a_volume_found_twice_is_used_once(root, brought, tmp_path):
     shutil.copytree(root, tmp_path / "data" / "a")
     shutil.copytree(root / "singlecoil_train", tmp_path / "data" / "b" / "singlecoil_train")
