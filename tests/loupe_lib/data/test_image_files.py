@@ -167,18 +167,14 @@ def refused(paths, tmp_path: Path, **settings) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
-def test_pixels_that_are_no_magnitudes_are_refused(value, tmp_path):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused(value, tmp_path):
     paths = three(tmp_path, write_npy, ".npy")
     array = head().astype(np.float32)
     array[4, 5, 6] = value
     np.save(paths[1], array)
-    message = refused(paths, tmp_path)
-    assert message.startswith(f"{paths[1]}: slice 4 has pixels ")
-    clipped = "below 0; data import --clip-negative sets them to 0"
-    assert message.endswith(
-        clipped if value < 0 else "that are infinite or undefined; set them to 0 first"
-    )
+    told = "slice 4 has pixels that are infinite or undefined; set them to 0 first"
+    assert refused(paths, tmp_path) == f"{paths[1]}: {told}"
 
 
 def test_a_volume_without_signal_is_refused(tmp_path):

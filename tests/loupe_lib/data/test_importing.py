@@ -201,18 +201,6 @@ def test_multi_coil_data_of_a_single_coil_volume_are_left_out(root, tmp_path):
     assert reasons.count("its single-coil data are here as well") == 11
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_other_sizes_are_cropped_or_get_zeros_around_them(size, root, brought, tmp_path):
-    bring(root, tmp_path / "knee.h5", size=size)
-    found = read_images(tmp_path / "knee.h5").train.images
-    wanted = read_images(brought[0]).train.images
-    if size == 64:
-        assert not found[:, :8].any() and not found[..., -8:].any()
-        np.testing.assert_allclose(found[:, 8:-8, 8:-8], wanted, atol=1e-5)
-    else:
-        np.testing.assert_allclose(found, wanted[:, 8:-8, 8:-8], atol=1e-5)
-
-
 def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, monkeypatch):
     out = tmp_path / "knee.h5"
     asked: list[int] = []
