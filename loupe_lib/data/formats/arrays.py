@@ -59,11 +59,7 @@ def _open(path: Path, dataset: str | None) -> Iterator[np.ndarray | h5py.Dataset
         with h5py.File(path, "r") as file:
             if dataset is None:
                 raise InputError(f"dataset must be named; the file has {', '.join(file)}")
-            *groups, name = dataset.strip("/").split("/")
-            group: h5py.Group = file
-            for part in groups:
-                group = member(group, part, h5py.Group)
-            yield member(group, name, h5py.Dataset)
+            yield member(file, dataset.strip("/"), h5py.Dataset)
 
 
 def _order(shape: Sequence[int], axis: str | None) -> list[int]:
