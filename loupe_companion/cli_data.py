@@ -17,9 +17,10 @@ app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
 def _check_image_out(path: Path) -> Path:
     """Refuse a path that no image file can have, before any work is done."""
-    from loupe_lib.data.images import check_image_target
+    from loupe_lib.data.images import is_image_file
+    from loupe_lib.data.storage import check_target
 
-    check_image_target(path)
+    check_target(path, is_image_file)
     return path
 
 

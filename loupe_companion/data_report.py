@@ -52,7 +52,8 @@ def describe(report: Report, table: Callable[[pd.DataFrame], str] = plain) -> st
         f"is divided by its own. Mean after that: {mean.min():.3f} to {mean.max():.3f}."
     )
     if report.left_out:
-        left_out = pd.DataFrame(report.left_out).groupby("reason", sort=False)["name"]
+        left_out = pd.DataFrame(report.left_out.items(), columns=["name", "reason"])
+        left_out = left_out.groupby("reason", sort=False)["name"]
         reasons = left_out.agg(volumes="size", which=_some).reset_index()
         parts.append(table(reasons.rename(columns={"reason": "left out because"})))
     if lines := warnings(report):
@@ -81,11 +82,11 @@ def _used(report: Report) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "split": one.split,
-            "volume": one.volume.name,
-            "subject": one.volume.patient,
-            "acquisition": one.volume.kind,
-            "shape": one.volume.shape,
-            "spacing": " x ".join(f"{mm:.3g}" for mm in one.volume.spacing or ()),
+            "volume": one.name,
+            "subject": one.patient,
+            "acquisition": one.kind,
+            "shape": one.shape,
+            "spacing": " x ".join(f"{mm:.3g}" for mm in one.spacing or ()),
             "maximum": one.maximum,
             "mean": one.mean,
             "warnings": one.warnings,
@@ -101,7 +102,8 @@ def _total(report: Report) -> int:
 
 def _splits(report: Report) -> pd.DataFrame:
     is_choice = report.selection.from_list is None
-    counts = [report.slices(name) for name in SPLITS]
+    splits = [report.of(name) for name in SPLITS]
+    counts = [sum(volume.slices for volume in volumes) for volumes in splits]
     choice = [round(n) for n in wanted_slices(_total(report), report.selection.split)]
     wanted = choice if is_choice else counts
     return pd.DataFrame(
@@ -109,8 +111,8 @@ def _splits(report: Report) -> pd.DataFrame:
             "split": SPLITS,
             "slices wanted": wanted if is_choice else "as listed",
             "slices": counts,
-            "volumes": [len(report.of(name)) for name in SPLITS],
-            "patients": [len(report.patients(name)) for name in SPLITS],
+            "volumes": [len(volumes) for volumes in splits],
+            "patients": [len({volume.patient for volume in volumes}) for volumes in splits],
             "difference in slices": [n - m for n, m in zip(counts, wanted, strict=True)],
         }
     )

@@ -1,33 +1,23 @@
 """Convert volumes to an image file, on all cores; a stopped conversion can continue."""
 
-import functools
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from filelock import FileLock
-from torch import Tensor
-from tqdm import tqdm
 
-from loupe_lib.data.choice import Choice, Listed, list_text
-from loupe_lib.data.images import (
-    SPLITS,
-    append_to_stack,
-    centre_crop,
-    check_images,
-    create_stack,
-    read_stack,
-    write_volumes,
-)
-from loupe_lib.data.storage import digest, open_hdf5, remove_unfinished, writing_hdf5
-from loupe_lib.data.volumes import LeftOut, Volume, reason_of
+from loupe_lib.data.choice import list_text
+from loupe_lib.data.images import centre_crop, encode, write_volumes
+from loupe_lib.data.storage import digest, remove_unfinished, writing
+from loupe_lib.data.volumes import Volume, reason_of
 from loupe_lib.data.workers import BadFile, cores, read_in_workers
 from loupe_lib.errors import InputError
 
-PART_FORMAT, PART_VERSION = "loupe-volume", 1
 MEMORY = 640 << 20  # bytes for all workers together: with the program itself, less than 1 GB
 WORKER = 32 << 20  # bytes of a worker without its volume
 HEAP = 2  # times the memory of a volume: the heap is fragmented after the first one
@@ -41,46 +31,14 @@ SPARE = 16  # pixels of padding along a side that are worth a warning: sizes are
 class Target:
     """The image file that the volumes become.
 
-    Attributes:
-        path: of the file; an old one is replaced when all is written.
-        title: of the volumes, for the record.
-        size: side of the images. Larger slices are cropped about their middle, smaller ones get
-            zeros around them.
-        is_complex: whether the images are complex.
-        clip_negative: whether pixels below 0 become 0, or else are refused.
+    Larger slices are cropped about their middle, smaller ones get zeros around them.
     """
 
-    path: Path
-    title: str
-    size: int
+    path: Path  # an old file is replaced when all is written
+    title: str  # of the volumes, for the record
+    size: int  # N, the side of the images
     is_complex: bool = False
-    clip_negative: bool = False
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A converted volume.
-
-    Attributes:
-        volume: the volume.
-        split: its split.
-        sha256: of its file, in hexadecimal; of a folder that of the names and SHA-256 of its files.
-        maximum: of its magnitudes, by which they were divided.
-        mean: of its magnitudes after the division.
-        warnings: what a user should know, from the header and from the images.
-    """
-
-    volume: Volume
-    split: str
-    sha256: str
-    maximum: float
-    mean: float
-    warnings: tuple[str, ...]
-
-    @property
-    def listed(self) -> Listed:
-        """Its line in a list of volumes."""
-        return Listed(self.split, self.volume.name, self.volume.slices, self.sha256)
+    clip_negative: bool = False  # pixels below 0 become 0, and are not refused
 
 
 def parts_folder(out: Path) -> Path:
@@ -89,32 +47,21 @@ def parts_folder(out: Path) -> Path:
 
 
 def convert(
-    target: Target,
-    choice: Choice,
-    expected: Mapping[str, str] = {},
-    skip_bad: bool = False,
-    progress: bool = True,
-) -> tuple[list[Converted], list[LeftOut]]:
+    target: Target, chosen: Sequence[Volume], skip_bad: bool = False
+) -> tuple[list[Volume], dict[str, str]]:
     """Write the chosen volumes to an image file, each divided by the maximum of its magnitudes.
 
     The maximum is that of the whole volume, whatever is cropped. Worker processes convert one
     volume each; there are as many as cores, or as fit in memory. Each converted volume is kept in a
     folder beside the file. If the call is stopped in any way, the same call continues. When all
-    volumes are there, they become the file, and the folder is removed.
-
-    Args:
-        target: the file.
-        choice: the volumes of each split.
-        expected: the SHA-256 that volumes must have, by their names.
-        skip_bad: whether to go on without volumes that cannot be read.
-        progress: show a progress bar, on a terminal.
+    volumes are there, they become the file, in the given order, and the folder is removed.
 
     Returns:
-        The converted volumes, in the order of the file, and those that cannot be read.
+        The converted volumes, and the reason for each volume that cannot be read, by its name.
 
     Raises:
         BadFile: if a volume cannot be read, without ``skip_bad``; the message names it.
-        InputError: if a volume has another SHA-256 than expected, or the file cannot be written.
+        InputError: if a volume has another SHA-256 than listed, or the file cannot be written.
     """
     out = target.path
     try:
@@ -123,53 +70,15 @@ def convert(
         lock = FileLock(out.with_name(f".{out.name}.lock")).acquire()
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error
-    chosen = [(split, volume) for split in SPLITS for volume in choice[split]]
     with lock:
-        parts = {volume.path: _part(target, volume) for _, volume in chosen}
-        left_out = _convert_all(target, [volume for _, volume in chosen], parts, skip_bad, progress)
-        lost = {one.name for one in left_out}
-        converted = [
-            _converted(volume, split, target.size, parts[volume.path])
-            for split, volume in chosen
-            if volume.name not in lost
-        ]
-        for one in converted:
-            wanted = expected.get(one.volume.name, one.sha256)
-            if one.sha256 != wanted:
-                raise InputError(
-                    f"{one.volume.path} is not the one listed: "
-                    f"its SHA-256 is {one.sha256}, not {wanted}"
-                )
+        chosen = [replace(volume, part=_part(target, volume)) for volume in chosen]
+        left_out = _convert_all(target, chosen, skip_bad)
+        used = [volume for volume in chosen if volume.name not in left_out]
+        converted = [_converted(volume, target.size) for volume in used]
         remove_unfinished(out)
-        _join(target, converted, parts)
+        _join(target, converted)
         shutil.rmtree(parts_folder(out), ignore_errors=True)
     return converted, left_out
-
-
-def _convert_all(
-    target: Target,
-    volumes: Sequence[Volume],
-    parts: Mapping[Path, Path],
-    skip_bad: bool,
-    progress: bool,
-) -> list[LeftOut]:
-    """Write the part of each volume that has none yet; the volumes that cannot be read."""
-    todo = [volume for volume in volumes if not parts[volume.path].exists()]
-    total, remaining = (sum(volume.slices for volume in some) for some in (volumes, todo))
-    pixel = 8 if target.is_complex else 4  # bytes
-    most = max(v.memory + v.slices * target.size**2 * pixel for v in volumes)
-    workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
-    task = functools.partial(_convert, target, parts)
-    left_out: list[LeftOut] = []
-    hide = None if progress else True  # None: disabled unless on a terminal
-    with tqdm(desc="slices", total=total, initial=total - remaining, disable=hide) as bar:
-        for volume, error in read_in_workers(task, todo, workers):
-            if isinstance(error, BadFile) and skip_bad:
-                left_out.append(LeftOut(volume.name, reason_of(error, volume.path)))
-            elif isinstance(error, InputError):
-                raise error
-            bar.update(volume.slices)
-    return left_out
 
 
 def _part(target: Target, volume: Volume) -> Path:
@@ -179,30 +88,27 @@ def _part(target: Target, volume: Volume) -> Path:
     stamps = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
     how = (*volume.read.args[1:], target.size, target.is_complex, target.clip_negative)
     key = hashlib.sha256(repr((path, stamps, how)).encode()).hexdigest()[:24]
-    return parts_folder(target.path) / f"{key}.h5"
+    return parts_folder(target.path) / f"{key}.npz"
 
 
-def _convert(target: Target, parts: Mapping[Path, Path], volume: Volume) -> None:
-    """Write the file of a volume."""
-    try:
-        stack, maximum = _read(target, volume)
-    except InputError as error:
-        raise BadFile(str(error)) from error
-    labels = not target.is_complex and _are_labels(stack)
-    stack /= maximum
-    with writing_hdf5(parts[volume.path], PART_FORMAT, PART_VERSION) as file:
-        create_stack(file, target.size, target.is_complex)
-        append_to_stack(file, check_images(stack))
-        file.attrs.update(
-            sha256=_digest(volume.path),
-            maximum=float(maximum),
-            mean=float(np.mean([np.abs(image).mean() for image in stack])),
-            labels=labels,
-        )
+def _convert_all(target: Target, chosen: Sequence[Volume], skip_bad: bool) -> dict[str, str]:
+    """Write the part of each volume that has none yet; the volumes that cannot be read, and why."""
+    pixel = 8 if target.is_complex else 4  # bytes
+    most = max(v.memory + v.slices * target.size**2 * pixel for v in chosen)
+    workers = max(1, min(cores(), MEMORY // (WORKER + HEAP * most)))
+    tasks = [(volume, target) for volume in chosen if not volume.part.exists()]
+    left_out = {}
+    with contextlib.closing(read_in_workers(_convert, tasks, workers, "volumes")) as errors:
+        for (volume, _), error in zip(tasks, errors, strict=True):
+            if isinstance(error, BadFile) and skip_bad:
+                left_out[volume.name] = reason_of(error, volume.path)
+            elif error:  # or its part cannot be written
+                raise error
+    return left_out
 
 
-def _read(target: Target, volume: Volume) -> tuple[np.ndarray, np.floating]:
-    """The (slices, N, N) fitted images of a volume, and its largest magnitude."""
+def _convert(volume: Volume, target: Target) -> None:
+    """Fit the slices of a volume to the size, divide them by their maximum, and write them."""
     kind = np.complex64 if target.is_complex else np.float32
     stack: np.ndarray = np.zeros((volume.slices, target.size, target.size), kind)
     maximum = np.float32(0)
@@ -211,20 +117,30 @@ def _read(target: Target, volume: Volume) -> tuple[np.ndarray, np.floating]:
         image = image.astype(kind, copy=False)
         where = f"{volume.path}: slice {count - 1} has pixels"
         if not np.isfinite(image).all():
-            raise InputError(f"{where} that are infinite or undefined; set them to 0 first")
+            raise BadFile(f"{where} that are infinite or undefined; set them to 0 first")
         if not target.is_complex and image.min() < 0:
             if not target.clip_negative:
-                raise InputError(f"{where} below 0; data import --clip-negative sets them to 0")
+                raise BadFile(f"{where} below 0; data import --clip-negative sets them to 0")
             image = image.clip(0)
         maximum = max(maximum, np.abs(image).max())
         if count <= len(stack):  # its middle, in the middle of the zeros
             place = centre_crop(stack[count - 1], image.shape)
             place[:] = centre_crop(image, place.shape)
     if count != len(stack):
-        raise InputError(f"{volume.path} changed: {count} slices, not {len(stack)}")
+        raise BadFile(f"{volume.path} changed: {count} slices, not {len(stack)}")
     if not 0 < maximum < np.inf:
-        raise InputError(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
-    return stack, maximum
+        raise BadFile(f"{volume.path}: no image: its largest magnitude is {maximum:g}")
+    labels = not target.is_complex and _are_labels(stack)
+    stack /= maximum
+    with writing(volume.part) as beside, open(beside, "wb") as file:
+        np.savez(
+            file,
+            codes=np.stack([encode(image) for image in torch.from_numpy(stack)]),
+            sha256=_digest(volume.path),
+            maximum=maximum,
+            mean=np.mean([np.abs(image).mean() for image in stack]),
+            labels=labels,
+        )
 
 
 def _are_labels(stack: np.ndarray) -> bool:
@@ -253,39 +169,39 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _converted(volume: Volume, split: str, size: int, part: Path) -> Converted:
-    with open_hdf5(part, PART_FORMAT, PART_VERSION) as file:
-        found = dict(file.attrs)
+def _converted(volume: Volume, size: int) -> Volume:
+    """The volume, with what is known of its images."""
+    with np.load(volume.part) as found:
+        sha256 = str(found["sha256"])
+        maximum, mean, labels = (found[name].item() for name in ("maximum", "mean", "labels"))
+    if volume.sha256 not in ("", sha256):
+        raise InputError(
+            f"{volume.path} is not the one listed: its SHA-256 is {sha256}, not {volume.sha256}"
+        )
     warnings = list(volume.warnings)
     rows, columns = volume.shape
     if max(volume.shape) > size:
         warnings.append(f"cropped from {rows} x {columns} to {size} x {size}")
     elif min(volume.shape) <= size - SPARE:
         warnings.append(f"padded with zeros from {rows} x {columns} to {size} x {size}")
-    if found["labels"]:
+    if labels:
         warnings.append(
             "whole numbers, most of them equal to their neighbours: labels and not an image?"
         )
-    sha256, maximum, mean = str(found["sha256"]), float(found["maximum"]), float(found["mean"])
-    return Converted(volume, split, sha256, maximum, mean, tuple(warnings))
+    return replace(volume, sha256=sha256, maximum=maximum, mean=mean, warnings=tuple(warnings))
 
 
-def _join(target: Target, converted: Sequence[Converted], parts: Mapping[Path, Path]) -> None:
+def _join(target: Target, converted: Sequence[Volume]) -> None:
     """Write the converted volumes to the image file."""
-    listed = list_text([one.listed for one in converted]).encode()
-    kinds = ", ".join(sorted({one.volume.kind for one in converted}))
-    title = f"{target.title} {kinds} (list SHA-256 {hashlib.sha256(listed).hexdigest()})"
-    needed = sum(parts[one.volume.path].stat().st_size for one in converted)
+    sha256 = hashlib.sha256(list_text(converted).encode()).hexdigest()
+    kinds = ", ".join(sorted({volume.kind for volume in converted}))
+    title = f"{target.title} {kinds} (list SHA-256 {sha256})"
+    needed = sum(volume.part.stat().st_size for volume in converted)
     free = shutil.disk_usage(target.path.parent).free
     if free < needed:
         raise InputError(
             f"cannot write {target.path}: it needs {needed >> 20} MB, and {free >> 20} MB are "
             "free; make room, then repeat the command to continue"
         )
-    stacks = ((one.split, one.volume.name, _read_part(parts[one.volume.path])) for one in converted)
+    stacks = ((v.split, v.name, np.load(v.part)["codes"]) for v in converted)
     write_volumes(target.path, title, target.size, target.is_complex, stacks)
-
-
-def _read_part(part: Path) -> Tensor:
-    with open_hdf5(part, PART_FORMAT, PART_VERSION) as file:
-        return read_stack(file)

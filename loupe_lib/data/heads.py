@@ -45,18 +45,13 @@ NOISE = (0.002, 0.01)
 
 @dataclass(frozen=True)
 class Head:
-    """One real head above its eyes.
+    """One real head above its eyes."""
 
-    Attributes:
-        volume: (slices, rows, columns) uint8; slices from bottom to top, row 0 anterior, column 0
-            the right of the patient.
-        voxel_mm: side of a voxel in mm.
-        title: its description and publisher.
-    """
-
+    # (slices, rows, columns) uint8; slices from bottom to top, row 0 anterior, column 0 the right
+    # of the patient.
     volume: np.ndarray
-    voxel_mm: float
-    title: str
+    voxel_mm: float  # side of a voxel
+    title: str  # its description and publisher
 
 
 @cache
@@ -112,10 +107,8 @@ def draw_cohort(
     others = tuple(head for head in HEADS if head != test_head)
     heads = {"train": others, "validation": others, "test": (test_head,)}
     splits = [_split(n, heads[n], size, count, seed, device) for n, count in counts.items()]
-    source = f"heads cohort, seed {seed}"
-    if test_head != TEST_HEAD:
-        source += f", tested on {test_head}"
-    return Images(splits[0], splits[1], splits[2], source)
+    tested = f", tested on {test_head}" * (test_head != TEST_HEAD)
+    return Images(splits[0], splits[1], splits[2], f"heads cohort, seed {seed}{tested}")
 
 
 def check_head(name: str) -> None:
@@ -125,12 +118,7 @@ def check_head(name: str) -> None:
 
 
 def _split(
-    name: str,
-    heads: Sequence[str],
-    size: int,
-    count: int,
-    seed: int,
-    device: torch.device | str,
+    name: str, heads: Sequence[str], size: int, count: int, seed: int, device: torch.device | str
 ) -> Split:
     slices = [min(SLICES, count - first) for first in range(0, count, SLICES)]
     names, volumes = [], []

@@ -7,9 +7,11 @@ means 1.0. A complex image is what a scanner measured: its orthonormal FFT is th
 image is kept and not the k-space, because 16 bits suit the range of its values.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,7 +20,6 @@ from torch import Tensor
 
 from loupe_lib.data.storage import (
     HDF5_ERRORS,
-    check_target,
     check_written,
     digest,
     member,
@@ -56,12 +57,9 @@ def check_images(array: np.ndarray | Tensor) -> Tensor:
     """
     if isinstance(array, Tensor):
         array = array.numpy(force=True)
-    if array.dtype.kind not in "fiuc":
-        raise InputError(f"images must be numbers; got {array.dtype}")
-    if array.ndim != 3 or array.shape[1] != array.shape[2]:
-        raise InputError(f"images must be an array (n, N, N); got {_size(array.shape)}")
-    if not len(array):
-        raise InputError("images must be at least one; got none")
+    is_stack = array.ndim == 3 and array.shape[1] == array.shape[2] and len(array) > 0
+    if array.dtype.kind not in "fiuc" or not is_stack:
+        raise InputError(f"images must be numbers (n, N, N); got {array.shape} of {array.dtype}")
     check_size(array.shape[1])
     is_complex = array.dtype.kind == "c"
     allowed = "have magnitudes of at most 1" if is_complex else "lie in [0, 1]"
@@ -73,10 +71,6 @@ def check_images(array: np.ndarray | Tensor) -> Tensor:
             raise InputError(f"images must {allowed}; image {number} has a pixel of {wrong:g}")
     kind = np.complex64 if is_complex else np.float32
     return torch.from_numpy(np.require(array, kind, ["C", "W"]))
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
 
 
 def centre_crop(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -100,60 +94,44 @@ def mean_power(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Split:
-    """One of train, validation and test.
-
-    Attributes:
-        images: (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1, on the CPU.
-        volume: (n,) int64, which volume (subject) each slice belongs to. The slices of a volume
-            are neighbours, and volumes count up from 0.
-        names: name of each volume.
+    """One of train, validation and test. Its tensors are on the CPU.
 
     Raises:
-        InputError: at construction, for images that `check_images` refuses, or volumes that do
-            not fit them.
+        InputError: at construction, for other images or volumes.
     """
 
-    images: Tensor
-    volume: Tensor
-    names: tuple[str, ...]
+    images: Tensor  # (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1
+    volume: Tensor  # (n,) int64: volume of each slice, from 0 up, slices of a volume together
+    names: tuple[str, ...]  # of the volumes (subjects), which differ
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
         if self.volume.dtype != torch.int64 or self.volume.shape != self.images.shape[:1]:
             raise InputError(
                 f"volume must be {len(self.images)} int64 numbers, one an image; "
-                f"got {_size(self.volume.shape)} of {self.volume.dtype}"
+                f"got {tuple(self.volume.shape)} of {self.volume.dtype}"
             )
-        count = len(self.names)
-        if torch.unique_consecutive(self.volume).tolist() != list(range(count)):
+        count = len(set(self.names))
+        if count < len(self.names) or self.volume.unique_consecutive().tolist() != [*range(count)]:
             raise InputError(
-                f"volume must count the {count} names up from 0, the slices of each together"
+                "volume must count the names up from 0, the slices of each together, and no name "
+                "may be there twice"
             )
-        if len(set(self.names)) != count:
-            raise InputError("the names of the volumes must differ")
 
 
 @dataclass(frozen=True)
 class Images:
     """The images of the three splits.
 
-    Attributes:
-        train: trains the model.
-        validation: chooses the weights and steers the slope.
-        test: evaluated once, at the end.
-        source: a description, for the record.
-        sha256: of the file that they were read from, in hexadecimal; None if they were not.
-
     Raises:
-        InputError: at construction, if the sizes differ, some splits are complex and some are
-            not, or a volume is in two splits.
+        InputError: at construction, if sizes or kinds of images differ, or splits share a volume.
     """
 
-    train: Split
-    validation: Split
-    test: Split
-    source: str
-    sha256: str | None = None
+    train: Split  # trains the model
+    validation: Split  # chooses the weights and steers the slope
+    test: Split  # evaluated once, at the end
+    source: str  # a description, for the record
+    sha256: str | None = None  # of the file that they were read from, in hexadecimal
 
     def __post_init__(self) -> None:
         splits = self.train, self.validation, self.test
@@ -178,23 +156,11 @@ class Images:
         return self.train.images.is_complex()
 
 
-def check_image_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if an image file cannot be written there, or would replace another file.
-
-    Only an image file may be replaced.
-    """
-    check_target(path)
-    if not os.path.exists(path):
-        return
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("format")
-    except HDF5_ERRORS:
-        found = None
-    if found != FORMAT:
-        raise InputError(
-            f"cannot write {path}: it holds something else, which would be lost; give another name"
-        )
+def is_image_file(path: Path) -> bool:
+    """Whether a file is of this format, complete or not: it may be replaced by another."""
+    with contextlib.suppress(*HDF5_ERRORS), h5py.File(path, "r") as file:
+        return bool(file.attrs.get("format") == FORMAT)
+    return False
 
 
 def write_images(images: Images, path: str | os.PathLike[str]) -> None:
@@ -206,7 +172,7 @@ def write_images(images: Images, path: str | os.PathLike[str]) -> None:
         InputError: if the file cannot be written.
     """
     volumes = (
-        (name, volume, split.images[split.volume == number])
+        (name, volume, np.stack([*map(encode, split.images[split.volume == number])]))
         for name, split in zip(SPLITS, (images.train, images.validation, images.test), strict=True)
         for number, volume in enumerate(split.names)
     )
@@ -218,30 +184,37 @@ def write_volumes(
     source: str,
     size: int,
     is_complex: bool,
-    volumes: Iterable[tuple[str, str, Tensor]],
+    volumes: Iterable[tuple[str, str, np.ndarray]],
     in_memory: bool = False,
 ) -> None:
     """Write an image file as :func:`write_images`, with one volume in memory at a time.
 
-    Args:
-        path: the file.
-        source: a description of the images, for the record.
-        size: N, the side of the images.
-        is_complex: whether they are complex.
-        volumes: of each volume its split, its name (no other has it), and its (n, N, N) images.
-        in_memory: see :func:`~loupe_lib.data.storage.writing_hdf5`.
+    Of each volume, the split, the name (no other has it) and the encoded images are given.
 
     Raises:
         InputError: if the file cannot be written, or a split has no volume.
     """
+    shape = (2, size, size) if is_complex else (size, size)
     slices: dict[str, dict[str, int]] = {name: {} for name in SPLITS}  # of each volume
     with writing_hdf5(path, FORMAT, VERSION, in_memory) as file:
         file.attrs["source"] = source
         for split in SPLITS:
-            create_stack(file.create_group(split), check_size(size), is_complex)
-        for split, name, images in volumes:
-            append_to_stack(file[split], check_images(images))
-            slices[split][name] = len(images)
+            file.create_dataset(
+                f"{split}/images",
+                shape=(0, *shape),
+                maxshape=(None, *shape),
+                dtype=np.int16 if is_complex else np.uint16,
+                chunks=(1, *shape),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
+                fletcher32=True,
+            )
+        for split, name, codes in volumes:
+            dataset = file[split]["images"]
+            dataset.resize(len(dataset) + len(codes), axis=0)
+            dataset[-len(codes) :] = codes
+            slices[split][name] = len(codes)
         for split, counts in slices.items():
             if not counts:
                 raise InputError(f"{split} must have at least one volume; got none")
@@ -249,54 +222,7 @@ def write_volumes(
             file[split].create_dataset("names", data=list(counts), dtype=h5py.string_dtype())
 
 
-def create_stack(group: h5py.Group, size: int, is_complex: bool) -> None:
-    """Make the empty dataset ``images`` of a group."""
-    shape = (2, size, size) if is_complex else (size, size)
-    group.create_dataset(
-        "images",
-        shape=(0, *shape),
-        maxshape=(None, *shape),
-        dtype=np.int16 if is_complex else np.uint16,
-        chunks=(1, *shape),
-        compression="gzip",
-        compression_opts=1,
-        shuffle=True,
-        fletcher32=True,
-    )
-
-
-def append_to_stack(group: h5py.Group, images: Tensor) -> None:
-    """Append (n, N, N) images to the dataset that `create_stack` made."""
-    dataset = group["images"]
-    first = len(dataset)
-    dataset.resize(first + len(images), axis=0)
-    for number, image in enumerate(images, first):
-        dataset[number] = _encode(image)
-
-
-def read_stack(group: h5py.Group) -> Tensor:
-    """The (n, N, N) images of a group.
-
-    Raises:
-        InputError: if there is no such dataset, or not all of it was written.
-    """
-    images = member(group, "images", h5py.Dataset)
-    is_real = images.dtype == np.uint16 and images.ndim == 3
-    is_complex = images.dtype == np.int16 and images.ndim == 4 and images.shape[1] == 2
-    if not (is_real or is_complex):
-        raise InputError(
-            f"{images.name[1:]} must be (n, N, N) uint16 or (n, 2, N, N) int16; "
-            f"got {_size(images.shape)} {images.dtype}"
-        )
-    check_written(images)
-    n, *_, rows, columns = images.shape
-    found = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
-    for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB
-        found[number] = _decode(read_array(images, number))
-    return found
-
-
-def _encode(image: Tensor) -> np.ndarray:
+def encode(image: Tensor) -> np.ndarray:
     """An image (N, N) as the file holds it: (N, N) uint16, or (2, N, N) int16."""
     if not image.is_complex():
         return (image * FULL_SCALE).round().numpy().astype(np.uint16)
@@ -308,7 +234,7 @@ def _encode(image: Tensor) -> np.ndarray:
 
 
 def _decode(codes: np.ndarray) -> Tensor:
-    """The inverse of `_encode`."""
+    """The inverse of `encode`."""
     if codes.dtype == np.uint16:
         return torch.from_numpy(codes.astype(np.float32) / np.float32(FULL_SCALE))
     parts = torch.from_numpy(codes.astype(np.float32) / np.float32(COMPLEX_SCALE))
@@ -335,13 +261,24 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 
 def _read_split(file: h5py.File, name: str) -> Split:
     group = member(file, name, h5py.Group)
-    volume, names = (member(group, part, h5py.Dataset) for part in ("volume", "names"))
-    if volume.dtype != np.int64:
-        raise InputError(f"{name}/volume must be int64; got {volume.dtype}")
-    if not h5py.check_string_dtype(names.dtype):
-        raise InputError(f"{name}/names must be texts; got {names.dtype}")
-    return Split(
-        images=read_stack(group),
-        volume=torch.from_numpy(read_array(volume)),
-        names=tuple(read_array(names.asstr())),
+    codes, volume, names = (
+        member(group, part, h5py.Dataset) for part in ("images", "volume", "names")
     )
+    is_real = codes.dtype == np.uint16 and codes.ndim == 3
+    is_complex = codes.dtype == np.int16 and codes.ndim == 4 and codes.shape[1] == 2
+    if not (is_real or is_complex):
+        raise InputError(
+            f"{name}/images must be (n, N, N) uint16 or (n, 2, N, N) int16; "
+            f"got {codes.shape} {codes.dtype}"
+        )
+    if volume.dtype != np.int64 or not h5py.check_string_dtype(names.dtype):
+        raise InputError(
+            f"{name}/volume must be int64, and {name}/names texts; "
+            f"got {volume.dtype} and {names.dtype}"
+        )
+    check_written(codes)
+    n, *_, rows, columns = codes.shape
+    images = torch.empty(n, rows, columns, dtype=torch.float32 if is_real else torch.complex64)
+    for number in range(n):  # one at a time: the paper's images are 1 GB, complex 2 GB
+        images[number] = _decode(read_array(codes, number))
+    return Split(images, torch.from_numpy(read_array(volume)), tuple(read_array(names.asstr())))

@@ -1,29 +1,27 @@
 """Convert foreign files to an image file: the commands ``data fastmri`` and ``data import``."""
 
 import functools
-import itertools
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loupe_lib.data.choice import (
-    check_list_target,
     check_split,
     choose,
     find_listed,
+    is_list,
     list_text,
     read_list,
 )
-from loupe_lib.data.conversion import Converted, Target, convert
+from loupe_lib.data.conversion import Target, convert
 from loupe_lib.data.formats.any_file import open_file
 from loupe_lib.data.formats.fastmri import read_folder
-from loupe_lib.data.images import check_image_target
-from loupe_lib.data.storage import write_file
-from loupe_lib.data.subjects import assign_subjects, subject_finder
-from loupe_lib.data.volumes import LeftOut, Volume
+from loupe_lib.data.images import is_image_file
+from loupe_lib.data.storage import check_target, write_file
+from loupe_lib.data.subjects import assign_subjects
+from loupe_lib.data.volumes import Volume
 from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 from loupe_lib.mask import check_size
@@ -40,24 +38,15 @@ BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structu
 class Selection:
     """Which volumes to take, and into which split.
 
-    Attributes:
-        split: slices, or fractions of all slices, of train, validation and test; see
-            :func:`~loupe_lib.data.choice.choose`.
-        seed: of the choice.
-        from_list: a list of volumes, instead of a choice by split and seed.
-        list_to: file for the list of the chosen volumes.
-        subject: keeps the volumes of one person in one split, instead of what the files say of
-            their patients; see :func:`~loupe_lib.data.subjects.subject_finder`.
-
     Raises:
-        InputError: at construction, if one of them cannot be used.
+        InputError: at construction, if an attribute cannot be used.
     """
 
-    split: tuple[float, ...]
-    seed: int = 0
-    from_list: Path | None = None
-    list_to: Path | None = None
-    subject: str | None = None
+    split: tuple[float, ...]  # slices, or fractions of all, of train, validation and test
+    seed: int = 0  # of the choice, see `choose`
+    from_list: Path | None = None  # a list of volumes, instead of a choice by split and seed
+    list_to: Path | None = None  # file for the list of the chosen volumes
+    subject: str | None = None  # a rule for who a volume is of, see `assign_subjects`
 
     def __post_init__(self) -> None:
         # Before any header is read, which may take long.
@@ -65,42 +54,25 @@ class Selection:
         if self.from_list:
             read_list(self.from_list)
         if self.list_to:
-            check_list_target(self.list_to)
+            check_target(self.list_to, is_list)
         if self.subject:
-            subject_finder(self.subject)
+            assign_subjects([], self.subject)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a conversion.
-
-    Attributes:
-        target: the image file.
-        selection: what was asked for.
-        found: every volume that could have been used.
-        candidates: those of the acquisitions, or of the list, among them.
-        converted: those that were used, in the order of the file.
-        left_out: the volumes that were not used, and why.
-    """
+    """The outcome of a conversion."""
 
     target: Target
     selection: Selection
-    found: Sequence[Volume]
-    candidates: Sequence[Volume]
-    converted: Sequence[Converted]
-    left_out: Sequence[LeftOut]
+    found: Sequence[Volume]  # all that could have been used
+    candidates: Sequence[Volume]  # those of the acquisitions, or of the list, among them
+    converted: Sequence[Volume]  # those that were used, in the order of the file
+    left_out: Mapping[str, str]  # why other volumes and files were not used, by their names
 
-    def of(self, split: str) -> list[Converted]:
+    def of(self, split: str) -> list[Volume]:
         """The volumes of a split."""
-        return [one for one in self.converted if one.split == split]
-
-    def slices(self, split: str) -> int:
-        """Number of slices of a split."""
-        return sum(one.volume.slices for one in self.of(split))
-
-    def patients(self, split: str) -> set[str]:
-        """The patients of a split."""
-        return {one.volume.patient for one in self.of(split)}
+        return [volume for volume in self.converted if volume.split == split]
 
 
 def import_fastmri(
@@ -111,7 +83,6 @@ def import_fastmri(
     size: int = PAPER_SIZE,
     is_complex: bool = False,
     skip_bad: bool = False,
-    progress: bool = True,
 ) -> Report:
     """Write volumes of a fastMRI folder to an image file.
 
@@ -126,24 +97,23 @@ def import_fastmri(
         is_complex: whether to keep the measured, complex images of single-coil data.
         skip_bad: whether to go on without files that are damaged, or that end the process that
             reads them.
-        progress: show progress bars.
 
     Raises:
-        InputError: if there is nothing to choose from, a volume cannot be read or is not the one
-            listed, or the file cannot be written.
+        InputError: if a file cannot be read or is not the one listed, there are too few volumes, or
+            the image file cannot be written.
     """
     _check_targets(out, selection)
     target = Target(out, "fastMRI", check_size(size), is_complex)
     try:
         # A list says which files are needed: another one may be damaged.
         skip = skip_bad or selection.from_list is not None
-        found, left_out = read_folder(root, is_complex, skip, progress)
+        found, left_out = read_folder(root, is_complex, skip)
         candidates = [v for v in found if v.kind in acquisitions or selection.from_list]
         there = sorted({v.kind for v in found})
         unknown = ", ".join(name for name in acquisitions if name not in there)
         if found and unknown and not selection.from_list:
             raise InputError(f"acquisition must be one of {', '.join(there)} here; got {unknown}")
-        return _import(target, found, candidates, left_out, selection, skip_bad, progress)
+        return _import(target, found, candidates, left_out, selection, skip_bad)
     except BadFile as error:
         raise InputError(f"{error}; --skip-bad goes on without such files") from error
 
@@ -158,7 +128,6 @@ def import_files(
     series: str | None = None,
     echo: int | None = None,
     clip_negative: bool = False,
-    progress: bool = True,
 ) -> Report:
     """Write NIfTI, DICOM, ``.npy`` and HDF5 volumes to an image file.
 
@@ -177,7 +146,6 @@ def import_files(
         series: number, description or UID of the DICOM series, for folders that hold several.
         echo: which echo, for DICOM series that have several at each position: 1 is the first.
         clip_negative: whether pixels below 0 become 0; else they are refused.
-        progress: show progress bars.
 
     Raises:
         InputError: if a file cannot be read, is not one volume, has pixels below 0, or is not the
@@ -185,78 +153,62 @@ def import_files(
     """
     _check_targets(out, selection)
     side = None if size is None else check_size(size)
-    names = _names(paths)
+    full = [Path(os.path.abspath(path)) for path in paths]
+    if len(set(full)) < len(full):
+        raise InputError(f"{max(full, key=full.count)} is given twice")
+    folder = os.path.commonpath([path.parent for path in full] or [Path()])
     open_one = functools.partial(open_file, axis=axis, dataset=dataset, series=series, echo=echo)
-    headers = read_headers(open_one, paths, progress)
+    headers = read_headers(open_one, paths)
     volumes = []
-    for path, name in zip(paths, names, strict=True):
+    for path, whole in zip(paths, full, strict=True):
         volume = headers[path]
         if isinstance(volume, InputError):
             raise volume
+        name = whole.relative_to(folder).as_posix()
         bids = BIDS.match(path.name)
         patient = volume.patient or (bids[0] if bids else name)
         volumes.append(replace(volume, name=name, patient=patient))
-    for option, value, kind in (
-        ("--dataset", dataset, "HDF5"),
-        ("--series", series, "DICOM"),
-        ("--echo", echo, "DICOM"),
-    ):
-        if value is not None and not any(v.kind.startswith(kind) for v in volumes):
-            raise InputError(f"{option} is for {kind} files, and none is given")
+    kinds = {volume.kind.split()[0] for volume in volumes}
+    if dataset is not None and "HDF5" not in kinds:
+        raise InputError("--dataset is for HDF5 files, and none is given")
+    if (series is not None or echo is not None) and "DICOM" not in kinds:
+        raise InputError("--series and --echo are for DICOM files, and none is given")
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
-    return _import(target, volumes, volumes, [], selection, False, progress)
+    return _import(target, volumes, volumes, {}, selection, False)
 
 
 def _check_targets(out: Path, selection: Selection) -> None:
     """Raise InputError if the image file cannot be written, or is the file for the list too."""
-    check_image_target(out)
+    check_target(out, is_image_file)
     if selection.list_to and selection.list_to.absolute() == out.absolute():
         raise InputError(f"--out and --list must be two files; got {out} for both")
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that differ from each other."""
-    full = [Path(os.path.abspath(path)) for path in paths]
-    twice = [path for path, n in Counter(full).items() if n > 1]
-    if twice:
-        raise InputError(f"{twice[0]} is given twice")
-    for count in itertools.count(1):
-        names = ["/".join(path.parts[-count:]) for path in full]
-        if len(set(names)) == len(names):
-            break
-    return names
 
 
 def _import(
     target: Target,
     found: Sequence[Volume],
     candidates: Sequence[Volume],
-    left_out: Sequence[LeftOut],
+    left_out: Mapping[str, str],
     selection: Selection,
     skip_bad: bool,
-    progress: bool,
 ) -> Report:
     if not candidates:
-        why = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
+        why = "".join(f"; {name}: {reason}" for name, reason in [*left_out.items()][:1])
         raise InputError(f"there is no volume that can be used{why}")
-    listed = read_list(selection.from_list) if selection.from_list else []
-    if listed:
-        names = {one.name for one in listed}
-        candidates = [volume for volume in candidates if volume.name in names]
+    listed = read_list(selection.from_list) if selection.from_list else {}
+    candidates = [volume for volume in candidates if not listed or volume.name in listed]
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
     if selection.from_list:
-        choice = find_listed(candidates, listed, selection.from_list)
+        chosen = find_listed(candidates, listed, selection.from_list)
     else:
-        choice = choose(candidates, selection.split, selection.seed)
-    expected = {one.name: one.sha256 for one in listed}
-    converted, lost = convert(target, choice, expected, skip_bad, progress)
+        chosen = choose(candidates, selection.split, selection.seed)
+    converted, lost = convert(target, chosen, skip_bad)
     if selection.list_to:
-        write_file(selection.list_to, list_text([one.listed for one in converted]).encode())
+        write_file(selection.list_to, list_text(converted).encode())
     reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
     reasons |= {v.name: "not needed" for v in candidates}
-    chosen = {volume.name for split in choice.values() for volume in split}
-    unused = [LeftOut(name, reason) for name, reason in reasons.items() if name not in chosen]
-    left_out = [*left_out, *lost, *unused]
-    return Report(target, selection, found, candidates, converted, left_out)
+    for volume in chosen:
+        del reasons[volume.name]
+    return Report(target, selection, found, candidates, converted, {**left_out, **lost, **reasons})

@@ -8,7 +8,7 @@ import io
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,19 +25,25 @@ LAYOUT = ("v110", "v110")  # of HDF5 1.10 and later, half the size where dataset
 HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if a file cannot be written, before the work for it begins.
+def check_target(
+    path: str | os.PathLike[str], is_ours: Callable[[Path], bool] = lambda path: True
+) -> None:
+    """Raise InputError if a file cannot be written, or there is one that is not ours to replace.
 
-    Nothing is made: folders that are missing can be made if the last one that exists is writable.
+    Missing folders can be made; nothing is made here.
     """
+    parent = next((one for one in Path(path).parents if os.path.exists(one)), Path())
+    reason = ""
     if os.path.isdir(path):
-        raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
-    parent = next(parent for parent in Path(path).parents if os.path.exists(parent))
-    if not os.path.isdir(parent):
-        raise InputError(f"cannot write {path}: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
+        reason = "it is a folder; give the path of a file"
+    elif not os.path.isdir(parent):
+        reason = f"{parent} is not a folder"
+    elif not os.access(parent, os.W_OK | os.X_OK):
         read_only = os.statvfs(parent).f_flag & os.ST_RDONLY
         reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+    elif os.path.exists(path) and not is_ours(Path(path)):
+        reason = "it holds something else, which would be lost; give another name"
+    if reason:
         raise InputError(f"cannot write {path}: {reason}")
 
 
@@ -51,11 +57,9 @@ def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> Non
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file atomically; missing folders are made.
 
-    The body writes a temporary file beside the target. When the body ends, the temporary file is
-    flushed to the disk and replaces the target. If the body raises, the target stays as it was.
-
-    Yields:
-        The path of the temporary file, which is empty.
+    The body writes to the path that this yields, an empty temporary file beside the target. After
+    the body, that file is flushed to the disk and replaces the target. If the body raises, the
+    target stays as it was.
 
     Raises:
         InputError: if it cannot be written: no space, no permission.
@@ -101,18 +105,9 @@ def writing_hdf5(
 ) -> Iterator[h5py.File]:
     """Write an HDF5 file of one of our formats atomically; see :func:`writing`.
 
-    Its first 512 bytes, which HDF5 leaves to the user, hold the SHA-256 of the rest.
-
-    Args:
-        path: the file.
-        kind: its attribute ``format``.
-        version: its attribute ``version``.
-        in_memory: build the file in memory, because HDF5 may crash the process, when that exits,
-            after a write to a full disk has failed. A large file is built on the disk instead: a
-            crash leaves nothing under its name.
-
-    Raises:
-        InputError: when the body has ended, if the file cannot be written.
+    Its first 512 bytes, which HDF5 leaves to the user, hold the SHA-256 of the rest. It is built in
+    memory, because HDF5 may crash the process, when that exits, after a write to a full disk has
+    failed. A large file is built on the disk instead: a crash leaves nothing under its name.
     """
     with writing(path) as beside:
         target = io.BytesIO() if in_memory else beside
@@ -134,18 +129,13 @@ def _checksum(path: str | os.PathLike[str]) -> bytes:
 def open_hdf5(
     path: str | os.PathLike[str], kind: str, version: int, hint: str = ""
 ) -> Iterator[h5py.File]:
-    """Open an HDF5 file of one of our formats for reading.
+    """Open an HDF5 file of that format and version for reading.
 
     A file without a checksum, written by another program, is opened as it is.
 
-    Args:
-        path: the file.
-        kind: the required value of its attribute ``format``.
-        version: the required value of its attribute ``version``.
-        hint: the end of the message if this is another file: how to get one of this format.
-
     Raises:
-        InputError: if the file is missing, of another format or version, truncated or corrupt. An
+        InputError: if the file is missing, of another format or version, truncated or corrupt. If
+            it is another file, the message ends with the hint: how to get one of this format. An
             InputError of the body is raised again with the path in front.
     """
     invalid = f"{path}: not a valid {kind} file (truncated or corrupt)"
@@ -175,11 +165,7 @@ def open_hdf5(
 
 
 def member(group: h5py.Group, name: str, kind: type[Member]) -> Member:
-    """The member of that name.
-
-    Raises:
-        InputError: if it is missing, of another kind, or a link to another file.
-    """
+    """The member of that name; InputError if it is missing, of another kind, or in another file."""
     try:
         found = group.get(name)
     except HDF5_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Volumes: what their headers say, and how their slices are read."""
+"""Volumes: what their headers say, how their slices are read, and what became of them."""
 
 import functools
 from collections.abc import Iterator
@@ -10,40 +10,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume of which only the header has been read. It can be pickled: workers read the rest.
+    """A volume of which only the header has been read. It can be pickled: workers read the rest."""
 
-    Attributes:
-        path: of the file or, for a DICOM series, the folder.
-        kind: of scan, such as CORPD_FBK, or of file.
-        slices: how many.
-        shape: rows and columns of a slice.
-        memory: bytes that reading takes, beside the images.
-        read: reads the slices, one at a time: (rows, columns) real or complex numbers. It raises
-            InputError, whose message begins with the path, if they cannot be read.
-        patient: whose volume it is; empty if the file does not say.
-        spacing: mm between slices, rows and columns; None if unknown.
-        warnings: what a user should know, from the header.
-        name: of the volume, in messages, lists and image files.
-    """
-
-    path: Path
-    kind: str
+    path: Path  # of the file or, for a DICOM series, the folder
+    kind: str  # of scan, such as CORPD_FBK, or of file
     slices: int
-    shape: tuple[int, int]
-    memory: int
+    shape: tuple[int, int]  # rows and columns of a slice
+    memory: int  # bytes that reading takes, beside the images
+    # Reads the slices, one at a time: (rows, columns) real or complex numbers. If they cannot be
+    # read, it raises InputError, whose message begins with the path.
     read: functools.partial[Iterator[np.ndarray]] = field(repr=False, compare=False)
-    patient: str = ""
-    spacing: tuple[float, float, float] | None = None
-    warnings: tuple[str, ...] = ()
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A volume, or a file, that is not used, and the reason."""
-
-    name: str
-    reason: str
+    patient: str = ""  # empty if the file does not say
+    spacing: tuple[float, float, float] | None = None  # mm between slices, rows and columns
+    warnings: tuple[str, ...] = ()  # what a user should know, of the header and then of the images
+    name: str = ""  # in messages, lists and image files
+    split: str = ""  # once it is chosen
+    part: Path = Path()  # the file of its converted images, until all are joined
+    sha256: str = ""  # once listed or converted; of a folder that of its files' names and SHA-256
+    maximum: float = 0  # of its magnitudes, by which they are divided, once converted
+    mean: float = 0  # of its magnitudes after the division
 
 
 def count_of(number: int, noun: str) -> str:

@@ -1,17 +1,13 @@
-"""Worker processes, and how much of the machine this process may use."""
+"""Worker processes, because libhdf5 may crash or hang on a corrupt file."""
 
-import contextlib
 import gc
-import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +21,8 @@ from loupe_lib.errors import InputError
 START = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOAD = ["loupe_lib.data.conversion"]
 HEADER_WORKERS = 8  # at most, to read headers: each takes 30 MB of its own
-SECONDS = 600  # for one file; libhdf5 may read a corrupt file for ever
+SECONDS = 600  # for one file
 
-Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -44,103 +39,60 @@ def cores() -> int:
 
 
 def read_headers(
-    function: Callable[[Path], Result], paths: Sequence[Path], progress: bool
+    function: Callable[[Path], Result], paths: Sequence[Path]
 ) -> dict[Path, Result | InputError]:
-    """Apply a function to paths; with a progress bar, on a terminal. See `read_in_workers`."""
-    headers = read_in_workers(function, paths, min(cores(), HEADER_WORKERS))
-    hide = None if progress else True  # None: disabled unless on a terminal
-    return dict(tqdm(headers, "headers", len(paths), disable=hide))
+    """Apply a function to paths: see `read_in_workers`."""
+    workers = min(cores(), HEADER_WORKERS)
+    results = read_in_workers(function, [(path,) for path in paths], workers, "headers")
+    return dict(zip(paths, results, strict=True))
 
 
 def read_in_workers(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    workers: int,
-) -> Iterator[tuple[Task, Result | InputError]]:
-    """Apply a function to files in worker processes: libhdf5 may crash on a corrupt file.
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, title: str
+) -> Generator[Result | InputError, None, None]:
+    """Call a function of one file in worker processes; with a progress bar, on a terminal.
 
-    A worker also dies when one file takes ten minutes. A script that calls this needs the usual
-    ``if __name__ == "__main__":`` of programs that start processes.
-
-    Args:
-        function: reads one file; it can be pickled.
-        tasks: its arguments: paths, or objects with an attribute ``path``.
-        workers: number of processes.
+    The first of its arguments is a path, or has an attribute ``path``. A script that calls this
+    needs the usual ``if __name__ == "__main__":``.
 
     Yields:
-        Each task and its result, in any order; an InputError of the function in its place, or a
-        `BadFile` if the worker died. The message names the file.
-
-    Raises:
-        Exception: any other that the function raises.
+        The result of each task in turn; or the InputError that the function raised; or a `BadFile`
+        if the worker died, or needed more than ten minutes.
     """
+    from pebble import ProcessExpired, ProcessPool
+
     context: Any = multiprocessing.get_context(START)
     context.set_forkserver_preload(PRELOAD)
-    waiting = iter(tasks)
-    running: dict[Connection, Task] = {}
-    processes = []
-
-    def give_next_task(pipe: Connection | None) -> None:
-        for task in itertools.islice(waiting, 1):
-            if pipe is None:
-                pipe, end_of_worker = context.Pipe()
-                process = context.Process(target=_work, args=(end_of_worker, function), daemon=True)
-                _start(process)
-                processes.append(process)
-                end_of_worker.close()
-            pipe.send(task)
-            running[pipe] = task
-
-    try:
-        for _ in range(workers):
-            give_next_task(None)
-        while running:
-            for pipe in set(running) & set(wait(list(running))):
-                task = running.pop(pipe)
-                path = getattr(task, "path", task)
-                try:
-                    result, worker = pipe.recv(), pipe
-                except (EOFError, ConnectionError):
-                    reason = "the file is corrupt or too large for the memory"
-                    result = BadFile(f"{path} ends the process that reads it: {reason}")
-                    worker = None
-                give_next_task(worker)
-                if isinstance(result, Exception) and not isinstance(result, InputError):
-                    raise result
-                yield task, result
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-
-
-def _start(process: Any) -> None:
-    """Start a worker with SIGINT blocked: Ctrl-C reaches workers too, even one that is starting."""
+    pool = ProcessPool(min(workers, len(tasks)), initializer=_begin, context=context)
     resource_tracker.ensure_running()  # its own start would unblock the signal
+    # Ctrl-C reaches workers too, even one that is starting. They inherit that it is blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()  # the worker inherits the mask, and so does the server that forks it
+        try:
+            futures = [pool.schedule(function, task, timeout=SECONDS) for task in tasks]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for task, future in zip(tasks, tqdm(futures, title, disable=None), strict=True):
+            result: Result | InputError
+            try:
+                result = future.result()
+            except InputError as error:
+                result = error
+            except (ProcessExpired, TimeoutError):
+                reason = "the file is corrupt or too large for the memory"
+                path = getattr(task[0], "path", task[0])
+                result = BadFile(f"{path} ends the process that reads it: {reason}")
+            yield result
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        pool.stop()
+        pool.join()
 
 
-def _work(pipe: Connection, function: Callable[[Task], object]) -> None:
-    """Apply the function to each task that comes through the pipe, and send the results back."""
+def _begin() -> None:
+    """Prepare a worker."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     gc.freeze()  # a collection would write to the shared memory, and so copy it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # should another have started the server
     torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
-        while True:
-            task = pipe.recv()
-            signal.alarm(SECONDS)  # ends the process
-            try:
-                result = function(task)
-            except Exception as error:
-                error.add_note(traceback.format_exc())  # pickling loses the traceback
-                result = error
-            signal.alarm(0)
-            pipe.send(result)
 
 
 def _exit_with_parent() -> None:

@@ -138,7 +138,7 @@ DATA_MISTAKES = [
     ("data fastmri nowhere --out out.h5", "cannot read nowhere: No such file or directory"),
     (
         "data fastmri damaged/text.h5 --out out.h5",
-        "damaged/text.h5: not a valid HDF5 file.*; --skip-bad goes on without such files",
+        "damaged/text.h5 cannot be read as HDF5: .*; --skip-bad goes on without such files",
     ),
     (f"{FASTMRI} --split 10,10", "split must be three numbers above 0 .*; got 10,10"),
     (f"{FASTMRI} --split 1,a,b", "split must be numbers separated by commas; got '1,a,b'"),
@@ -452,7 +452,7 @@ MISTAKES = [
         "damaged/version.h5: not a loupe-images file; the commands .* make",
     ),
     (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
-    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4 x 48 x 48 float64"),
+    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4, 48, 48. float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
     (f"{SWEEP} --seeds 0.5", "seeds must be numbers separated by commas; got '0.5'"),

@@ -29,8 +29,8 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 
 def convert_volumes(volumes, out: Path) -> Report:
     target = Target(out, "images", 32)
-    converted, _ = convert(target, choose(volumes, FRACTIONS), progress=False)
-    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, [])
+    converted, _ = convert(target, choose(volumes, FRACTIONS))
+    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, {})
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
@@ -38,16 +38,16 @@ def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
     for number, array in enumerate(arrays):
         array[1, 0, 35] = 4 + number  # in a corner, which the crop takes away
     paths = save(tmp_path, *arrays)
-    report = import_files(paths, tmp_path / "out.h5", size=32, progress=False)
+    report = import_files(paths, tmp_path / "out.h5", size=32)
     found = read_images(tmp_path / "out.h5")
     for one in report.converted:
-        array = arrays["abc".index(one.volume.name[0])]
+        array = arrays["abc".index(one.name[0])]
         assert one.maximum == array.max() >= 4
         middle = array[:, 4:36, 2:34] / array.max()
         np.testing.assert_allclose(getattr(found, one.split).images, middle, atol=1e-5)
     assert warnings(report) == [
         "cropped from 40 x 36 to 32 x 32 (3 volumes: " + ", ".join(
-            one.volume.name for one in report.converted
+            one.name for one in report.converted
         ) + ")"
     ]  # fmt: skip
 
@@ -57,12 +57,12 @@ def test_pixels_below_zero_are_refused_or_become_zero(tmp_path):
     arrays[1][1, 2, 3] = -7.0
     paths = save(tmp_path, *arrays)
     with pytest.raises(InputError) as caught:
-        import_files(paths, tmp_path / "out.h5", progress=False)
+        import_files(paths, tmp_path / "out.h5")
     assert str(caught.value) == (
         f"{paths[1]}: slice 1 has pixels below 0; data import --clip-negative sets them to 0"
     )
-    report = import_files(paths, tmp_path / "out.h5", clip_negative=True, progress=False)
-    (one,) = [one for one in report.converted if one.volume.name == "b.npy"]
+    report = import_files(paths, tmp_path / "out.h5", clip_negative=True)
+    (one,) = [one for one in report.converted if one.name == "b.npy"]
     found = getattr(read_images(tmp_path / "out.h5"), one.split).images
     wanted = arrays[1].clip(0)
     assert wanted[1, 2, 3] == found[1, 2, 3] == 0 and one.maximum == arrays[1].max()
@@ -73,8 +73,8 @@ def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
     small, large = images(2, 40, 64), images(2, 70, 50)
     labels = np.arange(2 * 128 * 12).reshape(2, 128, 12).repeat(10, axis=2).astype(float)
     paths = save(tmp_path, small, small, small, small, large, labels, labels[:, :100, :100] + 0.5)
-    report = import_files(paths, tmp_path / "out.h5", size=112, progress=False)
-    names = {one.volume.name: one.warnings for one in report.converted}
+    report = import_files(paths, tmp_path / "out.h5", size=112)
+    names = {one.name: one.warnings for one in report.converted}
     padded = [name for name in names if name in ("a.npy", "b.npy", "c.npy", "d.npy")]
     assert sorted(warnings(report)) == [
         "cropped from 128 x 120 to 112 x 112 (1 volume: f.npy)",
@@ -90,7 +90,7 @@ def test_each_kind_of_warning_is_one_line_with_three_names(tmp_path):
 
 def test_zeros_around_one_side_are_a_warning(tmp_path):
     paths = save(tmp_path, *(images(2, 64, columns) for columns in (48, 49, 64)))
-    report = import_files(paths, tmp_path / "out.h5", progress=False)
+    report = import_files(paths, tmp_path / "out.h5")
     assert warnings(report) == ["padded with zeros from 64 x 48 to 64 x 64 (1 volume: a.npy)"]
 
 
@@ -99,7 +99,7 @@ def test_an_image_of_few_values_is_not_taken_for_labels(levels, tmp_path):
     """As a scan, it has zeros around it."""
     values = np.random.default_rng(0).integers(1, levels, (3, 2, 32, 32)).astype(np.uint8)
     values[:, :, :, :20] = 0
-    report = import_files(save(tmp_path, *values), tmp_path / "out.h5", progress=False)
+    report = import_files(save(tmp_path, *values), tmp_path / "out.h5")
     assert warnings(report) == [] and "Warning" not in describe(report)
     assert "\n| train " in describe(report, markdown) and "|" not in describe(report)
 
@@ -127,10 +127,10 @@ def test_warnings_of_headers_and_of_voxel_sizes_that_differ(tmp_path):
 def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):
     paths = save(tmp_path, *(images(1, 32, 32, seed=n) for n in range(4)))
     first = Selection((1, 1, 1), list_to=tmp_path / "list.tsv")
-    assert warnings(import_files(paths, tmp_path / "out.h5", first, progress=False)) == []
-    listed = "|".join(one.name for one in read_list(tmp_path / "list.tsv"))
+    assert warnings(import_files(paths, tmp_path / "out.h5", first)) == []
+    listed = "|".join(read_list(tmp_path / "list.tsv"))
     rule = f"/(?:{listed.replace('.npy', '')})[.](npy)"  # matches no part of the fourth path
     again = Selection((1, 1, 1), from_list=tmp_path / "list.tsv", subject=rule)
-    report = import_files(paths, tmp_path / "out.h5", again, progress=False)
-    assert [report.patients(split) for split in SPLITS] == 3 * [{"npy"}]
+    report = import_files(paths, tmp_path / "out.h5", again)
+    assert [{v.patient for v in report.of(split)} for split in SPLITS] == 3 * [{"npy"}]
     assert warnings(report) == ["1 patient is in more than one split of the list"]

@@ -1,6 +1,5 @@
 """A file of any format, or a folder of a DICOM series, opened by what it is."""
 
-import re
 from pathlib import Path
 
 from loupe_lib.data.formats.arrays import open_array
@@ -12,12 +11,19 @@ from loupe_lib.data.volumes import Volume, count_of
 from loupe_lib.errors import InputError
 
 HDF5 = (".h5", ".hdf5")
-OTHERS = {"NIfTI": NIFTI, "NumPy": (".npy",), "HDF5": HDF5}  # not DICOM
 PICTURES = (".png", ".jpg", ".jpeg")
+GIVE = "give the files themselves"
 SAVE = (
     "save the slices of each volume as one array (slices, rows, columns) with numpy.save, and give "
     "that .npy file"
 )
+# What a folder may hold instead of DICOM files, and what works then.
+OTHERS = {
+    "NIfTI file": (NIFTI, GIVE),
+    "NumPy file": ((".npy",), GIVE),
+    "HDF5 file": (HDF5, f"{GIVE}, or read a folder of fastMRI by `data fastmri`"),
+    "picture": (PICTURES, SAVE),
+}
 
 
 def open_file(
@@ -27,14 +33,7 @@ def open_file(
     series: str | None = None,
     echo: int | None = None,
 ) -> Volume:
-    """Open NIfTI, DICOM, ``.npy`` or HDF5.
-
-    Args:
-        path: a file, or a folder of a DICOM series.
-        axis: along which the slices lie; see the function of each format.
-        dataset: of HDF5 files.
-        series: number, description or UID of the series in DICOM folders that hold several.
-        echo: which echo of DICOM series that have several, from 1.
+    """Open NIfTI, DICOM, ``.npy`` or HDF5 by the function of its format, which see.
 
     Raises:
         InputError: if it cannot be read, or is not one volume.
@@ -44,18 +43,18 @@ def open_file(
         raise InputError(f"cannot read {path}: No such file or directory")
     if path.is_dir():
         _check_folder(path)
-        return open_series(path, axis, series, echo)
-    if name.endswith(NIFTI):
+    elif name.endswith(NIFTI):
         return open_nifti(path, axis)
-    if name.endswith((".npy", *HDF5)):
+    elif name.endswith((".npy", *HDF5)):
         return open_array(path, dataset, axis)
-    if name.endswith(".dcm") or _is_dicom(path):
-        return open_series(path, axis, series, echo)
-    if name.endswith(PICTURES):
+    elif name.endswith(PICTURES):
         raise InputError(f"{path} is a picture: {SAVE}")
-    raise InputError(
-        f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM series"
-    )
+    elif not name.endswith(".dcm") and not _is_dicom(path):
+        raise InputError(
+            f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM "
+            "series"
+        )
+    return open_series(path, axis, series, echo)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -70,18 +69,10 @@ def _check_folder(path: Path) -> None:
         if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
             return
         every = sorted(file for file in path.rglob("*") if file.is_file())
-        for kind, suffixes in OTHERS.items():
-            below = [file for file in every if file.name.lower().endswith(suffixes)]
-            if below:
-                folders = [re.sub("^(sub|ses)-.*", r"\1-*", name) for name in below[0].parent.parts]
-                ends = sorted({re.sub(r".*?(\.\w+(\.gz)?)$", r"\1", file.name) for file in below})
-                end = ends[0] + "*" * (len(ends) > 1)  # .nii* finds .nii.gz as well
-                fastmri = "; `data fastmri` reads a folder of fastMRI" if suffixes == HDF5 else ""
+        for kind, (suffixes, advice) in OTHERS.items():
+            found = [file for file in every if file.name.lower().endswith(suffixes)]
+            if found:
                 raise InputError(
-                    f"not a DICOM series, but a folder of {count_of(len(below), f'{kind} file')}; "
-                    f"give those, such as {Path(*folders) / f'*{end}'}{fastmri}"
+                    f"not a DICOM series, but a folder of {count_of(len(found), kind)}, such as "
+                    f"{found[0]}: {advice}"
                 )
-        pictures = [file for file in every if file.name.lower().endswith(PICTURES)]
-        if pictures:
-            found = count_of(len(pictures), f"{pictures[0].suffix} picture")
-            raise InputError(f"not a DICOM series, but a folder of {found}: {SAVE}")

@@ -59,19 +59,13 @@ def _open(path: Path, dataset: str | None) -> Iterator[np.ndarray | h5py.Dataset
         with h5py.File(path, "r") as file:
             if dataset is None:
                 raise InputError(f"dataset must be named; the file has {', '.join(file)}")
-            *groups, name = dataset.strip("/").split("/")
-            group: h5py.Group = file
-            for part in groups:
-                group = member(group, part, h5py.Group)
-            yield member(group, name, h5py.Dataset)
+            yield member(file, dataset.strip("/"), h5py.Dataset)
 
 
 def _order(shape: Sequence[int], axis: str | None) -> list[int]:
-    """The axes of an array that are slices, rows and columns.
+    """The axes that are slices, rows and columns; InputError if that is doubtful.
 
-    Raises:
-        InputError: if the axis is a plane of the body, because an array does not say how the
-            patient lay; or none is given and the array looks like (rows, columns, slices).
+    A plane of the body is refused: an array does not say how the patient lay.
     """
     if axis is not None and axis not in INDICES:
         raise InputError(f"axis must be one of {', '.join(INDICES)} for an array; got {axis!r}")
@@ -82,5 +76,6 @@ def _order(shape: Sequence[int], axis: str | None) -> list[int]:
             f"slices seem to lie along axis {3 - other}: give --axis {3 - other}, or --axis 0 if "
             f"they are {shape[1]} x {shape[2]}"
         )
-    along = int(axis or 0)
-    return [along, *(i for i in range(3) if i != along)]
+    order = [0, 1, 2]
+    order.insert(0, order.pop(int(axis or 0)))
+    return order

@@ -1,4 +1,4 @@
-"""What the readers of formats other than fastMRI share: errors of one line, and limits."""
+"""What the readers share: errors of one line, and limits."""
 
 import contextlib
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from loupe_lib.data.workers import BadFile
 from loupe_lib.errors import InputError
 
 LARGEST = 512 << 20  # bytes of a volume as it is stored
@@ -16,10 +17,10 @@ LARGEST = 512 << 20  # bytes of a volume as it is stored
 
 @contextlib.contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn any failure to read a file into one line that names it.
+    """Turn any failure to read a file into a `BadFile` of one line that names it.
 
-    Any exception, because the readers of NIfTI and DICOM raise many kinds for damaged files. Their
-    own warnings and log lines are not shown.
+    Any exception, because readers raise many kinds for damaged files. Their own warnings and log
+    lines are not shown. An InputError, about what the file holds, is raised again with its path.
     """
     disabled = logging.root.manager.disable
     logging.disable()
@@ -34,17 +35,13 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
+        raise BadFile(f"{path} cannot be read as {kind}: {reason}") from error
     finally:
         logging.disable(disabled)
 
 
 def check_array(shape: Sequence[int], kind: np.dtype) -> None:
-    """Check that an array is a stack of real images, and not too large to be read.
-
-    Raises:
-        InputError: with the reason.
-    """
+    """Raise InputError unless an array is a stack of real images, and small enough to be read."""
     if kind.kind not in "fiu":
         raise InputError(f"images must be real numbers; got {kind}")
     if len(shape) != 3 or not all(n > 0 for n in shape):

@@ -6,7 +6,6 @@ A file has the datasets ``kspace`` (slices, [coils,] rows, columns) complex64,
 Files of the test sets are undersampled: they have a dataset ``mask`` and no reconstruction.
 """
 
-import contextlib
 import functools
 import math
 import os
@@ -19,9 +18,10 @@ import h5py
 import numpy as np
 from scipy import fft
 
+from loupe_lib.data.formats.checks import reading
 from loupe_lib.data.images import FORMAT, centre_crop
-from loupe_lib.data.storage import HDF5_ERRORS, check_written, member
-from loupe_lib.data.volumes import LeftOut, Volume, reason_of
+from loupe_lib.data.storage import check_written, member
+from loupe_lib.data.volumes import Volume, reason_of
 from loupe_lib.data.workers import BadFile, read_headers
 from loupe_lib.errors import InputError
 
@@ -31,71 +31,61 @@ KSPACE, STORED = "kspace", "reconstruction_esc"
 
 
 def read_folder(
-    root: Path, is_complex: bool = False, skip_bad: bool = False, progress: bool = True
-) -> tuple[list[Volume], list[LeftOut]]:
-    """Read the header of every volume below a folder, in worker processes.
+    root: Path, is_complex: bool = False, skip_bad: bool = False
+) -> tuple[list[Volume], dict[str, str]]:
+    """Read the header of every volume below a folder, or of a single file, in worker processes.
 
     Args:
         root: the folder; or a single file of it.
         is_complex: whether complex images are wanted.
         skip_bad: whether to go on without files that are damaged, or that end the process that
             reads them.
-        progress: show a progress bar, on a terminal.
 
     Returns:
-        The volumes, sorted by name (folder and file), and the volumes that cannot be used.
+        The volumes, sorted by name (folder and file), and why other files cannot be used, by name.
 
     Raises:
         BadFile: if a file is damaged, or ends the process that reads it, without ``skip_bad``.
         InputError: if the folder cannot be read, or holds no such file.
     """
-    files = sorted(_files(root))
+    files = [root] if root.is_file() else _files(root)
     if not files:
         raise InputError(f"{root} holds no {SUFFIX} file")
-    unpack = "an archive: unpack it with tar -xf {} -C FOLDER"
-    left_out = [
-        LeftOut(path.name, unpack.format(shlex.quote(str(path))))
-        for path in files
-        if _is_archive(path)
-    ]
-    paths = [path for path in files if not _is_archive(path)]
-    headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), paths, progress)
+    headers = read_headers(functools.partial(open_fastmri, is_complex=is_complex), files)
     volumes: dict[str, Volume] = {}
-    for path, one in sorted(headers.items()):
+    left_out = {}
+    for path, one in headers.items():
         if isinstance(one, BadFile) and not skip_bad:
             raise one
         if isinstance(one, InputError):
-            left_out.append(LeftOut(volume_name(path), reason_of(one, path)))
+            left_out[volume_name(path)] = reason_of(one, path)
         elif one.name in volumes:
-            left_out.append(LeftOut(str(path), "the same name as another volume"))
+            left_out[str(path)] = "the same name as another volume"
         else:
             volumes[one.name] = one
     for name in sorted(volumes):
         if name.startswith("multicoil") and name.replace("multi", "single", 1) in volumes:
-            left_out.append(LeftOut(name, "its single-coil data are here as well"))
+            left_out[name] = "its single-coil data are here as well"
             del volumes[name]
     return [volumes[name] for name in sorted(volumes)], left_out
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path) -> list[Path]:
     """The volumes and archives below a folder."""
-    if root.is_file():
-        if root.suffix != SUFFIX and not _is_archive(root):
-            raise InputError(f"{root} must be a folder or a {SUFFIX} file")
-        yield root
-        return
 
     def fail(error: OSError) -> None:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    for folder, _, names in os.walk(root, onerror=fail, followlinks=True):
-        for path in (Path(folder, name) for name in names if not name.startswith(".")):
-            if path.suffix == SUFFIX or _is_archive(path):
-                yield path
-
-
-def _is_archive(path: Path) -> bool:
-    return path.name.endswith(ARCHIVES)
+    every = [
+        Path(folder, name)
+        for folder, _, names in os.walk(root, onerror=fail, followlinks=True)
+        for name in names
+    ]
+    return sorted(
+        path
+        for path in every
+        if path.name.endswith((SUFFIX, *ARCHIVES)) and not path.name.startswith(".")
+    )
 
 
 def volume_name(path: Path) -> str:
@@ -109,21 +99,17 @@ def open_fastmri(path: Path, is_complex: bool = False) -> Volume:
     A real image is a slice of ``reconstruction_esc``. Without that dataset, it is the magnitude of
     the inverse FFT of ``kspace`` (the root sum of squares over coils), cropped at the centre to the
     size in the header, which removes the oversampling of the readout. A complex image is that
-    inverse FFT. A file that names no patient is of a patient of its own.
-
-    Args:
-        path: the file.
-        is_complex: whether complex images are wanted.
-
-    Returns:
-        The volume, whose slices are float32 or complex64 in the unit of the file. Worker processes
-        call this function, because libhdf5 may crash on a corrupt file.
+    inverse FFT. Slices are float32 or complex64 in the unit of the file. A file that names no
+    patient is of a patient of its own.
 
     Raises:
-        BadFile: if it cannot be read.
+        BadFile: if it cannot be read; libhdf5 may also crash on a corrupt file.
         InputError: if it has no real, or complex, images.
     """
-    with _open(path) as file:
+    if path.name.endswith(ARCHIVES):
+        command = f"tar -xf {shlex.quote(str(path))} -C FOLDER"
+        raise InputError(f"{path}: an archive: unpack it with {command}")
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         source, shape = _source(file, is_complex)
         slices, *coils, _, _ = source.shape
         slice_bytes = source.nbytes // slices
@@ -140,7 +126,7 @@ def open_fastmri(path: Path, is_complex: bool = False) -> Volume:
 
 
 def _read(path: Path, is_complex: bool) -> Iterator[np.ndarray]:
-    with _open(path) as file:
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         source, shape = _source(file, is_complex)
         for stored in source:
             image = _image(stored, shape, is_complex) if stored.dtype.kind == "c" else stored
@@ -182,7 +168,6 @@ def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int,
 
 
 def _check_stack(dataset: h5py.Dataset, kind: str, dimensions: tuple[int, ...]) -> None:
-    """Raise InputError if a dataset is not a stack of slices."""
     name, shape = dataset.name.lstrip("/"), dataset.shape or ()
     if dataset.dtype.kind != kind or len(shape) not in dimensions or not all(shape):
         raise InputError(f"{name} must be a stack of slices; got {shape} of {dataset.dtype}")
@@ -204,15 +189,3 @@ def _recon_size(file: h5py.File) -> tuple[int, int]:
 def _text(file: h5py.File, name: str) -> str:
     value = file.attrs.get(name, "")
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except HDF5_ERRORS as error:
-        reason = f"not a valid HDF5 file (truncated or corrupt): {error}"
-        raise BadFile(f"{path}: {reason}") from error

@@ -18,10 +18,8 @@ SUFFIXES = (".nii", ".nii.gz")
 def open_nifti(path: Path, axis: str | None = None) -> Volume:
     """Open a volume, NIfTI-1 or NIfTI-2.
 
-    Args:
-        path: a ``.nii`` or ``.nii.gz`` file.
-        axis: axial (the default), coronal or sagittal, by the affine matrix of the file; an
-            oblique volume is taken for the nearest.
+    Slices lie along the axis axial (the default), coronal or sagittal, by the affine matrix of the
+    file; an oblique volume is taken for the nearest.
 
     Raises:
         InputError: if it cannot be read, or is not a volume of real numbers.

@@ -11,7 +11,7 @@ AS_STORED = np.array([[0, 1], [1, 1], [2, 1]])  # an orientation that turns noth
 
 
 def orientation_of(affine: np.ndarray, plane: str) -> np.ndarray:
-    """How to turn a volume so that slices of a plane lie along the first axis.
+    """How to turn a volume so that slices of a plane (see `PLANES`) lie along the first axis.
 
     Args:
         affine: (4, 4), from indices of the volume to mm towards right, anterior and superior. An
@@ -19,8 +19,8 @@ def orientation_of(affine: np.ndarray, plane: str) -> np.ndarray:
         plane: one of axial, coronal and sagittal.
 
     Returns:
-        (3, 2), for each axis of the volume which axis it becomes, and -1 if it is reversed; as
-        ``nibabel.apply_orientation`` takes it.
+        (3, 2), which axis each one becomes, and -1 if it is reversed: see
+        ``nibabel.apply_orientation``.
 
     Raises:
         InputError: for another plane, or a matrix that is not of three dimensions.

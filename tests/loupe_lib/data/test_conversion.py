@@ -44,7 +44,7 @@ def root(tmp_path_factory) -> Path:
 def undisturbed(root, tmp_path_factory) -> str:
     """SHA-256 of what a conversion that nobody stops writes."""
     out = tmp_path_factory.mktemp("undisturbed") / "knee.h5"
-    import_fastmri(root, out, Selection(ALL), size=48, progress=False)
+    import_fastmri(root, out, Selection(ALL), size=48)
     return digest(out)
 
 
@@ -59,7 +59,7 @@ def start(root: Path, out: Path) -> subprocess.Popen:
 def stop_after(process: subprocess.Popen, out: Path, parts: int, send: Callable) -> str:
     """Send a signal when so many volumes are done, and wait until the workers are gone."""
     deadline = time.monotonic() + 300
-    while len(list(parts_folder(out).glob("*.h5"))) < parts:
+    while len(list(parts_folder(out).glob("*.npz"))) < parts:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     send(process.pid)
@@ -85,7 +85,7 @@ def test_stopped_or_killed_it_goes_on(how, root, undisturbed, tmp_path):
     if how != "SIGKILL":
         assert said == "stopped; repeat the command to continue\n"
         assert process.returncode == 130
-    import_fastmri(root, out, Selection(ALL), size=48, progress=False)
+    import_fastmri(root, out, Selection(ALL), size=48)
     assert digest(out) == undisturbed
     assert sorted(files_in(tmp_path)) == [".knee.h5.lock", "knee.h5"]
 
@@ -110,7 +110,7 @@ if __name__ == "__main__":
 
     conversion.cores = lambda: 16
     root, out = map(Path, sys.argv[1:])
-    import_fastmri(root, out, Selection((0.8, 0.1, 0.1)), is_complex=True, progress=False)
+    import_fastmri(root, out, Selection((0.8, 0.1, 0.1)), is_complex=True)
 """
 
 

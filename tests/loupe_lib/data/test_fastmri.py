@@ -39,8 +39,8 @@ def images(path: Path, is_complex: bool = False) -> np.ndarray:
 def refused(path: Path, is_complex: bool = False) -> str:
     with pytest.raises(InputError) as caught:
         list(open_fastmri(path, is_complex).read())
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value).removeprefix(f"{path}: ")
+    assert str(caught.value).startswith(str(path))
+    return str(caught.value).removeprefix(str(path)).lstrip(": ")
 
 
 def change(path: Path, **members: object) -> None:
@@ -169,4 +169,4 @@ def test_other_arrays_are_refused(name, shape, dtype, reason, volume):
 @pytest.mark.parametrize("fraction", [0, 0.6])
 def test_a_file_cut_short_is_refused(fraction, volume):
     cut(volume, fraction)
-    assert refused(volume).startswith("not a valid HDF5 file (truncated or corrupt)")
+    assert refused(volume).startswith("cannot be read as HDF5: ")
