@@ -96,13 +96,18 @@ def mean_power(images: Tensor) -> Tensor:
 class Split:
     """One of train, validation and test. Its tensors are on the CPU.
 
+    Attributes:
+        images: (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1.
+        volume: (n,) int64, the number of each slice's volume: from 0 up, slices of one together.
+        names: of the volumes (subjects), which differ.
+
     Raises:
         InputError: at construction, for other images or volumes.
     """
 
-    images: Tensor  # (n, N, N) float32 in [0, 1], or complex64 of magnitude at most 1
-    volume: Tensor  # (n,) int64: volume of each slice, from 0 up, slices of a volume together
-    names: tuple[str, ...]  # of the volumes (subjects), which differ
+    images: Tensor
+    volume: Tensor
+    names: tuple[str, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_images(self.images))
@@ -123,15 +128,22 @@ class Split:
 class Images:
     """The images of the three splits.
 
+    Attributes:
+        train: trains the model.
+        validation: chooses the weights and steers the slope.
+        test: evaluated once, at the end.
+        source: a description, for the record.
+        sha256: of the file that they were read from, in hexadecimal; None if they were not.
+
     Raises:
         InputError: at construction, if sizes or kinds of images differ, or splits share a volume.
     """
 
-    train: Split  # trains the model
-    validation: Split  # chooses the weights and steers the slope
-    test: Split  # evaluated once, at the end
-    source: str  # a description, for the record
-    sha256: str | None = None  # of the file that they were read from, in hexadecimal
+    train: Split
+    validation: Split
+    test: Split
+    source: str
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         splits = self.train, self.validation, self.test
