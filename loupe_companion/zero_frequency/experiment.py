@@ -8,13 +8,19 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loupe_companion.claims.statistics import CONFIDENCE, UNDECIDED, place, t_interval
+from loupe_companion.claims.statistics import (
+    CONFIDENCE,
+    NOT_RUN,
+    UNDECIDED,
+    place,
+    t_interval,
+)
 from loupe_companion.figures.style import GREY, WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.tables import mean_and_spread
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs, run_row
-from loupe_lib.data.heads import HEADS
+from loupe_lib.data.heads import HEADS, TEST_HEAD
 
 AS_IT_IS = "as it is"
 TRAININGS: dict[str, dict[str, Any]] = {  # what differs in RunConfig
@@ -79,22 +85,27 @@ def gain_table(data: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (r, kept, training), runs in pairs.groupby(["R", "dc_kept_before", "training"]):
         gains = list(runs["psnr"] - runs["psnr_before"])
-        interval, outcome = "-", UNDECIDED
-        if len(gains) > 1:
-            low, high = t_interval(gains)
-            interval, outcome = f"{low:+.2f} to {high:+.2f}", place((low, high), 0, math.inf)
         rows.append(
             {
                 "R": f"{r:g}",
                 "DC as it is": "kept" if kept else "lost",
                 "change": training,
                 "masks that keep DC": f"{runs['dc_kept'].sum()} of {len(runs)}",
-                "gain (dB)": mean_and_spread(gains),
-                INTERVAL: interval,
-                "outcome": outcome,
             }
+            | _gain(gains)
         )
     return pd.DataFrame(rows)
+
+
+def _gain(gains: Sequence[float]) -> dict[str, str]:
+    """The mean of PSNR differences, its t interval, and whether that lies above 0."""
+    if not gains:
+        return dict.fromkeys(("gain (dB)", INTERVAL, "outcome"), NOT_RUN)
+    interval, outcome = "-", UNDECIDED
+    if len(gains) > 1:
+        low, high = t_interval(gains)
+        interval, outcome = f"{low:+.2f} to {high:+.2f}", place((low, high), 0, math.inf)
+    return {"gain (dB)": mean_and_spread(gains), INTERVAL: interval, "outcome": outcome}
 
 
 def gains_of_lost(gains: pd.DataFrame) -> str:
@@ -111,7 +122,7 @@ def head_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """PSNR with DC and without, for each R and test head, and the gain if DC is always measured.
 
     Of runs that exist with every test head. Brackets have the number of runs and their seeds. The
-    gain is that of the runs without DC, with its t interval.
+    gain is that of the runs without DC.
     """
     found = {run.config: run for run in results}
     groups: dict[tuple[float, str], list[RunResult]] = {}
@@ -129,10 +140,19 @@ def head_table(results: Sequence[RunResult]) -> pd.DataFrame:
         ]
         row = {"R": f"{r:g}", "test head": head}
         row |= {"DC kept (dB)": _psnr_of(kept), "DC missing (dB)": _psnr_of(lost)}
-        row["gain if always measured (dB)"] = mean_and_spread(gains) if gains else "not run"
-        low_high = t_interval(gains) if len(gains) > 1 else ()
-        rows.append(row | {INTERVAL: " to ".join(f"{bound:+.2f}" for bound in low_high) or "-"})
+        rows.append(row | _gain(gains))
     return pd.DataFrame(rows)
+
+
+def gains_of_heads(heads: pd.DataFrame) -> str:
+    """What a :func:`head_table` says of heads other than the usual test head: a list."""
+    return "\n".join(
+        f"- **Always measured, tested on {row['test head']}**, R = {row['R']}: the PSNR of masks "
+        f"that had lost DC changes by {row['gain (dB)']} dB ({INTERVAL}: {row[INTERVAL]}): a gain "
+        f"is {row['outcome']}."
+        for row in heads.to_dict("records")
+        if row["test head"] != TEST_HEAD and row["outcome"] != NOT_RUN
+    )
 
 
 def _psnr_of(runs: Sequence[RunResult]) -> str:

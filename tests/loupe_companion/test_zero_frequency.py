@@ -288,6 +288,8 @@ def test_heads_are_compared_where_each_was_the_test_head(real) -> None:
     assert list(table.index) == ["colin27", "mni152", "s1"]
     assert table.loc["mni152", "DC missing (dB)"] == "20.00 (1; seeds 0)"
     assert table.loc["s1", "DC kept (dB)"] == "33.00 (1; seeds 1)"
-    gains = table["gain if always measured (dB)"]
-    assert list(gains) == ["not run", "6.50", "not run"]
-    assert experiment.head_table(runs[:2]).empty
+    assert list(table["gain (dB)"]) == ["not run", "6.50", "not run"]
+    (line,) = experiment.gains_of_heads(table.reset_index()).splitlines()
+    assert "tested on mni152**, R = 4" in line and "by 6.50 dB (95% interval: -)" in line
+    nothing = experiment.head_table(runs[:2])
+    assert nothing.empty and experiment.gains_of_heads(nothing) == ""
