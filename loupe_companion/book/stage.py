@@ -64,7 +64,9 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
         trained = read_results(output / "own" / "results" / f"{profile}.h5")
         trainings = {f"own {profile}": trained, **trainings}
         replays[f"{profile} of this machine"] = trained
-    others = {f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("claims", "claims-small")}
+    others = {
+        f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("quick", "claims", "claims-small")
+    }
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "explorer": explorer_page(reference, replays),
