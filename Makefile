@@ -54,13 +54,12 @@ wheel: .venv/.book
 test-slurm: .venv/.test
 	LOUPE_TEST_SLURM=1 $(PY) -m pytest tests/slurm
 
-# The longest files first, so that both processes end at about the same time.
 test: .venv/.test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/robustness tests
+	$(PY) -m pytest -n 2 --dist loadfile
 
 robustness: .venv/.test
 	$(PY) -m pytest tests/robustness --robustness results/robustness.json
