@@ -28,6 +28,9 @@ import numpy as np
 from loupe_lib.data.storage import open_hdf5, writing_hdf5
 from loupe_lib.training.config import RunConfig
 
+# The results that come with the package; in a clone a link to the folder results.
+KEPT = Path(__file__).parent / "kept"
+
 FORMAT = "loupe-results"
 VERSION = 2
 Columns = dict[str, np.ndarray]

@@ -1,14 +1,13 @@
 """Draw the picture of the README: ``python -m loupe_companion.book.readme_picture``."""
 
-from loupe_companion.book.preamble import ROOT
 from loupe_companion.figures.fig3 import psnr_figure
-from loupe_companion.results import read_results
+from loupe_companion.results import KEPT, read_results
 
 
 def main() -> None:
-    figure = psnr_figure(read_results(ROOT / "results" / "reference.h5"))
+    figure = psnr_figure(read_results(KEPT / "reference.h5"))
     assert figure is not None  # these results have the paper's methods
-    figure.savefig(ROOT / "results" / "fig3.png", dpi=100)
+    figure.savefig(KEPT / "fig3.png", dpi=100)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from loupe_companion.book.notebooks import page
 from loupe_companion.book.preamble import ROOT
 from loupe_companion.figures.fig3 import overview_figure
 from loupe_companion.profiles import BOOK_PROFILES
-from loupe_companion.results import RunResult, read_results
+from loupe_companion.results import KEPT, RunResult, read_results
 
-RESULTS = ROOT / "results"
 SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 
 
@@ -59,23 +58,23 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     assert figure is not None  # these results have the paper's methods
     figure.savefig(target / "book" / "_fig3.png", dpi=150)
     trainings = {"kept reference": reference}
-    replays = {"kept": read_results(RESULTS / "replay.h5")}
+    replays = {"kept": read_results(KEPT / "replay.h5")}
     if profile != "kept":
         trained = read_results(output / "own" / "results" / f"{profile}.h5")
         trainings = {f"own {profile}": trained, **trainings}
         replays[f"{profile} of this machine"] = trained
     others = {
-        f"kept {n}": read_results(RESULTS / f"{n}.h5") for n in ("quick", "claims", "claims-small")
+        f"kept {n}": read_results(KEPT / f"{n}.h5") for n in ("quick", "claims", "claims-small")
     }
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "explorer": explorer_page(reference, replays),
-        "_answer": answer(RESULTS / "verdicts.json", reference, "_fig3.png"),
-        "_costs": pages.costs({**trainings, **others}, RESULTS),
+        "_answer": answer(KEPT / "verdicts.json", reference, "_fig3.png"),
+        "_costs": pages.costs({**trainings, **others}, KEPT),
         "_profiles": pages.profiles_table(),
-        "_speed": "\n\n".join(pages.speed(RESULTS / f"{n}.json") for n in ("bench", "bench-cpu")),
-        "_own_model": summary(read_record(RESULTS / "beyond.json")),
-        "_robustness": pages.robustness(RESULTS / "robustness.json"),
+        "_speed": "\n\n".join(pages.speed(KEPT / f"{n}.json") for n in ("bench", "bench-cpu")),
+        "_own_model": summary(read_record(KEPT / "beyond.json")),
+        "_robustness": pages.robustness(KEPT / "robustness.json"),
         "versions": pages.versions_page(executed, trainings),
     }.items():
         (target / "book" / f"{name}.md").write_text(text + "\n", "utf-8")
@@ -83,7 +82,7 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
 
 def kept_results() -> list[RunResult]:
     """The kept results of the reference profile; a notebook would train missing ones, for hours."""
-    kept = {result.config: result for result in read_results(RESULTS / "reference.h5")}
+    kept = {result.config: result for result in read_results(KEPT / "reference.h5")}
     wanted = BOOK_PROFILES["reference"].configs()
     missing = sum(config not in kept for config in wanted)
     if missing:

@@ -17,7 +17,7 @@ from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import Finding, Verdict
 from loupe_companion.claims.verdicts import judge, judge_beyond
 from loupe_companion.profiles import find_profile
-from loupe_companion.results import read_results
+from loupe_companion.results import KEPT, read_results
 from loupe_companion.sources import load_images
 from loupe_lib.data.storage import write_file
 from loupe_lib.errors import InputError
@@ -62,9 +62,7 @@ def record(verdicts: list[Verdict]) -> dict[str, Any]:
 def _table(folder: Path, profile: str, files: tuple[str, ...] | list[str]) -> RunTable:
     for path in [folder / name for name in files]:
         if not path.exists():
-            raise InputError(
-                f"there is no {path}: copy the repository's folder results, or give its path"
-            )
+            raise InputError(f"there is no {path}: the folder must have {' and '.join(files)}")
     results = [run for name in files for run in read_results(folder / name)]
     return RunTable(results, find_profile(profile), load_images)
 
@@ -84,9 +82,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def main() -> None:
-    folder = Path("results")
-    text = json.dumps(record(kept_verdicts(folder)), indent=1, allow_nan=False)
-    write_file(folder / FILE, f"{text}\n".encode())
+    text = json.dumps(record(kept_verdicts(KEPT)), indent=1, allow_nan=False)
+    write_file(KEPT / FILE, f"{text}\n".encode())
 
 
 if __name__ == "__main__":
