@@ -1,6 +1,7 @@
 """The answer on the first page of the book: Fig. 3, and a line for each claim."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,12 @@ from loupe_companion.claims.statistics import (
     NOT_RUN,
     NOT_TESTABLE,
     UNDECIDED,
+    deciding,
+    label,
     number,
+    requirement,
 )
-from loupe_companion.claims.tables import SPACE
+from loupe_companion.claims.tables import COMPARISON
 from loupe_companion.results import RunResult
 from loupe_companion.tables import markdown
 
@@ -38,7 +42,7 @@ VERBS = {
 
 # The picture comes before the claims on a phone, and stands beside them on a wide screen.
 ANSWER = """\
-**Answer: {verdict}{main}.** Of the {n} claims of the paper, {counts}.
+**Answer: {verdict}.**{main} Of the {n} claims of the paper, {counts}.
 
 ::::{{grid}} 12
 :::{{grid-item}}
@@ -76,15 +80,13 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
     claims = _read(record)
     counts = Counter(claim["verdict"] for claim in claims)
     (main,) = (claim for claim in claims if claim["number"] == MAIN)
-    what, value = _measured(main)
-    what = what.split(": ")[-1]  # without the name of the part, such as "not worse"
     return ANSWER.format(
         n=len(claims),
         counts=", ".join(
             f"{counts[name]} {VERBS[name][counts[name] > 1]}" for name in VERBS if counts[name]
         ),
         verdict=main["verdict"],
-        main=f".** Test PSNR, {what}: **{value}" * bool(value),
+        main=_sentence(main),
         picture=picture,
         size=results[0].config.size,
         seeds=len({result.config.seed for result in results}),
@@ -102,30 +104,59 @@ def _read(record: Path) -> list[dict[str, Any]]:
     return claims
 
 
+def _sentence(claim: Mapping[str, Any]) -> str:
+    """The number of the main claim in words, and what it has to be; empty if it was not run."""
+    finding = _named(claim)
+    if finding is None:
+        return ""
+    where = _what(finding).partition(", ")[2]
+    side = "below" if finding["mean"] < 0 else "above"
+    low, high = (number(bound, DIGITS) for bound in finding["interval"])
+    unit = finding["unit"]
+    return (
+        f" The test PSNR of 4S is **{number(abs(finding['mean']), DIGITS)} {unit} {side}** that of "
+        f"the best fixed slope ({where}; {finding['detail']}; {CONFIDENCE:.0%} interval {low} to "
+        f"{high} {unit}; {finding['n']} seeds). The claim requires an interval "
+        f"{requirement(*_region(finding), unit)}."
+    )
+
+
 def _table(claims: Sequence[Mapping[str, Any]]) -> str:
-    heading = f"measured: mean [{CONFIDENCE:.0%} interval], number of seeds"
     rows = []
     for claim in claims:
-        what, value = _measured(claim)
+        counted = [(finding["outcome"], finding["n"]) for finding in claim["findings"]]
+        finding = _named(claim)
         rows.append(
             {
                 "claim of the paper": f"{{ref}}`{claim['title']} <claim-{claim['number']}>`",
-                "verdict": f"**{claim['verdict']}**",
-                heading: f"{what}:<br>{value}" * bool(value),
+                "verdict": f"**{label(claim['verdict'], counted)}**",
+                COMPARISON: "" if finding is None else _value(finding),
             }
         )
     return markdown(pd.DataFrame(rows))
 
 
-def _measured(claim: Mapping[str, Any]) -> tuple[str, str]:
-    """What the first number of a claim's test is, and its value; both empty if it was not run."""
-    if not claim["findings"]:
-        return "", ""
-    finding = claim["findings"][0]
-    unit = finding["unit"]
-    what = re.sub(r"^\(\w+\) ", "", finding["part"]).removesuffix(f" ({unit})")
+def _named(claim: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The comparison that stands beside the verdict of a claim; None if it was not run."""
+    findings: list[dict[str, Any]] = list(claim["findings"])
+    index = deciding(claim["verdict"], [finding["outcome"] for finding in findings])
+    return None if index is None else findings[index]
+
+
+def _value(finding: Mapping[str, Any]) -> str:
+    """What was compared; below it the mean, its interval, and what the claim requires."""
+    low, high = (number(bound, DIGITS) for bound in finding["interval"])
+    mean = f"{number(finding['mean'], DIGITS)} {finding['unit']}".strip()
+    needed = requirement(*_region(finding), "")
+    return f"{_what(finding)}:<br>{mean} [{low}, {high}]" + f"; required: {needed}" * bool(needed)
+
+
+def _what(finding: Mapping[str, Any]) -> str:
+    """What a comparison is about, and at which R."""
     where = "" if finding["acceleration"] is None else f", R = {finding['acceleration']:g}"
-    mean = f"{number(finding['mean'], DIGITS)} {unit}".strip()
-    low, high = finding["interval"]
-    interval = "" if low is None else f" [{number(low, DIGITS)}, {number(high, DIGITS)}]"
-    return what + where, f"{mean}{interval}, n{SPACE}={SPACE}{finding['n']}"
+    return re.sub(r"^\(\d\) ", "", finding["part"]) + where
+
+
+def _region(finding: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = finding["region"]
+    return -math.inf if low is None else low, math.inf if high is None else high

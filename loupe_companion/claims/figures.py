@@ -13,10 +13,13 @@ from loupe_companion.claims.baselines import baselines
 from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.settings import SETTINGS, runs_by_value
-from loupe_companion.claims.statistics import Finding, NotRun, Verdict
+from loupe_companion.claims.statistics import CONFIDENCE, Finding, NotRun, Verdict
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW
 
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
+FINDINGS_CAPTION = f"""\
+*Small dots: seeds. Large dot and bar: mean and {CONFIDENCE:.0%} interval. Hollow: not counted.
+Yellow: the values that support the claim.*"""
 
 
 def findings_figure(verdict: Verdict) -> Figure | None:
@@ -34,7 +37,7 @@ def findings_figure(verdict: Verdict) -> Figure | None:
     axes = figure.subplots(len(parts), 1, squeeze=False)
     for ax, (part, shown) in zip(axes.flat, parts.items(), strict=True):
         rows = [", ".join(filter(None, (f.place, f.detail))) for f in shown]
-        _draw_intervals(ax, shown, rows, f"{part} ({shown[0].unit})")
+        _draw_intervals(ax, shown, rows, part + f" ({shown[0].unit})" * bool(shown[0].unit))
         low, high = ax.get_xlim()
         ax.axvspan(*np.clip(shown[0].region, low, high), color=YELLOW, alpha=0.18, linewidth=0)
         ax.set_xlim(low, high)
@@ -46,12 +49,12 @@ def baselines_figure(table: RunTable) -> Figure | None:
     found, _ = baselines(table)
     if not found:
         return None
-    panels = [list(group) for _, group in groupby(found, lambda b: (b.finding.place, b.lines))]
+    panels = [list(group) for _, group in groupby(found, lambda b: (b.finding.place, b.rival))]
     heights = [0.9 + 0.27 * len(panel) for panel in panels]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
     for ax, panel in zip(axes.flat, panels, strict=True):
-        title = f"{panel[0].finding.place}, {'lines' if panel[0].lines else 'points'}"
+        title = f"{panel[0].finding.place}, against {panel[0].rival}"
         _draw_intervals(ax, [b.finding for b in panel], [b.name for b in panel], title)
         ax.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
         ax.tick_params(labelbottom=True)
@@ -60,7 +63,7 @@ def baselines_figure(table: RunTable) -> Figure | None:
 
 
 def soft_fractions_figure(table: RunTable) -> Figure | None:
-    """Claim 1: soft entries of M by slope, between their bounds; undecided entries of P."""
+    """Claim 1: by slope, entries of M in (0.05, 0.95), with their bounds; of P in (0.1, 0.9)."""
     try:
         grids = {r: table.grid(r) for r in table.accelerations}
     except NotRun:

@@ -6,7 +6,7 @@ from loupe_companion.results import RunResult
 
 CLAIM = Claim(
     number=2,
-    title="Too low and too high a slope both cost",
+    title="A slope that is too low or too high lowers the PSNR",
     says="Test PSNR against s has a maximum inside the range of slopes. At the low end, "
     "thresholding changes the mask; at the high end, the gradient vanishes (Fig. 3).",
     test="""\

@@ -23,9 +23,12 @@ def show_claim(verdict: Verdict, table: RunTable) -> None:
     """Show what the paper says, the test, a figure, the comparisons, and what was found."""
     number = verdict.claim.number
     display(Markdown(statement(verdict.claim)))
-    figure = FIGURES[number](table) if number in FIGURES else figures.findings_figure(verdict)
+    own = FIGURES.get(number)
+    figure = own(table) if own else figures.findings_figure(verdict)
     if figure is not None:
         display(figure)
+    if figure is not None and own is None:
+        display(Markdown(figures.FINDINGS_CAPTION))
     display(Markdown(outcome(verdict)))
 
 

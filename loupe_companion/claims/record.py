@@ -4,8 +4,8 @@ Layout of ``results/verdicts.json`` (format ``loupe-verdicts`` version 1): ``cla
 claim with ``number``, ``title``, ``verdict``, ``test`` (what is measured, in a line), ``sources``
 (results files) and ``findings``: the comparisons that count for the verdict, each with ``part``,
 ``unit``, ``acceleration`` (null where R does not matter), ``n`` seeds, ``mean``, ``sd``,
-``interval`` of the mean, ``region`` of values that support the claim (null: no bound) and
-``outcome``.
+``interval`` of the mean, ``region`` of values that support the claim (null: no bound; in claim 5,
+where either sign supports it, two), ``outcome`` and ``detail``, such as which slope was the best.
 """
 
 import json
@@ -78,6 +78,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "interval": list(finding.interval),
         "region": [bound if math.isfinite(bound) else None for bound in finding.region],
         "outcome": finding.outcome,
+        "detail": finding.detail,
     }
 
 

@@ -19,13 +19,13 @@ from loupe_companion.claims.statistics import (
     welch_interval,
 )
 
-PAPER = {4.0: 18800.0, 8.0: 1675.0}  # by R, one seed each (Fig. 3)
+PAPER = {4.0: 18800.0, 8.0: 1675.0}  # by R, one value each (Fig. 3)
 
 CLAIM = Claim(
     number=5,
     title="The returned slope differs with R",
     says=f"4S ends at a different slope for each problem: {PAPER[4]:.0f} at R = 4, {PAPER[8]:.0f} "
-    "at R = 8 (one seed each).",
+    "at R = 8 (one value each).",
     test="""\
 The natural logarithm of the slope returned at the lowest R minus that at the highest: the
 difference of two means over seeds. It is not paired, because the slopes of one seed at the two R

@@ -51,8 +51,21 @@ class RunTable:
         return sorted(map(float, self.profile.accelerations))
 
     def with_settings(self, **settings: Any) -> "RunTable":
-        """The same results, seen by a profile with other settings, such as ``center=1``."""
-        profile = dataclasses.replace(self.profile, settings=self.profile.settings | settings)
+        """The same results, seen by a profile with other settings, such as ``center=1``.
+
+        Its accelerations are those of the runs with these settings.
+        """
+        profile = dataclasses.replace(
+            self.profile,
+            settings=self.profile.settings | settings,
+            accelerations=tuple(
+                {
+                    run.config.acceleration
+                    for run in self.results
+                    if settings.items() <= dataclasses.asdict(run.config).items()
+                }
+            ),
+        )
         return RunTable(self.results, profile, self.images)
 
     def with_seeds(self, wanted: Callable[[int], bool]) -> "RunTable":
@@ -90,7 +103,8 @@ class RunTable:
         """
         methods = self.methods("fixed slope", lines=lines)
         if not whole:
-            methods = [m for m in methods if len(self._runs[acceleration, m.name]) >= MIN_SEEDS]
+            found = {m.name: self._runs.get((acceleration, m.name), {}) for m in methods}
+            methods = [m for m in methods if len(found[m.name]) >= MIN_SEEDS]
         if len(methods) < 2:
             raise NotRun(f"fixed slopes: {len(methods)} of at least 2")
         runs = {float(m.changes["slope"]): self.runs(acceleration, m.name) for m in methods}

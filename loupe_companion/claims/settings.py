@@ -15,6 +15,7 @@ from loupe_companion.claims.statistics import (
     NotRun,
     check_finite,
     place,
+    t_interval,
 )
 
 MARGIN = 0.5  # dB
@@ -38,8 +39,9 @@ from the two-way table of values and seeds without interaction.
 - *Undecided*: neither.
 
 All intervals have the same width, so the pair with the largest difference decides; the table shows
-it. The paper says nothing about the slope from which 4S starts. It is compared in the same way
-beside it, and not counted.""",
+it. Where 4S hardly raises s, a value of p or m stands for a fixed slope rather than for 4S; the
+highest slope that was reached is therefore given for each value. The paper says nothing about the
+slope from which 4S starts. It is compared in the same way beside it, and not counted.""",
     short="PSNR of one value of p, or of m, minus that of another: the pair that differs most",
     known=True,
     families=("4S", "setting of 4S"),
@@ -53,13 +55,14 @@ def judge(table: RunTable) -> Findings:
             runs = runs_by_value(table, r, name)
             seeds = common(*runs.values())
             psnr = np.array([[found[seed].psnr() for seed in seeds] for found in runs.values()])
-            part = f"({name}) one value minus another: the pair that differs most"
+            part = f"one value of {name} minus another: the pair that differs most"
             check_finite(part, psnr.ravel().tolist())
             means = psnr.mean(axis=1)
             low, high = int(means.argmin()), int(means.argmax())
             gains = psnr[high] - psnr[low]
             gain, half = float(gains.mean()), tukey(psnr)
             values = list(runs)
+            paired = t_interval(gains.tolist())
             yield Finding(
                 part=part,
                 unit="dB",
@@ -74,7 +77,16 @@ def judge(table: RunTable) -> Findings:
                 detail=f"{values[high]:g} minus {values[low]:g}",
             )
             listed = ", ".join(f"{m:.2f} ({v:g})" for v, m in zip(values, means, strict=True))
-            yield f"At R = {r:g}, the mean PSNR in dB by {name} is {listed}."
+            reached = ", ".join(
+                f"{np.mean([run.history['slope'].max() for run in found.values()]):.0f} ({value:g})"
+                for value, found in runs.items()
+            )
+            yield (
+                f"At R = {r:g}, the mean PSNR in dB by {name} is {listed}. The highest slope that "
+                f"4S reached on the way is {reached}, mean over seeds. The paired t interval of "
+                f"the largest difference alone is {paired[0]:.2f} to {paired[1]:.2f} dB "
+                f"({place(paired, -MARGIN, MARGIN)})."
+            )
 
 
 def tukey(values: np.ndarray) -> float:

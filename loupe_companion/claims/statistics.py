@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from loupe_companion.methods import Family
+from loupe_companion.profiles import OWN_SUBJECTS
 
 SHOWN, REFUTED, UNDECIDED = "shown", "refuted", "undecided"
 OUTCOMES = (SHOWN, REFUTED, UNDECIDED)  # of one comparison
@@ -27,7 +28,9 @@ RULES = f"""\
   the same seed, which share images, initial weights, order of images and mask draws, unless the
   test says otherwise.
 - **Interval.** The {CONFIDENCE:.0%} t interval of the mean over seeds, with n - 1 degrees of
-  freedom. With three seeds it extends 2.5 standard deviations to either side of the mean.
+  freedom. With three seeds it extends 2.5 standard deviations to either side of the mean, and
+  may exceed the possible range. Seeds below {OWN_SUBJECTS} share the subjects, and all seeds the
+  test person. Their interval covers other trainings, not other images.
 - **Outcome of one comparison.** Each test names a range of values that supports the claim.
   *Shown*: the whole interval lies in this range. *Refuted*: the whole interval lies outside it.
   *Undecided*: the interval lies partly inside and partly outside.
@@ -112,11 +115,8 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The verdict, with the number of seeds where it is undecided."""
-        if self.verdict != UNDECIDED:
-            return self.verdict
-        seeds = sorted({finding.seeds for finding in self.counted})
-        return f"{UNDECIDED} (n = {' or '.join(map(str, seeds))})"
+        """The verdict; with the number of seeds if undecided, or how many parts of it hold."""
+        return label(self.verdict, [(f.outcome, f.seeds) for f in self.counted])
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -146,8 +146,11 @@ def seeds_to_decide(finding: Finding) -> float:
     """How many seeds decide a comparison with a probability of ``POWER``.
 
     Mean and deviation are taken for the true ones; the bound is the nearest of the region.
-    Infinite if 1000 are not enough, or if there is nothing to decide.
+    Infinite if 1000 are not enough, if there is nothing to decide, or if the interval is of
+    another kind than the t interval of the values.
     """
+    if finding.interval != t_interval(finding.values):
+        return math.inf
     distance = min(abs(finding.mean - bound) for bound in finding.region)
     if not math.isfinite(distance):
         return math.inf
@@ -203,6 +206,33 @@ def number(value: float, digits: int = 3) -> str:
         return "-"
     is_whole = abs(value) >= 10**digits - 0.5
     return f"{value:.0f}" if is_whole else f"{value:.{digits}g}"
+
+
+def requirement(low: float, high: float, unit: str) -> str:
+    """Which values support a claim, in words; empty if all of them do."""
+    bounds = [f"{bound:.3g}".removesuffix(".0") for bound in (low, high)]
+    unit = f" {unit}" * bool(unit)
+    if math.isfinite(low) and math.isfinite(high):
+        return f"between {bounds[0]} and {bounds[1]}{unit}"
+    if math.isfinite(low):
+        return f"above {bounds[0]}{unit}"
+    return f"below {bounds[1]}{unit}" if math.isfinite(high) else ""
+
+
+def label(verdict: str, counted: Sequence[tuple[str, int]]) -> str:
+    """A verdict, with what a reader must know of the outcomes and seeds that count for it."""
+    if verdict == UNDECIDED:
+        return f"{verdict} (n = {' or '.join(map(str, sorted({n for _, n in counted})))})"
+    if verdict == IN_PART:
+        shown = sum(outcome == SHOWN for outcome, _ in counted)
+        return f"{verdict} ({shown} of {len(counted)})"
+    return verdict
+
+
+def deciding(verdict: str, outcomes: Sequence[str]) -> int | None:
+    """Which comparison to name beside a verdict: the first that has its outcome."""
+    named = {HOLDS: SHOWN, IN_PART: SHOWN, DOES_NOT_HOLD: REFUTED, UNDECIDED: UNDECIDED}
+    return list(outcomes).index(named[verdict]) if outcomes and verdict in named else None
 
 
 def overall(outcomes: Sequence[str]) -> str:

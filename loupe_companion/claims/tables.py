@@ -8,7 +8,7 @@ from itertools import groupby
 import pandas as pd
 
 from loupe_companion.claims.against_best import spreads
-from loupe_companion.claims.baselines import COMPARED, baselines
+from loupe_companion.claims.baselines import COMPARED, baselines, exact
 from loupe_companion.claims.run_table import RunTable, paired
 from loupe_companion.claims.statistics import (
     CONFIDENCE,
@@ -17,7 +17,9 @@ from loupe_companion.claims.statistics import (
     NotRun,
     Verdict,
     compare,
+    deciding,
     number,
+    requirement,
 )
 from loupe_companion.methods import Family
 from loupe_companion.results import RunResult
@@ -25,35 +27,37 @@ from loupe_companion.tables import markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
 INTERVAL = f"{CONFIDENCE:.0%} interval"
+COMPARISON = f"one comparison behind the verdict: mean [{CONFIDENCE:.0%} interval]"
 BETTER, WORSE, NO_DIFFERENCE = "better than 4S", "worse than 4S", "no difference shown"
 
 
 def verdict_table(verdicts: Sequence[Verdict], anchor: str = "claim") -> str:
-    """A row for each claim, with the first number of its test: a line for each R.
+    """A row for each claim, with the comparison that :func:`deciding` names.
 
     A claim leads to the anchor on its page, such as ``claim-3``.
     """
     rows = []
     for verdict in verdicts:
         claim, counted = verdict.claim, verdict.counted
-        first = [finding for finding in counted if finding.part == counted[0].part]
+        named = deciding(verdict.verdict, [finding.outcome for finding in counted])
         rows.append(
             {
                 "claim": f"[{claim.number}. {claim.title}](#{anchor}-{claim.number})",
                 "verdict": f"**{verdict.label}**",
-                f"first number of the test: mean [{INTERVAL}]": "<br>".join(map(headline, first)),
+                COMPARISON: "" if named is None else headline(counted[named]),
             }
         )
     return markdown(pd.DataFrame(rows))
 
 
 def headline(finding: Finding) -> str:
-    """``R = 4: 0.12 dB [-0.30, 0.54], n = 5``: mean, unit, interval and seeds."""
+    """What was compared, and below it mean, interval, seeds and what the claim requires."""
+    what = finding.part + f", {finding.place}" * bool(finding.place)
     low, high = map(number, finding.interval)
-    place = f"{finding.place}: " if finding.place else ""
     mean = f"{number(finding.mean)} {finding.unit}".strip()
-    text = f"{place}{mean} [{low}, {high}], n = {finding.seeds}"
-    return text.replace(" ", SPACE)
+    value = f"{mean} [{low}, {high}], n = {finding.seeds}".replace(" ", SPACE)
+    needed = requirement(*finding.region, "")
+    return f"{what}:<br>{value}" + f"; required: {needed}" * bool(needed)
 
 
 def statement(claim: Claim) -> str:
@@ -86,12 +90,12 @@ def baseline_headline(table: RunTable) -> str:
     """At each R, which masks are better than 4S and which worse, with 4S minus each: a list."""
     found, _ = baselines(table)
     lines = []
-    for (place, of_lines), group in groupby(found, lambda b: (b.finding.place, b.lines)):
+    for (place, rival), group in groupby(found, lambda b: (b.finding.place, b.rival)):
         names: dict[str, list[str]] = {BETTER: [], NO_DIFFERENCE: [], WORSE: []}
         for other in group:
             name = f"{other.name} ({other.finding.mean:+.2f} dB)"
             names[_better(other.finding)].append(name)
-        lines.append(f"- **{place}{', whole lines' * of_lines}**")
+        lines.append(f"- **{place}**, against {rival}")
         lines += [f"  - {kind}: {', '.join(each)}" for kind, each in names.items() if each]
     return "\n".join(lines)
 
@@ -100,21 +104,14 @@ def baseline_table(table: RunTable) -> str:
     """A row for each way to choose a mask, at each R, and below it what was not run."""
     found, missing = baselines(table)
     rows = []
-    for (place, lines), group in groupby(found, lambda b: (b.finding.acceleration, b.lines)):
+    for (r, rival), group in groupby(found, lambda b: (b.finding.acceleration, b.rival)):
         compared = list(group)
-        both = {"R": f"{place:g}", "samples": "lines" if lines else "points"}
-        own = compared[0].own
-        rows.append(
-            both | {"mask": "**4S**", "PSNR (dB)": mean_and_spread(own), "seeds": str(len(own))}
-        )
+        rows.append({"R": f"{r:g}", **_mask_row(f"**{rival}**", compared[0].own)})
         for other in compared:
-            warned = f" ({other.warned} with a warning)" * (other.warned > 0)
             rows.append(
-                both
-                | {
-                    "mask": f"{other.name}{warned}",
-                    "PSNR (dB)": mean_and_spread(other.psnr),
-                    "seeds": str(other.finding.seeds),
+                {
+                    "R": f"{r:g}",
+                    **_mask_row(other.name, other.other),
                     "4S minus this mask (dB)": number(other.finding.mean),
                     INTERVAL: _interval(other.finding),
                     "outcome": _better(other.finding),
@@ -126,6 +123,16 @@ def baseline_table(table: RunTable) -> str:
         how = table.how([*table.methods(*families), *table.methods(*families, lines=True)])
         text += f"**Not compared:** {', '.join(missing)}. {how}"
     return text
+
+
+def _mask_row(name: str, runs: Sequence[RunResult]) -> dict[str, str]:
+    """What a table says of a mask alone."""
+    warned = sum(bool(run.warnings) for run in runs)
+    return {
+        "mask": f"{name}{f' ({warned} with a warning)' * (warned > 0)}",
+        "PSNR (dB)": mean_and_spread([*map(exact, runs)]),
+        "keeps DC": f"{sum(run.p_dc > 0.5 for run in runs)} of {len(runs)}",
+    }
 
 
 def _better(finding: Finding) -> str:

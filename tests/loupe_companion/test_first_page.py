@@ -13,7 +13,7 @@ from loupe_companion.book.first_page import answer
 from tests.loupe_companion.claims.conftest import rows
 
 MAIN = {
-    "part": "(a) not worse: 4S minus best (dB)",
+    "part": "(1) not worse: 4S minus best, N = 64",
     "unit": "dB",
     "acceleration": 4.0,
     "n": 5,
@@ -22,6 +22,7 @@ MAIN = {
     "interval": [0.1, 0.4],
     "region": [-0.3, None],
     "outcome": "shown",
+    "detail": "s = 20, best of 2",
 }
 
 
@@ -47,19 +48,22 @@ def plain(text: str) -> str:
 
 
 def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) -> None:
-    one_value = MAIN | {"acceleration": None, "unit": "", "interval": [None, None], "part": "s"}
+    open_one = MAIN | {"acceleration": None, "unit": "", "outcome": "undecided", "part": "s"}
+    open_one["region"] = [None, None]
     record = write(
         tmp_path / "verdicts.json",
-        claim(1, "undecided", one_value),
-        claim(3, "holds", MAIN, one_value),
+        claim(1, "undecided", open_one),
+        claim(3, "holds", MAIN),
         claim(9, "not run"),
-        claim(10, "holds", MAIN),
+        claim(10, "holds in part", open_one, MAIN),
     )
     text = answer(record, trained.results, "_fig3.png")
     lines = plain(text)
     assert (
-        "**Answer: holds.** Test PSNR, 4S minus best, R = 4: **0.25 dB [0.1, 0.4], n = 5.** "
-        "Of the 4 claims of the paper, 2 hold, 1 is undecided, 1 was not run." in lines
+        "**Answer: holds.** The test PSNR of 4S is **0.25 dB above** that of the best fixed slope "
+        "(N = 64, R = 4; s = 20, best of 2; 95% interval 0.1 to 0.4 dB; 5 seeds). The claim "
+        "requires an interval above -0.3 dB. Of the 4 claims of the paper, 1 holds, 1 holds in "
+        "part, 1 is undecided, 1 was not run." in lines
     )
     assert (
         "32 x 32 pixels, mean and standard deviation over 2 seeds." in lines
@@ -67,17 +71,17 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     )
     table = [list(row.values()) for row in rows(text)]
     assert [[plain(cell) for cell in row] for row in table] == [
-        ["{ref}`Title 1 <claim-1>`", "**undecided**", "s:<br>0.25, n = 5"],
+        ["{ref}`Title 1 <claim-1>`", "**undecided (n = 5)**", "s:<br>0.25 [0.1, 0.4]"],
         [
             "{ref}`Title 3 <claim-3>`",
             "**holds**",
-            "not worse: 4S minus best, R = 4:<br>0.25 dB [0.1, 0.4], n = 5",
+            "not worse: 4S minus best, N = 64, R = 4:<br>0.25 dB [0.1, 0.4]; required: above -0.3",
         ],
         ["{ref}`Title 9 <claim-9>`", "**not run**", ""],
         [
             "{ref}`Title 10 <claim-10>`",
-            "**holds**",
-            "not worse: 4S minus best, R = 4:<br>0.25 dB [0.1, 0.4], n = 5",
+            "**holds in part (1 of 2)**",
+            "not worse: 4S minus best, N = 64, R = 4:<br>0.25 dB [0.1, 0.4]; required: above -0.3",
         ],
     ]
 

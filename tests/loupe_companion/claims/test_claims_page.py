@@ -27,7 +27,7 @@ from loupe_lib.errors import InputError
 from tests.conftest import ROOT
 from tests.loupe_companion.claims.conftest import rows
 
-MEAN = "first number of the test: mean [95% interval]"
+MEAN = "one comparison behind the verdict: mean [95% interval]"
 SPACE = "\N{NO-BREAK SPACE}"
 PAGES = {
     name: json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))["cells"]
@@ -68,7 +68,9 @@ def spaced(row: dict[str, str]) -> dict[str, str]:
     return {name: cell.replace(SPACE, " ") for name, cell in row.items()}
 
 
-def test_the_table_has_a_row_for_each_claim_and_a_line_for_each_r(later, images):
+def test_the_table_has_a_row_for_each_claim_with_a_comparison_that_led_to_its_verdict(
+    later, images
+):
     later.put("4S", psnr=(28.0, 30.0, 35.5))
     verdicts = judge(later.table(images))
     table = [spaced(row) for row in rows(verdict_table(verdicts))]
@@ -77,9 +79,17 @@ def test_the_table_has_a_row_for_each_claim_and_a_line_for_each_r(later, images)
         assert row["claim"] == f"[{number}. {verdict.claim.title}](#claim-{number})"
         assert row["verdict"] == f"**{verdict.label}**"
     # 4S minus fixed, by seed: -2, -1, 3.5
-    shown = "0.167 dB [-7.11, 7.44], n = 3"
-    assert table[2][MEAN] == f"R = 4: {shown}<br>R = 8: {shown}"
-    assert table[4][MEAN].startswith("0 [0, 0], n = 3")  # two R compared: one line
+    assert table[2][MEAN] == (
+        "(1) not worse: 4S minus best fixed s, N = 32, R = 4:<br>"
+        "0.167 dB [-7.11, 7.44], n = 3; required: above -0.3"
+    )
+    assert table[4][MEAN] == "ln s at R = 4 minus ln s at R = 8:<br>0 [0, 0], n = 3"
+    later.put("4S", r=8, psnr=20.0)  # which decides: one of four is refuted
+    later.put("4S", r=4, psnr=50.0)
+    row = spaced(rows(verdict_table([later.verdict(3)]))[0])
+    assert row["verdict"] == "**holds in part (2 of 4)**" and "R = 4:<br>19 dB" in row[MEAN]
+    row = spaced(rows(verdict_table([later.put("4S", r=4, psnr=20.0).verdict(3)]))[0])
+    assert row["verdict"] == "**does not hold here**" and "-11 dB" in row[MEAN]
 
 
 def test_a_claim_that_was_not_run_has_no_numbers_and_no_figure(world):
@@ -147,15 +157,16 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     assert table["8", "disc"]["outcome"] == "worse than 4S"
     assert table["8", "uniform"]["outcome"] == "better than 4S"
     assert table["8", "gaussian"]["outcome"] == "no difference shown"
-    assert table["4", "disc lines"]["samples"] == "lines" and ("4", "tanh") not in table
+    assert ("4", "disc lines") in table and ("4", "tanh") not in table
     assert text.count("with a warning") == 1
-    own = [row for row in listed if row["mask"] == "**4S**"]
-    places = [(r, samples) for r in ("4", "8") for samples in ("points", "lines")]
-    assert [(row["R"], row["samples"]) for row in own] == places
-    assert own[0]["PSNR (dB)"] == "33.00 ± 0.00" and own[0]["seeds"] == "3"
+    own = [row for row in listed if row["mask"].startswith("**")]
+    places = [(r, rival) for r in ("4", "8") for rival in ("4S", "4S s0=200", "4S lines")]
+    assert [(row["R"], row["mask"].strip("*")) for row in own] == places
+    assert own[0]["PSNR (dB)"] == "33.00 ± 0.00"
+    assert own[0]["keeps DC"] == f"{3 * (world.runs['4S', 4, 0].p_dc > 0.5)} of 3"
     said = baseline_headline(world.table()).splitlines()
     assert [line for line in said if line.startswith("- ")] == [
-        f"- **R = {r}{kind}**" for r in (4, 8) for kind in ("", ", whole lines")
+        f"- **R = {r}**, against {rival}" for r, rival in places
     ]
     assert said[1] == "  - better than 4S: uniform (-7.00 dB)"
     assert said[2].startswith("  - no difference shown: ") and "gaussian (+0.00 dB)" in said[2]
@@ -166,7 +177,7 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     )
 
     axes = save(figures.baselines_figure(world.table())).axes
-    assert [ax.get_title() for ax in axes] == [f"R = {r}, {samples}" for r, samples in places]
+    assert [ax.get_title() for ax in axes] == [f"R = {r}, against {rival}" for r, rival in places]
     names = [label.get_text() for label in axes[0].get_yticklabels()]
     seeds = axes[0].lines[3 * names.index("disc") + 1]
     assert seeds.get_xdata().tolist() == [3, 2.5, 2]
@@ -231,7 +242,7 @@ def test_a_page_shows_what_it_names(name, kept, monkeypatch):
         assert numbers == list("1234678") and text.count("**Verdict: ") == 7
     elif name == "baselines":
         assert len(drawn) == 2 and text.count("better than 4S: ") >= 1
-        assert re.search(r"\| +8 \| points +\| tanh ", text)
+        assert re.search(r"\| +8 \| tanh ", text)
     else:
         assert len(re.findall(r"\| best of \d fixed slopes", text)) == 3
 
@@ -255,6 +266,7 @@ def test_a_claim_states_its_test_before_its_numbers(world, monkeypatch):
     shown: list[Any] = []
     monkeypatch.setattr(page, "display", shown.append)
     page.show_claim(world.verdict(2), world.table())
-    said, figure, found = shown
+    said, figure, caption, found = shown
+    assert "Hollow: not counted" in caption.data
     assert said.data.startswith("**The paper says:**") and isinstance(figure, Figure)
     assert "**Verdict: " in found.data
