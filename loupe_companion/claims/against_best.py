@@ -98,7 +98,7 @@ def _test(table: RunTable, r: float) -> Iterator[Finding | str]:
     )
     if slope == table.profile.initial_slope:
         yield (
-            "4S starts at this slope. The two trainings begin alike, so a small difference is likely."
+            "4S starts at this slope. Both trainings begin alike, so a small difference is likely."
         )
 
 
