@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from loupe_companion.claims.statistics import CONFIDENCE, welch_interval
 from loupe_companion.figures.style import WIDTH
+from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.tables import mean_and_spread
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs
+from loupe_lib.data.heads import TEST_HEAD
 
 STEEPEST = 2000  # above it, a fixed slope loses several dB whether DC is kept or not
 
@@ -29,13 +32,24 @@ def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
     ]
 
 
+def runs_of_every_seed(results: Sequence[RunResult]) -> list[RunResult]:
+    """Comparable runs on the usual test head of the methods that were trained with every seed."""
+    runs = [run for run in comparable_runs(results) if run.config.test_head == TEST_HEAD]
+    seeds = {run.config.seed for run in runs}
+    groups = [group for group in group_runs(runs) if len(group.runs) == len(seeds)]
+    return [run for group in groups for run in group.runs]
+
+
 def compare_pairs(data: pd.DataFrame) -> str:
     """For each R: how many masks keep DC, and how PSNR differs within a method."""
     lines = []
     for r, runs in data.groupby("R"):
         with_dc, without = runs[runs["dc_kept"]], runs[~runs["dc_kept"]]
         pairs = with_dc.merge(without, on="method", suffixes=("", "_missing"))
-        text = f"- **R = {r:g}**: {_count(runs)} masks keep DC."
+        text = (
+            f"- **R = {r:g}**, {runs['method'].nunique()} methods, {runs['seed'].nunique()} seeds: "
+            f"{_count(runs)} masks keep DC."
+        )
         if len(pairs):
             gains = pairs["psnr"] - pairs["psnr_missing"]
             text += (
@@ -86,23 +100,56 @@ def kept_by_method(data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def kept_minus_missing(data: pd.DataFrame) -> pd.DataFrame:
+    """For each R and method: PSNR of the seeds whose mask keeps DC minus that of the others.
+
+    The seeds are independent, and the interval is that of Welch. Methods without two seeds of each
+    kind have no row.
+    """
+    rows = []
+    for (r, method), runs in data.groupby(["R", "method"], sort=False):
+        with_dc, without = runs[runs["dc_kept"]], runs[~runs["dc_kept"]]
+        if min(len(with_dc), len(without)) < 2:
+            continue
+        low, high = welch_interval(list(with_dc["psnr"]), list(without["psnr"]))
+        rows.append(
+            {
+                "R": f"{r:g}",
+                "method": method,
+                "DC kept (dB)": mean_and_spread(with_dc["psnr"]),
+                "DC missing (dB)": mean_and_spread(without["psnr"]),
+                "seeds without DC": ", ".join(map(str, sorted(without["seed"]))),
+                "difference (dB)": f"{with_dc['psnr'].mean() - without['psnr'].mean():+.2f}",
+                f"{CONFIDENCE:.0%} interval": f"{low:+.2f} to {high:+.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def spread_table(data: pd.DataFrame) -> pd.DataFrame:
-    """What DC explains of the variation of PSNR, for each R.
+    """What DC and the seed explain of the variation of PSNR, for each R.
 
     PSNR, and the indicator of DC (1 if kept, else 0), are centred on their means over the runs of
-    each method. *Explained* is their squared correlation. Zero-filled: before the network.
+    each method. *Explained by DC* is their squared correlation; *of the rest* is that after the
+    mean of each seed is taken away too. Zero-filled: before the network.
     """
     rows = []
     for r, runs in data.groupby("R"):
         values = runs[["psnr", "dc_kept"]].astype(float)
         centred = values - values.groupby(runs["method"]).transform("mean")
-        explained = centred.corr().loc["psnr", "dc_kept"] ** 2
+        by_seed = centred.groupby(runs["seed"]).transform("mean")
+        explained, rest = (
+            each.corr().loc["psnr", "dc_kept"] ** 2 for each in (centred, centred - by_seed)
+        )
+        seed = by_seed["psnr"].var() / centred["psnr"].var()  # whose means are 0
         before = runs.groupby("dc_kept")["zero_filled_psnr"].agg(lambda v: mean_and_spread(v, 1))
         rows.append(
             {
                 "R": f"{r:g}",
                 "runs": str(len(runs)),
                 "explained by DC": f"{explained:.0%}",
+                "explained by the seed": f"{seed:.0%}",
+                "of the rest, by DC": f"{rest:.0%}",
                 "zero-filled, DC kept (dB)": before.get(True, "-"),
                 "zero-filled, DC missing (dB)": before.get(False, "-"),
             }

@@ -21,12 +21,12 @@ KEPT, MISSING = "#009E73", "#D55E00"
 def learned_runs(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs with learned masks of points that are free to keep or to lose DC.
 
-    Runs with another change (Keras's defaults, another test head) are left out too.
+    Runs with another change, such as Keras's defaults, are left out too.
     """
     chosen = [
         run
         for run in results
-        if run.config.variant in ("", " double round")
+        if run.config.variant in ("", " double round", f" tested on {run.config.test_head}")
         and issubclass(MASKS[run.config.mask], ProbabilityMask)
     ]
     settings = ("method", "slope", "factor", "patience")
@@ -43,9 +43,11 @@ def start_p_dc(config: RunConfig) -> float:
 
 def run_row(method: str, run: RunResult) -> dict[str, Any]:
     """What the page's tables and figures need of a run; PSNR in dB, with the thresholded mask."""
+    head = run.config.test_head
     return {
         "R": run.config.acceleration,
-        "method": method,
+        "test head": head,
+        "method": method.removesuffix(f" tested on {head}"),
         "seed": run.config.seed,
         "psnr": run.psnr(),
         "zero_filled_psnr": float(run.metrics["threshold"]["zero_filled_psnr"].mean()),
@@ -64,7 +66,7 @@ def run_data(runs: Sequence[RunResult]) -> pd.DataFrame:
 
 def seed_table(data: pd.DataFrame) -> pd.DataFrame:
     """PSNR in dB, and P(DC) after training in brackets: a row for each method, a column a seed."""
-    names = [name for name in ("R", "method", "training") if name in data]
+    names = [name for name in ("R", "test head", "method", "training") if name in data]
     rows = []
     for key, runs in data.groupby(names, sort=False):
         cells = {

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from scipy import stats
 from torch.nn import functional as F
 
 from loupe_companion.results import RunResult
@@ -54,6 +55,7 @@ def test_start_is_that_of_the_untrained_model(changes) -> None:
 
 def test_only_learned_masks_of_points_with_dc_left_to_chance(real) -> None:
     wanted = [with_values(real, 0, 30), with_values(real, 0, 30, mask="tanh")]
+    wanted.insert(1, with_values(real, 0, 30, test_head="colin27"))
     trained_slope = with_values(real, 0, 30, mask="trained_slope")
     steep = with_values(real, 0, 30, slope=5000.0)
     others = [
@@ -64,11 +66,11 @@ def test_only_learned_masks_of_points_with_dc_left_to_chance(real) -> None:
             {"center": 1},
             {"dc_raised": True},
             {"keras": True},
-            {"test_head": "colin27"},
+            {"test_head": "colin27", "keras": True},
         )
     ]
     results = [*others, *wanted, trained_slope, steep]
-    assert learned_runs(results) == [wanted[0], steep, wanted[1], trained_slope]
+    assert learned_runs(results) == [*wanted[:2], steep, wanted[2], trained_slope]
     assert kept_masks.comparable_runs(results) == wanted
 
 
@@ -100,8 +102,8 @@ def test_masks_of_one_method_are_compared(real) -> None:
         )
     ]
     assert kept_masks.compare_pairs(run_data(runs)) == (
-        "- **R = 4**: 3 of 4 masks keep DC. The mask with DC has the higher PSNR in 1 of 2 pairs; "
-        "the mean difference is +0.25 dB."
+        "- **R = 4**, 2 methods, 3 seeds: 3 of 4 masks keep DC. The mask with DC has the higher "
+        "PSNR in 1 of 2 pairs; the mean difference is +0.25 dB."
     )
 
 
@@ -112,12 +114,17 @@ def test_explained_is_the_squared_correlation_within_methods(kept_results) -> No
     for run in runs:
         groups.setdefault(dataclasses.replace(run.config, seed=0), []).append(run)
     psnr, dc = [], []
-    for own in groups.values():
+    for own in (sorted(runs, key=lambda run: run.config.seed) for runs in groups.values()):
         values = np.array([run.psnr() for run in own])
         kept = np.array([run.probabilities[64, 64] > 0.5 for run in own], float)
         psnr += list(values - values.mean())
         dc += list(kept - kept.mean())
     assert row["explained by DC"] == f"{np.corrcoef(psnr, dc)[0, 1] ** 2:.0%}"
+    by_seed = np.reshape(psnr, (-1, 3)) - np.mean(np.reshape(psnr, (-1, 3)), axis=0)
+    rest = np.reshape(dc, (-1, 3)) - np.mean(np.reshape(dc, (-1, 3)), axis=0)
+    assert row["explained by the seed"] == f"{1 - np.sum(by_seed**2) / np.sum(np.square(psnr)):.0%}"
+    of_rest = np.corrcoef(by_seed.ravel(), rest.ravel())[0, 1] ** 2
+    assert row["of the rest, by DC"] == f"{of_rest:.0%}"
     before = [
         run.metrics["threshold"]["zero_filled_psnr"].mean()
         for run in runs
@@ -127,9 +134,22 @@ def test_explained_is_the_squared_correlation_within_methods(kept_results) -> No
     assert row["zero-filled, DC missing (dB)"] == expected
 
 
+def test_seeds_with_and_without_dc_are_compared_by_method(real) -> None:
+    psnr = (30.0, 31.0, 33.0, 34.0, 36.0)
+    runs = [with_values(real, i > 1, psnr[i], seed=i) for i in range(5)]
+    runs += [with_values(real, i > 0, psnr[i], seed=i, mask="tanh") for i in range(5)]
+    runs += [with_values(real, 1, 20.0, seed=i, mask="concrete") for i in range(4)]
+    assert {run.config.mask for run in kept_masks.runs_of_every_seed(runs)} == {"sigmoid", "tanh"}
+    (row,) = kept_masks.kept_minus_missing(run_data(runs)).to_dict("records")
+    welch = stats.ttest_ind(psnr[2:], psnr[:2], equal_var=False).confidence_interval(0.95)
+    assert row["method"] == "s=200" and row["seeds without DC"] == "0, 1"
+    assert row["DC kept (dB)"] == "34.33 ± 1.53" and row["difference (dB)"] == "+3.83"
+    assert row["95% interval"] == f"{welch.low:+.2f} to {welch.high:+.2f}"
+
+
 @pytest.fixture
 def changes(real) -> pd.DataFrame:
-    """Four runs with a change, of three as they are; and a method that has none."""
+    """Runs with a change, of those as they are; and a method that has none."""
     results = [
         with_values(real, 0.0, 30.0, seed=0),
         with_values(real, 1.0, 32.0, seed=1),
@@ -150,24 +170,45 @@ def changes(real) -> pd.DataFrame:
 
 def test_experiment_compares_runs_that_differ_in_one_setting(changes) -> None:
     assert seed_table(changes).drop(columns=["R", "method"]).to_numpy().tolist() == [
-        ["as it is", "30.00 (0.00)", "32.00 (1.00)", "31.00 (0.00)"],
-        ["raised", "31.00 (1.00)", "32.25 (1.00)", "34.00 (0.20)"],
-        ["always measured", "not run", "33.00 (1.00)", "not run"],
+        ["s1", "as it is", "30.00 (0.00)", "32.00 (1.00)", "31.00 (0.00)"],
+        ["s1", "raised", "31.00 (1.00)", "32.25 (1.00)", "34.00 (0.20)"],
+        ["s1", "always measured", "not run", "33.00 (1.00)", "not run"],
     ]
 
 
 def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
-    gains = experiment.gain_table(changes)
+    gains = experiment.gain_table(changes).drop(columns=["R", "test head", "runs"])
     # The t quantile of one degree of freedom is 12.71; the standard error of 1 and 3 is 1.
-    assert gains.drop(columns=["R"]).to_numpy().tolist() == [
-        ["lost", "raised", "1 of 2", "2.00 ± 1.41", "-10.71 to +14.71", "undecided"],
-        ["kept", "always measured", "1 of 1", "1.00", "-", "undecided"],
-        ["kept", "raised", "1 of 1", "0.25", "-", "undecided"],
+    assert gains.drop(columns="PSNR as it is (dB)").to_numpy().tolist() == [
+        ["always measured", "kept", "1 of 1", "1", "1.00", "-", "undecided"],
+        ["raised", "lost", "1 of 2", "0, 2", "2.00 ± 1.41", "-10.71 to +14.71", "undecided"],
+        ["raised", "kept", "1 of 1", "1", "0.25", "-", "undecided"],
     ]
-    assert experiment.gains_of_lost(gains) == (
-        "- **Raised**, R = 4: 1 of 2 masks keep DC now. Their PSNR changes by 2.00 ± 1.41 dB "
-        "(95% interval: -10.71 to +14.71): a gain is undecided."
+    assert gains["PSNR as it is (dB)"].tolist() == ["32.00", "30.50 ± 0.71", "32.00"]
+    assert experiment.gain_list(experiment.gain_table(changes)).splitlines()[2:4] == [
+        "- **Raised, R = 4, tested on s1**",
+        "  - masks that had lost DC: 2.00 ± 1.41 dB [-10.71 to +14.71], seeds 0, 2, a gain is "
+        "*undecided*",
+    ]
+
+
+def test_runs_of_one_seed_count_once_and_heads_apart(real) -> None:
+    results = []
+    for seed, (first, second) in {3: (1.0, 3.0), 7: (2.0, 4.0)}.items():
+        for mask, gain in (("sigmoid", first), ("tanh", second)):
+            at = {"seed": seed, "mask": mask, "test_head": "mni152"}
+            results.append(with_values(real, 0.0, 25.0, **at))
+            results.append(with_values(real, 1.0, 25.0 + gain, center=1, **at))
+    results.append(with_values(real, 0.0, 30.0, seed=3))
+    _, data = experiment.find_experiment(results)
+    (row,) = experiment.gain_table(data).to_dict("records")
+    assert row["runs"] == "4" and row["seeds"] == "3, 7" and row["test head"] == "mni152"
+    assert row["gain (dB)"] == "2.50 ± 0.71"  # of 2 and 3
+    assert experiment.written_test(data).startswith(
+        "Always measuring DC changes the PSNR by 2.50 ± 0.71 dB (95% interval -3.85 to +8.85, "
+        "seeds 3, 7): a gain is undecided."
     )
+    assert experiment.written_test(data[data["seed"] < 3]) == "Its runs are missing."
 
 
 def dots(figure) -> set[tuple[float, str, bool]]:
@@ -274,22 +315,3 @@ def test_energy_of_dc(images) -> None:
     energy = torch.fft.fft2(x.double(), norm="ortho").abs().square()
     expected = (energy[:, 0, 0] / energy.sum((1, 2))).mean()
     assert gradient.dc_energy(x) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_heads_are_compared_where_each_was_the_test_head(real) -> None:
-    runs = [
-        with_values(real, p_dc, psnr, test_head=head, seed=seed)
-        for seed, p_dc, psnrs in ((0, 0.1, (20.0, 30.0, 31.0)), (1, 0.9, (32.0, 33.0, 34.0)))
-        for head, psnr in zip(("mni152", "s1", "colin27"), psnrs, strict=True)
-    ]
-    alone = with_values(real, 0.9, 50.0, seed=2)
-    measured = with_values(runs[0], 1.0, 26.5, center=1)
-    table = experiment.head_table([*runs, alone, measured]).set_index("test head")
-    assert list(table.index) == ["colin27", "mni152", "s1"]
-    assert table.loc["mni152", "DC missing (dB)"] == "20.00 (1; seeds 0)"
-    assert table.loc["s1", "DC kept (dB)"] == "33.00 (1; seeds 1)"
-    assert list(table["gain (dB)"]) == ["not run", "6.50", "not run"]
-    (line,) = experiment.gains_of_heads(table.reset_index()).splitlines()
-    assert "tested on mni152**, R = 4" in line and "by 6.50 dB (95% interval: -)" in line
-    nothing = experiment.head_table(runs[:2])
-    assert nothing.empty and experiment.gains_of_heads(nothing) == ""
