@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loupe_companion.cli_shared import ProfileName, check_out, numbers, stoppable
+from loupe_companion.cli_shared import ProfileName, numbers, stoppable
 
 if TYPE_CHECKING:
     from loupe_lib.data.images import Images
@@ -76,7 +76,6 @@ ListTo = Annotated[
     typer.Option(
         "--list",
         help="Write the chosen volumes, splits and SHA-256 to this file.",
-        callback=check_out,
     ),
 ]
 FromList = Annotated[

@@ -21,12 +21,19 @@ def exit_with_parent(parent: int) -> None:
             time.sleep(1)
         _stop()
 
+    _restore_interrupt()
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
 
 
 def exit_on_sigterm() -> None:
     """Stop at SIGTERM, which Slurm sends at a job's time limit, half a minute before SIGKILL."""
+    _restore_interrupt()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_stop, daemon=True).start())
+
+
+def _restore_interrupt() -> None:
+    """Let SIGINT interrupt: a shell starts its background jobs with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _stop() -> None:

@@ -24,7 +24,7 @@ def undersample(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """The simulated scanner: a mask times the Fourier transform of the image (eq. 1).
+    """A mask times the Fourier transform of the image (eq. 1).
 
     In training mode each image gets a relaxed random mask of its own (eq. 6); in eval mode all
     images get the mask that is thresholded at 0.5, as in the paper.

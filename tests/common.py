@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from scipy.special import expit
 from torch import nn
 
 from loupe_companion.locks import try_lock
@@ -73,28 +75,11 @@ def random_complex(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.polar(random(*shape, seed=seed), 6.283 * random(*shape, seed=seed + 100))
 
 
-def dft2(x: np.ndarray) -> np.ndarray:
-    """The orthonormal 2-D DFT by its definition, DC at [0, 0]; x is (..., N, N)."""
-    n = x.shape[-1]
-    frequency = np.outer(np.arange(n), np.arange(n))
-    f = np.exp(-2j * np.pi * frequency / n) / np.sqrt(n)
-    return f @ x @ f.T
-
-
-def idft2(y: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`dft2`."""
-    return np.conj(dft2(np.conj(y)))
-
-
-def uncentre(mask: np.ndarray) -> np.ndarray:
-    """A mask with DC at [N//2, N//2] in the order of the DFT, DC at [0, 0]."""
-    half = mask.shape[-1] // 2
-    return np.roll(mask, (-half, -half), axis=(-2, -1))
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """In float64."""
-    return 0.5 * (1 + np.tanh(np.asarray(x, np.float64) / 2))
+# NumPy's transforms and SciPy's sigmoid, against which torch's are checked.
+dft2 = partial(np.fft.fft2, norm="ortho")
+idft2 = partial(np.fft.ifft2, norm="ortho")
+uncentre = partial(np.fft.ifftshift, axes=(-2, -1))
+sigmoid = expit
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from loupe_lib import rescale
+from loupe_lib import binarize, rescale
 from loupe_lib.errors import InputError
 
 
@@ -46,9 +46,7 @@ class PixelMask(nn.Module):
 
     def binary(self) -> Tensor:
         """(n,) mask of exactly k ones, zeros elsewhere."""
-        p = self.probabilities().detach()
-        kept = p.argsort(descending=True, stable=True)[: self.k]
-        return torch.zeros_like(p).index_fill(0, kept, 1.0)
+        return binarize(self.probabilities(), len(self.gamma) / self.k, "topk")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n) images -> (B, n), with 0 for the pixels that are not kept."""

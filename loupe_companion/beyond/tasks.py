@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 from skimage import data
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from loupe_companion.beyond.local_binary import LocalBinaryConv2d
 from loupe_companion.beyond.pixels import PixelMask
-from loupe_lib.errors import InputError
 
 PIXELS = 10  # of the 64 of a digit
 DIGITS = (1000, 297, 500)  # train, validation, test; 1797 in all
@@ -47,17 +47,7 @@ class Task(NamedTuple):
 
 
 def draw_digits(seed: int) -> Splits:
-    """Scikit-learn's handwritten digits, 8 x 8 in [0, 1] as (n, 64), split at random.
-
-    Raises:
-        InputError: without scikit-learn.
-    """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        raise InputError(
-            "the digits come with scikit-learn, which is missing: pip install scikit-learn"
-        ) from None
+    """Scikit-learn's handwritten digits, 8 x 8 in [0, 1] as (n, 64), split at random."""
     found = load_digits()
     x = torch.tensor(found.data, dtype=torch.float32) / 16
     y = torch.tensor(found.target)

@@ -24,7 +24,6 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 INTERNAL = (
     "loupe_lib.data.choice",
     "loupe_lib.data.conversion",
-    "loupe_lib.data.fastmri_folder",
     "loupe_lib.data.formats",
     "loupe_lib.data.storage",
     "loupe_lib.data.subjects",
@@ -33,8 +32,8 @@ INTERNAL = (
 )
 
 
-class BuildError(Exception):
-    """Why the book was not built, in words for the user."""
+class BuildError(SystemExit):
+    """Why the book was not built, in words for the user; Python prints them and exits with 1."""
 
 
 def render(stage: Path, output: Path, config: Path = CONFIG) -> Path:
@@ -99,10 +98,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="end with this process")
     given = parser.parse_args()
     exit_with_parent(given.parent)
-    try:
-        render(given.stage, given.output)
-    except BuildError as error:
-        sys.exit(f"no book: {error}")
+    render(given.stage, given.output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 import argparse
 import ast
 import copy
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -175,10 +174,7 @@ def main() -> None:
     exit_with_parent(given.parent)
     pairs = [pair.split("=", 1) for pair in given.parameters]
     parameters = {name: yaml.safe_load(value) for name, value in pairs}
-    try:
-        execute(given.source, given.target, parameters, given.cwd)
-    except BuildError as error:
-        sys.exit(f"no book: {error}")
+    execute(given.source, given.target, parameters, given.cwd)
 
 
 if __name__ == "__main__":

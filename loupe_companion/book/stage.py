@@ -95,11 +95,8 @@ def kept_results() -> list[RunResult]:
 
 
 def main() -> None:
-    try:
-        output, profile, *notebooks = sys.argv[1:]
-        stage(Path(output), profile, [Path(name) for name in notebooks])
-    except BuildError as error:
-        sys.exit(f"no book: {error}")
+    output, profile, *notebooks = sys.argv[1:]
+    stage(Path(output), profile, [Path(name) for name in notebooks])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures of the claims' page: results in, Figure out; None where the runs are missing."""
+"""The figures of the claims' page: a Figure of runs that exist."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from loupe_companion.claims.baselines import baselines
 from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.settings import SETTINGS, runs_by_value
-from loupe_companion.claims.statistics import CONFIDENCE, Finding, NotRun, Verdict
+from loupe_companion.claims.statistics import CONFIDENCE, Finding, Verdict
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW
 
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
@@ -22,7 +22,7 @@ FINDINGS_CAPTION = f"""\
 Yellow: the values that support the claim.*"""
 
 
-def findings_figure(verdict: Verdict) -> Figure | None:
+def findings_figure(verdict: Verdict) -> Figure:
     """A panel for each part of a test: seeds, mean and interval at each R.
 
     The shaded values support the claim. Hollow: not counted for the verdict.
@@ -30,8 +30,6 @@ def findings_figure(verdict: Verdict) -> Figure | None:
     parts: dict[str, list[Finding]] = {}
     for finding in verdict.findings:
         parts.setdefault(finding.part, []).append(finding)
-    if not parts:
-        return None
     height = 0.75 + 0.3 * max(map(len, parts.values()))
     figure = Figure(figsize=(WIDTH, height * len(parts)), layout="constrained")
     axes = figure.subplots(len(parts), 1, squeeze=False)
@@ -62,12 +60,9 @@ def baselines_figure(table: RunTable) -> Figure | None:
     return figure
 
 
-def soft_fractions_figure(table: RunTable) -> Figure | None:
+def soft_fractions_figure(table: RunTable) -> Figure:
     """Claim 1: by slope, entries of M in (0.05, 0.95), with their bounds; of P in (0.1, 0.9)."""
-    try:
-        grids = {r: table.grid(r) for r in table.accelerations}
-    except NotRun:
-        return None
+    grids = {r: table.grid(r) for r in table.accelerations}
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     slopes = list(next(iter(grids.values())))
@@ -91,12 +86,9 @@ def soft_fractions_figure(table: RunTable) -> Figure | None:
     return figure
 
 
-def returned_slopes_figure(table: RunTable) -> Figure | None:
-    """Claim 5: the slope that 4S returned at each R, a line for each seed; crosses: the paper."""
-    try:
-        runs = {r: table.runs(r, "4S") for r in table.accelerations}
-    except NotRun:
-        return None
+def returned_slopes_figure(table: RunTable) -> Figure:
+    """Claim 5: the slope that 4S returned at each R, a point for each seed; crosses: the paper."""
+    runs = {r: table.runs(r, "4S") for r in table.accelerations}
     figure = Figure(figsize=(WIDTH * 0.6, 3.4), layout="constrained")
     ax = figure.subplots()
     for seed in sorted(set.union(*map(set, runs.values()))):
@@ -109,16 +101,13 @@ def returned_slopes_figure(table: RunTable) -> Figure | None:
     return figure
 
 
-def settings_figure(table: RunTable) -> Figure | None:
+def settings_figure(table: RunTable) -> Figure:
     """Claim 7: test PSNR by p, m and the initial slope. Small: each seed; large: the mean."""
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots(1, len(SETTINGS), sharey=True)
     for ax, name in zip(axes, SETTINGS, strict=True):
         for r in table.accelerations:
-            try:
-                runs = runs_by_value(table, r, name)
-            except NotRun:
-                return None
+            runs = runs_by_value(table, r, name)
             psnr = {value: [run.psnr() for run in found.values()] for value, found in runs.items()}
             style: dict[str, Any] = {"color": YELLOW, "marker": MARKERS.get(r, "D")}
             means = [np.mean(values) for values in psnr.values()]
@@ -134,12 +123,9 @@ def settings_figure(table: RunTable) -> Figure | None:
     return figure
 
 
-def trained_slope_figure(table: RunTable) -> Figure | None:
+def trained_slope_figure(table: RunTable) -> Figure:
     """Claim 8: a trained slope by epoch, and the entries of M at the end."""
-    try:
-        runs = {r: table.runs(r, "trained-slope") for r in table.accelerations}
-    except NotRun:
-        return None
+    runs = {r: table.runs(r, "trained-slope") for r in table.accelerations}
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for r, found in runs.items():

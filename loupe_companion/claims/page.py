@@ -11,7 +11,7 @@ from loupe_companion.claims.statistics import NotRun, Verdict
 from loupe_companion.claims.tables import outcome, spread_table, statement
 
 # Claims whose figure shows more than the comparisons of the test.
-FIGURES: dict[int, Callable[[RunTable], Figure | None]] = {
+FIGURES: dict[int, Callable[[RunTable], Figure]] = {
     1: figures.soft_fractions_figure,
     5: figures.returned_slopes_figure,
     7: figures.settings_figure,
@@ -23,11 +23,10 @@ def show_claim(verdict: Verdict, table: RunTable) -> None:
     """Show what the paper says, the test, a figure, the comparisons, and what was found."""
     number = verdict.claim.number
     display(Markdown(statement(verdict.claim)))
-    own = FIGURES.get(number)
-    figure = own(table) if own else figures.findings_figure(verdict)
-    if figure is not None:
-        display(figure)
-    if figure is not None and own is None:
+    if verdict.findings and number in FIGURES:
+        display(FIGURES[number](table))
+    elif verdict.findings:
+        display(figures.findings_figure(verdict))
         display(Markdown(figures.FINDINGS_CAPTION))
     display(Markdown(outcome(verdict)))
 

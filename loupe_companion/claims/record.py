@@ -20,7 +20,6 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.results import KEPT, read_results
 from loupe_companion.sources import load_images
 from loupe_lib.data.storage import write_file
-from loupe_lib.errors import InputError
 
 REFERENCE = ("reference.h5", "claims.h5")  # N = 128
 SMALL = "*-small.h5"  # N = 64
@@ -60,9 +59,6 @@ def record(verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def _table(folder: Path, profile: str, files: tuple[str, ...] | list[str]) -> RunTable:
-    for path in [folder / name for name in files]:
-        if not path.exists():
-            raise InputError(f"there is no {path}: the folder must have {' and '.join(files)}")
     results = [run for name in files for run in read_results(folder / name)]
     return RunTable(results, find_profile(profile), load_images)
 

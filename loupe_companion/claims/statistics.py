@@ -121,7 +121,7 @@ class Verdict:
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """The t interval of the mean of two or more independent numbers (Student 1908)."""
-    half = float(_half_width(len(values), float(np.std(values, ddof=1))))
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
@@ -135,11 +135,6 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[flo
     degrees = error**4 / sum(v**2 / f for v, f in zip(squares, freedom, strict=True))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
     return mean - half, mean + half
-
-
-def _half_width(n: int | np.ndarray, deviation: float) -> np.ndarray:
-    """Half the width of the t interval of the mean of n numbers."""
-    return stats.t.ppf((1 + CONFIDENCE) / 2, np.subtract(n, 1)) * deviation / np.sqrt(n)
 
 
 def seeds_to_decide(finding: Finding) -> float:

@@ -85,7 +85,7 @@ def read_in_workers(
             yield result
     finally:
         pool.stop()
-        # First, because the pool takes away what a worker needs that is still starting.
+        # Before `join`, which closes what a worker needs that is still starting.
         for process in multiprocessing.active_children():
             if process.name == "pebble_pool_worker":
                 process.kill()

@@ -71,7 +71,6 @@ class Schedule:
         over = self.epoch >= length or self.stop_wait >= self.config.stop_patience
         if over and self.round == 1:
             self.round, self.epoch, self.stop_wait = 2, 0, 0
-            self.learning_rate = self.config.learning_rate
         elif over:
             self.finished = True
         return Decision(keep, restore=over)

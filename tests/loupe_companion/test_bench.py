@@ -19,17 +19,11 @@ def measured(tmp_path_factory):
     return result
 
 
-def test_rates_follow_from_times(measured):
-    (row,), pack, batch = measured["steps"], measured["pack"], measured["batch"]
-    assert row["ratio"] == pytest.approx(row["plain"]["ms"] / row["project"]["ms"])
-    assert pack["ms_per_model"] * pack["models"] == pytest.approx(pack["project"]["ms"])
-    assert pack["ratio"] == pytest.approx(2 * row["plain"]["ms"] / pack["project"]["ms"])
-    for cell, models in ((row["plain"], 1), (row["project"], 1), (pack["project"], 2)):
+def test_each_time_is_a_median_between_quartiles(measured):
+    (row,), pack = measured["steps"], measured["pack"]
+    for cell in (row["plain"], row["project"], pack["project"]):
         low, high = cell["quartiles"]
         assert 0 < low <= cell["ms"] <= high
-        assert cell["images_per_s"] == pytest.approx(1000 * models * batch / cell["ms"])
-        assert cell["tflops"] == pytest.approx(models * row["flops"] / cell["ms"] / 1e9)
-        assert cell["share"] == pytest.approx(cell["tflops"] / measured["ceilings"]["tflops"])
 
 
 def test_flops_are_those_of_the_convolutions(measured):

@@ -14,14 +14,7 @@ from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
 from loupe_companion.tables import conditions, dc_kept, left_out, markdown, warning_list
 from tests.common import sigmoid
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    """A Markdown table as a list of rows."""
-    lines = [line for line in table.splitlines() if line.startswith("|")]
-    head, ruler, *body = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
-    assert len(ruler) == len(head) and all(re.fullmatch(r":?-+:?", cell) for cell in ruler)
-    return [dict(zip(head, row, strict=True)) for row in body]
+from tests.loupe_companion.claims.conftest import rows
 
 
 def test_markdown_keeps_every_cell_as_it_is():

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import itertools
-import json
 import sys
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.nn import functional
 
 from loupe_companion import cli
 from loupe_companion.beyond import experiment as beyond
-from loupe_companion.beyond.experiment import FULL, SMOKE, Training, fit, read_record, run
+from loupe_companion.beyond.experiment import FULL, SMOKE, fit, read_record, run
 from loupe_companion.beyond.tables import accuracy_table
 from loupe_companion.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, draw_digits, draw_textures
 from loupe_lib.errors import InputError
@@ -145,53 +144,8 @@ def test_files_of_some_seeds_are_merged_into_that_of_all(trained, tmp_path):
         beyond.merge_records([KEPT, parts[0]], tmp_path / "mixed.json")
 
 
-def refused(path, content: bytes) -> None:
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        read_record(path)
-    message = str(caught.value)
-    assert str(path) in message and len(message) < 500
-
-
-def test_a_file_cut_short_anywhere_is_refused(tmp_path):
-    content = KEPT.read_bytes().rstrip()
-    for length in range(0, len(content), 997):
-        refused(tmp_path / "cut.json", content[:length])
-
-
-NEVER = (None, -1, -0.5, "2", [2], [[]], {}, float("nan"), 1e999)
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        *((name, (*NEVER, True)) for name in Training.__struct_fields__ if name != "shrinks"),
-        ("shrinks", NEVER),
-        ("layer", ([0] * 63, [2] * 64)),
-        ("task", ("words",)),
-        ("unknown", (1,)),
-    ],
-)
-def test_a_value_that_cannot_be_is_refused(tmp_path, field, values):
-    found = json.loads(KEPT.read_text("utf-8"))
-    for value in values:
-        found["runs"] = [{**found["runs"][0], field: value}]
-        refused(tmp_path / "changed.json", json.dumps(found).encode())
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"x": ' + b"[" * 100_000,
-     b'{"format": "loupe_lib beyond"}', b'{"format": "loupe_lib beyond", "version": 2}',
-     b'{"format": "loupe_lib beyond", "version": 1, "plan": {}, "runs": []}'],
-    ids=lambda content: repr(content[:70]),
-)  # fmt: skip
-def test_foreign_files_are_refused(tmp_path, content):
-    refused(tmp_path / "foreign.json", content)
-
-
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read .*none\.json"):
+    with pytest.raises(InputError, match=r"none\.json is not a valid"):
         read_record(tmp_path / "none.json")
 
 
@@ -202,17 +156,3 @@ def test_kept_results_are_read():
     accuracy = [run.accuracy for run in kept.of("pixels", None)]
     assert np.mean(accuracy) == pytest.approx(0.9106)
     assert {sum(run.layer) for run in kept.runs if run.task == "pixels"} == {10}
-
-
-def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(beyond, "run", lambda *_: pytest.fail("trained"))
-    with pytest.raises(InputError, match=r"cannot write .*beyond\.json"):
-        beyond.run_experiment(tmp_path / "file" / "beyond.json", smoke=True)
-
-
-def test_without_scikit_learn_one_line_says_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
-        beyond.run_experiment(tmp_path / "beyond.json")
-    assert not list(tmp_path.iterdir())

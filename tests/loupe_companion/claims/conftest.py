@@ -12,7 +12,6 @@ from loupe_companion.claims.statistics import Verdict
 from loupe_companion.claims.verdicts import TESTS, judge_claim
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult
-from loupe_companion.sources import load_images
 from loupe_companion.sweep import run_sweep
 from loupe_lib.data.images import Images
 from tests.common import smoke
@@ -100,12 +99,6 @@ def rows(table: str) -> list[dict[str, str]]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """A real run of 4S of the smallest size."""
     return run_sweep([smoke()], tmp_path_factory.mktemp("runs"), progress=False)[0]
-
-
-@pytest.fixture(scope="session")
-def images() -> Images:
-    """Those of every run of a world with seeds 0 to 2."""
-    return load_images(smoke())
 
 
 @pytest.fixture

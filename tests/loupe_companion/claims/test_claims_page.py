@@ -92,20 +92,17 @@ def test_the_table_has_a_row_for_each_claim_with_a_comparison_that_led_to_its_ve
     assert row["verdict"] == "**does not hold here**" and "-11 dB" in row[MEAN]
 
 
-def test_a_claim_that_was_not_run_has_no_numbers_and_no_figure(world):
+def test_a_claim_that_was_not_run_has_no_numbers_and_no_figure(world, monkeypatch):
+    shown: list[Any] = []
+    monkeypatch.setattr(page, "display", shown.append)
     empty = world.drop(".*").table()
-    for row in rows(verdict_table(judge(empty))):
+    verdicts = judge(empty)
+    for verdict, row in zip(verdicts, rows(verdict_table(verdicts)), strict=True):
         assert row["verdict"] == f"**{NOT_RUN}**"
         assert not row[MEAN]
-    for draw in (
-        figures.soft_fractions_figure,
-        figures.returned_slopes_figure,
-        figures.settings_figure,
-        figures.trained_slope_figure,
-        figures.baselines_figure,
-    ):
-        assert draw(empty) is None
-    assert figures.findings_figure(judge(empty)[0]) is None
+        page.show_claim(verdict, empty)
+    assert not [item for item in shown if isinstance(item, Figure)]
+    assert figures.baselines_figure(empty) is None
 
 
 def test_every_comparison_has_a_row_and_is_drawn_with_its_seeds_interval_and_region(later):

@@ -102,11 +102,9 @@ def train_until_killed(folder: Path, kind: str, at_epoch_end: bool | None) -> No
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind, at_epoch_end):
     whole = train(tmp_path / "whole", kind, at_epoch_end)
     expected = logged(whole, "epoch", "val_loss", "net.layer.slope")
-    print(expected)
     assert common.run(train_until_killed, (tmp_path / "killed", kind, at_epoch_end)) == [KILLED]
     checkpoint = tmp_path / "killed" / "last.ckpt"
     resumed = train(tmp_path / "killed", kind, at_epoch_end, ckpt_path=checkpoint)
-    print(logged(resumed, "epoch", "val_loss", "net.layer.slope"))
     assert logged(resumed, "epoch", "val_loss", "net.layer.slope") == expected[3:]
     assert expected[3][2] > 2  # raised before the kill
 
