@@ -99,28 +99,26 @@ def versions_page(executed: Mapping[str, NotebookNode], results: Sequence[Path])
         versions=_table(["package", "version"], versions.items()),
         results=_table(
             ["file", "code", "day", "device"],
-            [row for file in results for row in _origins(file)],
+            [row for file in results if (row := _origin(file))],
         ),
         times=_table(["notebook, execution", "time", "day"], times),
     )
 
 
-def _origins(file: Path) -> list[tuple[str, ...]]:
-    """A row for each code and device that measured what a results file holds."""
+def _origin(file: Path) -> tuple[str, ...]:
+    """A results file, and which code measured it, when, and on which device; empty if unknown."""
     if file.suffix == ".h5":
         found = [result.provenance for result in read_results(file)]
     else:
         content = json.loads(file.read_text("utf-8"))
         sessions = content if isinstance(content, list) else [content]
         found = [session.get("provenance", session) for session in sessions]
-    days: dict[tuple[str, str], list[str]] = {}
-    for one in found:
-        if "code" in one:
-            days.setdefault((one["code"], one["device"]), []).append(one["date"][:10])
-    return [
-        (f"`{file.name}`", code, span(sorted(dates)), device)
-        for (code, device), dates in sorted(days.items())
-    ]
+    known = [one for one in found if "code" in one]
+    if not known:
+        return ()
+    codes, devices = (sorted({one[key] for one in known}) for key in ("code", "device"))
+    days = sorted(one["date"][:10] for one in known)
+    return f"`{file.name}`", ", ".join(codes), span(days), " and ".join(devices)
 
 
 def reference(package: str) -> str:
@@ -190,11 +188,12 @@ def _failure(test: Mapping[str, Any]) -> tuple[str, str, str]:
     counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
     for beginning, words in OF_EACH_FILE.items():
         if name.startswith(beginning):
-            return words.format(name.removeprefix(beginning)), "refused, or read right", counted
-    failure, *outcome = re.split("[:;] ", name, maxsplit=1)
+            outcome = " or ".join(sorted(test["counts"], reverse=True))
+            return words.format(name.removeprefix(beginning)), outcome, counted
+    failure, *rest = re.split("[:;] ", name, maxsplit=1)
     if failure in COUNTED_BY_PHASE:
         counted = f"killed during: {counted}"
-    return failure, outcome[0] if outcome else "refused", counted
+    return failure, rest[0] if rest else "refused", counted
 
 
 def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:

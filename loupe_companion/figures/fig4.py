@@ -148,8 +148,5 @@ def _against_paper(differences: Sequence[float]) -> str:
     if n > 1:
         low, high = mean_interval(differences)
         if low > 0 or high < 0:
-            return f" {found} [Claim 1](claims.ipynb#claim-1) tests this."
-    return (
-        f" {found} With {n} seed{'s' * (n > 1)} this is not certain: see "
-        "[claim 1](claims.ipynb#claim-1)."
-    )
+            return f" {found} [Claim 1](#claim-1) tests this."
+    return f" {found} With {n} seed{'s' * (n > 1)} this is not certain: see [claim 1](#claim-1)."

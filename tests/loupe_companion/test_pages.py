@@ -52,6 +52,9 @@ def test_versions_tell_which_code_measured_each_results_file():
         (f"`{file.name}`", one["code"], one["date"][:10], one["device"])
         for file, one in ((files[1], beyond), (files[2], robustness[0]["provenance"]))
     }
-    for run in read_results(files[0]):
-        assert run.provenance["code"] in text
+    found = [run.provenance for run in read_results(files[0])]
+    codes, days = ({one[key] for one in found} for key in ("code", "date"))
+    days = {day[:10] for day in days}
+    (row,) = (row for row in listed if row[0] == "`reference.h5`")
+    assert set(row[1].split(", ")) == codes and set(row[2].split(" to ")) == days
     assert wanted < listed and "verdicts" not in text

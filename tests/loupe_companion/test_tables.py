@@ -137,22 +137,22 @@ def with_shares(results: list[RunResult], *shares: float) -> list[RunResult]:
         (
             (0.25, 0.25, 0.5, 0.5),
             "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
-            "[Claim 1](claims.ipynb#claim-1) tests this.",
+            "[Claim 1](#claim-1) tests this.",
         ),
         (
             (0.25, 0.25, 0.75, 0.25),
             "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
-            "With 2 seeds this is not certain: see [claim 1](claims.ipynb#claim-1).",
+            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
         ),
         (
             (0.5, 0.5, 0.25, 0.25),
             "As in the paper, the low slope leaves more of them than the high one. "
-            "[Claim 1](claims.ipynb#claim-1) tests this.",
+            "[Claim 1](#claim-1) tests this.",
         ),
         (
             (0.75, 0.25, 0.25, 0.25),
             "As in the paper, the low slope leaves more of them than the high one. "
-            "With 2 seeds this is not certain: see [claim 1](claims.ipynb#claim-1).",
+            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
         ),
         ((0.5, 0.5, 0.5, 0.5), "The low and the high slope leave equally many of them."),
     ],

@@ -30,8 +30,8 @@ def test_failures_and_outcomes_are_told_apart():
     page = robustness(ROOT / "results" / "robustness.json")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     told = {row[0]: row[1:3] for row in rows if len(row) == 4}
-    assert told["One bit flipped in `results.h5`"][0] == "refused, or read right"
-    assert "`checkpoint.safetensors` cut short" in told
+    assert told["One bit flipped in `results.h5`"][0] == "refused or read right"
+    assert told["`checkpoint.safetensors` cut short"][0] == "refused"
     outcome, counted = told["`kill -9` of a sweep"]
     assert outcome == "the next call equals an undisturbed one bit for bit"
     assert counted.startswith("killed during: ") and "training 8" in counted
