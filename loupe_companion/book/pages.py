@@ -117,8 +117,9 @@ def _origin(file: Path) -> tuple[str, ...]:
     if not known:
         return ()
     codes, devices = (sorted({one[key] for one in known}) for key in ("code", "device"))
-    days = sorted(one["date"][:10] for one in known)
-    return f"`{file.name}`", ", ".join(codes), span(days), " and ".join(devices)
+    days = span(sorted(one["date"][:10] for one in known))
+    days = days.replace("-", "\N{NON-BREAKING HYPHEN}")  # a date stays on one line
+    return f"`{file.name}`", ", ".join(codes), days, " and ".join(devices)
 
 
 def reference(package: str) -> str:
