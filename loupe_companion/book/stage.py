@@ -64,7 +64,7 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
         files.append(output / "own" / "results" / f"{profile}.h5")
         trained = read_results(files[-1])
         trainings = {f"own {profile}": trained, **trainings}
-        replays[f"{profile} of this machine"] = trained
+        replays["this machine"] = trained
     others = {
         f"kept {n}": read_results(KEPT / f"{n}.h5") for n in ("quick", "claims", "claims-small")
     }
