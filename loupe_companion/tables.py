@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from loupe_companion.groups import (
     Group,
@@ -14,6 +15,7 @@ from loupe_companion.groups import (
 from loupe_companion.results import RunResult
 from loupe_lib.training.config import HEADS
 
+CONFIDENCE = 0.95  # of intervals
 NUMBERS = r"([-+±.,%\d\s]|inf|nan|to)*"  # such as 36.43 ± 0.98, 7.36 to inf, 1.5%
 
 
@@ -33,25 +35,33 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def conditions(results: Sequence[RunResult]) -> str:
-    """A figure's caption, in Markdown: sizes, seeds, device, date and code of the runs."""
+    """A figure's caption, in Markdown: seeds, sizes, device and training time of the runs.
+
+    Their dates and code are on the page of the versions.
+    """
     config = results[0].config
     seeds = sorted({r.config.seed for r in results})
     epochs = sorted({len(r.history["loss"]) for r in results})
     devices = sorted({r.provenance["device"] for r in results})
-    days = sorted({r.provenance["date"][:10] for r in results})
-    codes = sorted({r.provenance["code"] for r in results})
     own = f"image file {config.data[:12]}"
     images = "virtual subjects from the embedded heads" if config.data == HEADS else own
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
-        f"*{len(results)} run{'s' * (len(results) > 1)}: N = {config.size}, "
-        f"U-Net width {config.width}, "
-        f"{config.train} / {config.validation} / {config.test} slices of {images}; "
-        f"{span(epochs)} epochs, batch {config.batch}; seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}. Trained on {', '.join(devices)}, {span(days)}. "
-        f"Total training time of all runs: {seconds / 60:.1f} minutes; code {', '.join(codes)}."
-        f"{' After ±: the standard deviation over seeds.' * (len(seeds) > 1)}*"
+        f"*{len(results)} run{'s' * (len(results) > 1)} (seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}): N = {config.size}, U-Net width {config.width}, "
+        f"{config.train} / {config.validation} / {config.test} training / validation / test "
+        f"slices of {images}, {span(epochs)} epochs. Trained on {' and '.join(devices)}; "
+        f"all runs together: {seconds / 60:.1f} minutes."
+        f"{' ±: standard deviation over seeds.' * (len(seeds) > 1)}*"
     )
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The t interval, with ``CONFIDENCE``, of the mean of two or more independent numbers."""
+    mean, n = float(np.mean(values)), len(values)
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    half = float(quantile * np.std(values, ddof=1) / np.sqrt(n))
+    return mean - half, mean + half
 
 
 def left_out(results: Sequence[RunResult]) -> str:

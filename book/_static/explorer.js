@@ -4,7 +4,7 @@
 (() => {
   "use strict";
 
-  const BLUE = "#0072B2", ORANGE = "#E69F00", GREY = "#888888";
+  const BLUE = "#0072B2", YELLOW = "#E69F00", GREY = "#888888";
   const STEPS = 65535; // of a probability in 16 bits
   const ERROR = 0.1; // shown white
   const find = (id) => document.getElementById(id);
@@ -82,7 +82,7 @@
     });
   }
 
-  /** The training mask M = sigmoid(s (P - U)). */
+  /** The relaxed mask M = sigmoid(s (P - U)). */
   const relax = (p, u, s) => p.map((value, i) => 1 / (1 + Math.exp(-s * (value - u[i]))));
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -168,6 +168,7 @@
     pen.textBaseline = "top";
     pen.textAlign = "center";
     for (const [value, text] of x.ticks) pen.fillText(text, px(value), box.bottom + 4);
+    if (x.label) pen.fillText(x.label, (box.left + box.right) / 2, box.bottom + 4);
     pen.strokeRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
     return { pen, px, py, box };
   }
@@ -299,7 +300,7 @@
       const hard = threshold(live.p), exact = bits(run.budget, n * n);
       show(find("live-p"), `P: mean ${mean(live.p).toFixed(3)}, P(DC) ${middle(live.p).toFixed(2)}`, live.p);
       show(find("live-second"),
-        `M at s = ${group(SECOND)}, to compare: ${percent(soft(second))} grey`, second);
+        `M at s = ${group(SECOND)}, to compare: ${percent(soft(second))} in (0.05, 0.95)`, second);
       show(find("live-threshold"), `P > 0.5: ${rate(hard)}`, hard);
       show(find("live-budget"), `The largest P, exact budget: ${rate(exact)}`, exact);
     }
@@ -309,7 +310,7 @@
       find("live-slope").textContent = slopeText(live.s);
       find("live-knob").setAttribute("aria-valuetext", `s = ${slopeText(live.s)}`);
       show(find("live-m"),
-        `M at s = ${slopeText(live.s)}: mean ${got.mean.toFixed(3)}, ${percent(got.soft)} grey`, got.m);
+        `M at s = ${slopeText(live.s)}: mean ${got.mean.toFixed(3)}, ${percent(got.soft)} in (0.05, 0.95)`, got.m);
       show(find("live-y"), "|y|, logarithmic", got.y.map((value) => Math.log10(value) - white), -4, 0);
       show(find("live-image"), `|F⁻¹ y|: PSNR ${decibel(got.psnr)}`, got.image);
 
@@ -324,8 +325,8 @@
       });
       const outline = Array.from(live.second).flatMap((part, k) =>
         [[k / index.bins, part], [(k + 1) / index.bins, part]]);
-      line(chart, outline, ORANGE);
-      caption(canvas, `Entries of M: blue s = ${slopeText(live.s)}, orange s = ${group(SECOND)}`);
+      line(chart, outline, YELLOW);
+      caption(canvas, `Entries of M: blue s = ${slopeText(live.s)}, yellow s = ${group(SECOND)}`);
     }
     const redrawLive = eachFrame(drawLive);
 
@@ -375,7 +376,7 @@
 
     // ---- A training, replayed
 
-    const COLOURS = [ORANGE, BLUE];
+    const COLOURS = [YELLOW, BLUE];
 
     function drawReplay() {
       const replay = index.replays[Number(find("replay-pair").value)];
@@ -383,7 +384,7 @@
       const longest = Math.max(...replay.runs.map((run) => run.loss.length));
       find("replay-epoch").textContent = `${epoch} of ${longest}`;
       find("replay-knob").setAttribute("aria-valuetext", `epoch ${epoch} of ${longest}`);
-      const x = { low: 1, high: longest, ticks: [[1, "1"], [longest, `${longest}`]] };
+      const x = { label: "epoch", low: 1, high: longest, ticks: [[1, "1"], [longest, `${longest}`]] };
       const kept = (run, k) => probabilities(run.p[k], count);
       const curves = {
         "replay-slope": [(run) => run.slope, true],
@@ -459,7 +460,7 @@
       const low = Math.floor(Math.min(...all) / 5) * 5, high = Math.ceil(Math.max(...all) / 5) * 5;
       const ticks = Array.from({ length: (high - low) / 5 + 1 }, (_, k) => [low + 5 * k, `${low + 5 * k}`]);
       const chart = axes(canvas, decades(runs.map((one) => one.slope)), { low, high, ticks });
-      for (const one of runs) dot(chart, one.slope, one.psnr, one.shrinks ? ORANGE : BLUE, 3.5);
+      for (const one of runs) dot(chart, one.slope, one.psnr, one.shrinks ? YELLOW : BLUE, 3.5);
       dot(chart, run.slope, run.psnr, getComputedStyle(canvas).color, 7, true);
       const notes = run.warnings.map((warning) => ` Warning: ${warning}.`);
       if (!run.pictures.length) notes.push(" No reconstruction of this training was kept.");

@@ -10,15 +10,14 @@ from loupe_companion.tables import markdown, mean_and_spread
 
 
 def conditions(record: Record) -> str:
-    """Under a figure: number and length of the trainings, device, date and code."""
+    """Under a figure: number, length and device of the trainings."""
     plan = record.plan
     minutes = sum(run.seconds for run in record.runs) / 60
     return (
         f"*{len(record.runs)} trainings: {len(plan.slopes)} fixed slopes and 4S (from "
         f"s = {plan.slopes[0]:g}, p = {plan.patience}), {len(plan.seeds)} seeds, "
-        f"{plan.epochs} epochs each. {record.device}, {record.date[:10]}, "
-        f"total training time of all runs: {minutes:.1f} minutes; code {record.code}. "
-        "After ±: the standard deviation over seeds.*"
+        f"{plan.epochs} epochs each. Trained on {record.device}; all together: {minutes:.1f} "
+        "minutes. ±: standard deviation over seeds.*"
     )
 
 

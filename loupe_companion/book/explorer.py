@@ -34,8 +34,9 @@ PAGE = """\
 
 ## The encoder, live
 
-Drag the slope $s$. At $s = 20$ the training mask $M = \\sigma_s(P - U)$ is grey: no scanner can
-apply it. At $s = 20\\,000$ it is binary, like the masks that are used after training.
+Drag the slope $s$. At $s = 20$ the relaxed mask $M = \\sigma_s(P - U)$ of the training has grey
+entries: no scanner can apply it. At $s = 20\\,000$ it is binary, like the masks that are used after
+training.
 
 ```{raw} html
 <noscript>
@@ -69,8 +70,8 @@ apply it. At $s = 20\\,000$ it is binary, like the masks that are used after tra
 ```
 
 Your browser computes all pictures and numbers of this part. $P$ is the map of probabilities that a
-training has found, $U$ are random numbers. An entry of $M$ counts as grey if it lies between 0.05
-and 0.95. The histogram counts all entries, as Fig. 2 of the paper does.
+training has found, $U$ are random numbers. Below $M$ stands the fraction of its entries between
+0.05 and 0.95. The histogram counts all entries, as Fig. 2 of the paper does.
 $y = M \\circ \\mathcal F(x)$ is the measured k-space, on a logarithmic scale of four decades. PSNR
 compares $|\\mathcal F^{-1} y|$, the image before the network, with the original. P(DC) is the
 probability of the zero frequency, in the middle of the mask. $R$ below a binary mask is the
@@ -79,7 +80,7 @@ returned, and s0 is the slope where it starts if that is not 20.
 
 ## A training, replayed
 
-Drag the epoch. 4S (orange) raises its slope step by step, and its mask becomes binary. The other
+Drag the epoch. 4S (yellow) raises its slope step by step, and its mask becomes binary. The other
 training (blue) keeps one slope. Both start from the same seed.
 
 ```{raw} html
@@ -118,7 +119,7 @@ their slope.
 ## Results
 
 Choose a method. The chart shows the test PSNR of every training of this $R$, as Fig. 3 of the paper
-does: fixed slopes in blue, 4S in orange at the slope that it returned.
+does: fixed slopes in blue, 4S in yellow at the slope that it returned.
 
 ```{raw} html
 <section class="explorer" id="results" aria-label="Results" hidden>
@@ -149,7 +150,7 @@ The test PSNR is a mean over all test slices. The error is $|\\hat x - x|$; whit
 or more.
 """
 ALT = (
-    "Probability mask P, a training mask M at s = 20 and at s = 20 000, "
+    "Probability mask P, a relaxed mask M at s = 20 and at s = 20 000, "
     "and the histograms of their entries"
 )
 
@@ -181,8 +182,9 @@ def explorer_page(
         results: runs of one image side, a power of 2, for the first and the last part; of each
             method the first three are shown. The test slices are those of the first run that has
             pictures; the reconstructions of runs with other slices are left out.
-        trainings: results by the name of their sweep; of each a pair is replayed, see
-            :func:`replayed`. Those of images larger than 64 pixels a side are left out.
+        trainings: results by the name of their sweep, which may be empty; of each a pair is
+            replayed, see :func:`replayed`. Those of images larger than 64 pixels a side are left
+            out.
 
     Raises:
         InputError: if the images do not fit, or no run has pictures, or no sweep has a pair.
@@ -274,8 +276,9 @@ def _run(run: RunResult, title: str, truth: np.ndarray, block: Block) -> dict[st
 
 def _replay(name: str, pair: tuple[RunResult, RunResult], block: Block) -> dict[str, Any]:
     config = pair[0].config
+    title = f"R = {config.acceleration:g}, N = {config.size}, seed {config.seed}"
     return {
-        "title": f"{name}: R = {config.acceleration:g}, N = {config.size}, seed {config.seed}",
+        "title": title + f" ({name})" * bool(name),
         "size": config.size,
         "runs": [_training(run, block) for run in pair],
     }

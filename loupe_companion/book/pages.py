@@ -5,6 +5,7 @@ import json
 import os
 import pkgutil
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +17,12 @@ from nbformat import NotebookNode
 
 from loupe_companion import bench
 from loupe_companion.book.build import INTERNAL
+from loupe_companion.groups import span
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.provenance import code_version
-from loupe_companion.results import RunResult
-from loupe_companion.tables import conditions, markdown
+from loupe_companion.results import RunResult, read_results
+from loupe_companion.tables import markdown
+from loupe_lib.training.config import RunConfig
 
 PACKAGES = ("torch", "numpy", "h5py", "matplotlib", "scikit-image", "Sphinx", "myst-nb")
 
@@ -38,9 +41,11 @@ The build of this book wrote this page.
 
 `requirements.lock` has the version of every other package.
 
-## Training
+## Results
 
-{trainings}
+Which code measured the results of this book, when, and on which device:
+
+{results}
 
 ## Run times of the notebooks
 
@@ -54,20 +59,33 @@ did itself.
 COSTS = """\
 {table}
 
-*Hours* are those of one GPU, or of two CPU cores that train a run each, without compilation and
-evaluation. They follow from the training times in the results files, or from the time of one step
-and the number of steps; early stopping can make these fewer. As {runs} jobs at once, the runs of
-`paper` take {longest:.1f} hours.
+The times are those of one GPU, or of two CPU cores that train a run each, without compilation and
+evaluation. They are the training times in the results files, or the time of one step times the
+number of steps; where early stopping can make these fewer, *at most* is added. As {runs} jobs at
+once, the runs of `paper` take at most {longest:.1f} hours.
 """
 # Sweeps that nobody trained on such a device, and where the time of their step was measured.
 ESTIMATED = (("reference", "bench-cpu.json"), ("paper", "bench.json"))
 CPU_CORES = 2  # each trains a run of its own
 
+# Tests of robustness whose name is a sentence about any file, followed by the file.
+OF_EACH_FILE = {
+    "A bit is flipped in a file of results, weights, images or a checkpoint: ": (
+        "One bit flipped in `{}`"
+    ),
+    "A file of results, weights, images or a checkpoint is cut short: ": "`{}` cut short",
+}
+# Those that count in which phase the process was killed.
+COUNTED_BY_PHASE = ("`kill -9` of a sweep", "`kill -9` while fastMRI files are converted")
 
-def versions_page(
-    executed: Mapping[str, NotebookNode], trainings: Mapping[str, Sequence[RunResult]]
-) -> str:
-    """Versions, device, and run times of executed notebooks and of the trainings that they show."""
+
+def versions_page(executed: Mapping[str, NotebookNode], results: Sequence[Path]) -> str:
+    """Versions, device, run times of executed notebooks, and what measured the results files.
+
+    Args:
+        executed: notebooks by name and execution.
+        results: results files, HDF5 or JSON; those without provenance are left out.
+    """
     device = {
         "machine": f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores",
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
@@ -79,11 +97,29 @@ def versions_page(
     return VERSIONS_PAGE.format(
         device=_table(["part", "name"], device.items()),
         versions=_table(["package", "version"], versions.items()),
-        trainings="\n".join(
-            f"- **{name}**: {conditions(results).strip('*')}" for name, results in trainings.items()
+        results=_table(
+            ["file", "code", "day", "device"],
+            [row for file in results if (row := _origin(file))],
         ),
         times=_table(["notebook, execution", "time", "day"], times),
     )
+
+
+def _origin(file: Path) -> tuple[str, ...]:
+    """A results file, and which code measured it, when, and on which device; empty if unknown."""
+    if file.suffix == ".h5":
+        found = [result.provenance for result in read_results(file)]
+    else:
+        content = json.loads(file.read_text("utf-8"))
+        sessions = content if isinstance(content, list) else [content]
+        found = [session.get("provenance", session) for session in sessions]
+    known = [one for one in found if "code" in one]
+    if not known:
+        return ()
+    codes, devices = (sorted({one[key] for one in known}) for key in ("code", "device"))
+    days = span(sorted(one["date"][:10] for one in known))
+    days = days.replace("-", "\N{NON-BREAKING HYPHEN}")  # a date stays on one line
+    return f"`{file.name}`", ", ".join(codes), days, " and ".join(devices)
 
 
 def reference(package: str) -> str:
@@ -114,10 +150,15 @@ def profiles_table() -> str:
                 "R": ", ".join(f"{value:g}" for value in profile.accelerations),
                 "fixed slopes": ", ".join(f"{value:g}" for value in profile.slopes),
                 "seeds": len(profile.seeds),
-                "epochs of 4S": f"at most {profile.shrink_epochs} + {profile.settle_epochs}",
+                "epochs of 4S": f"{_at_most(run)}{profile.shrink_epochs} + {profile.settle_epochs}",
             }
         )
     return markdown(pd.DataFrame(rows))
+
+
+def _at_most(fixed: RunConfig) -> str:
+    """``at most`` if early stopping can end a run with this fixed slope, else nothing."""
+    return "at most " * (fixed.stop_patience < fixed.settle_epochs)
 
 
 def speed(file: Path) -> str:
@@ -134,19 +175,30 @@ def robustness(record: Path) -> str:
 
 def _counted(session: Mapping[str, Any]) -> str:
     where = session["provenance"]
-    rows = []
-    for test in session["tests"]:
-        counts = "; ".join(f"{kind}: {count:,}" for kind, count in test["counts"].items())
-        rows.append((test["name"], counts, test["seconds"]))
-    table = _table(["test", "tries and their outcomes", "seconds"], rows)
+    rows = [(*_failure(test), test["seconds"]) for test in session["tests"]]
+    table = _table(["failure", "outcome", "counted", "seconds"], rows)
     return (
         f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
         f"h5py {where['packages']['h5py']}, {where['device']}; no test failed.\n\n{table}"
     )
 
 
+def _failure(test: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a test of robustness did, what came of it, and what it counted."""
+    name = test["name"].removesuffix(".")
+    counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
+    for beginning, words in OF_EACH_FILE.items():
+        if name.startswith(beginning):
+            outcome = " or ".join(sorted(test["counts"], reverse=True))
+            return words.format(name.removeprefix(beginning)), outcome, counted
+    failure, *rest = re.split("[:;] ", name, maxsplit=1)
+    if failure in COUNTED_BY_PHASE:
+        counted = f"killed during: {counted}"
+    return failure, rest[0] if rest else "refused", counted
+
+
 def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
-    """What each sweep took, and what those of ``ESTIMATED`` would take at most.
+    """What each sweep took, and what those of ``ESTIMATED`` would take.
 
     Args:
         sweeps: results by the name of their sweep.
@@ -157,7 +209,7 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         seconds = sum(result.provenance["training_seconds"] for result in results)
         device = ", ".join(sorted({result.provenance["device"] for result in results}))
         rows.append(
-            (f"`{name}`", len(results), device, f"{_hours(seconds, device):.2g}", "the runs")
+            (f"`{name}`", len(results), device, f"{_hours(seconds, device):.2g}", "finished runs")
         )
     for name, file in ESTIMATED:
         measured = json.loads((folder / file).read_text("utf-8"))
@@ -171,9 +223,9 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         steps = (run.shrink_epochs + run.settle_epochs) * (run.train // run.batch)
         longest = steps * ms / 1000
         hours = _hours(len(configs) * longest, device)
-        how = f"a step of {ms:,.0f} ms"
-        rows.append((f"`{name}`", len(configs), device, f"at most {hours:.0f}", how))
-    columns = ["sweep", "runs", "device", "hours", "measured"]
+        how = f"one step ({ms:,.0f} ms)"
+        rows.append((f"`{name}`", len(configs), device, f"{_at_most(run)}{hours:.0f}", how))
+    columns = ["sweep", "runs", "device", "training time (hours)", "estimated from"]
     return COSTS.format(
         table=_table(columns, rows), runs=len(configs), longest=_hours(longest, device)
     )

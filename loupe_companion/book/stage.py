@@ -58,11 +58,13 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     assert figure is not None  # these results have the paper's methods
     figure.savefig(target / "book" / "_fig3.png", dpi=150)
     trainings = {"kept reference": reference}
-    replays = {"kept": read_results(KEPT / "replay.h5")}
+    replays = {"": read_results(KEPT / "replay.h5")}
+    files = [*sorted(KEPT.glob("*.h5")), *sorted(KEPT.glob("*.json"))]
     if profile != "kept":
-        trained = read_results(output / "own" / "results" / f"{profile}.h5")
+        files.append(output / "own" / "results" / f"{profile}.h5")
+        trained = read_results(files[-1])
         trainings = {f"own {profile}": trained, **trainings}
-        replays[f"{profile} of this machine"] = trained
+        replays["this machine"] = trained
     others = {
         f"kept {n}": read_results(KEPT / f"{n}.h5") for n in ("quick", "claims", "claims-small")
     }
@@ -75,7 +77,7 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
         "_speed": "\n\n".join(pages.speed(KEPT / f"{n}.json") for n in ("bench", "bench-cpu")),
         "_own_model": summary(read_record(KEPT / "beyond.json")),
         "_robustness": pages.robustness(KEPT / "robustness.json"),
-        "versions": pages.versions_page(executed, trainings),
+        "versions": pages.versions_page(executed, files),
     }.items():
         (target / "book" / f"{name}.md").write_text(text + "\n", "utf-8")
 

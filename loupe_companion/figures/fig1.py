@@ -1,5 +1,6 @@
 """Fig. 1: the encoder as a block diagram."""
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.metrics import target
+from loupe_lib.training.config import RunConfig
 
 # Inches from the lower left corner of the figure.
 HEIGHT, SIDE, SMALL = 4.75, 1.28, 0.66  # SIDE of a map, SMALL of U
@@ -122,6 +124,18 @@ def encoder_figure(mask: ProbabilityMask, x: Tensor) -> Figure:
         colours.ax.locator_params(nbins=3)
         colours.set_label(label, fontsize=7.5, labelpad=1)
     return figure
+
+
+def run_title(config: RunConfig) -> str:
+    """A run in words: ``R = 4, 4S, DC always measured, seed 2``."""
+    always = "DC" if config.center == 1 else f"a centre of side {config.center}"
+    words = (
+        f"R = {config.acceleration:g}",
+        dataclasses.replace(config, center=0).method.replace("=", " = "),
+        *([f"{always} always measured"] if config.center else []),
+        f"seed {config.seed}",
+    )
+    return ", ".join(words)
 
 
 def _box(figure: Figure, left: float, bottom: float, side: float) -> Axes:

@@ -78,11 +78,27 @@ def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
 
 
 def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Fractions of soft entries of single masks and of the average mask; the step at 1/2.
+    """Fractions of the entries of single masks, and of their average, between 0.05 and 0.95.
+
+    A row for each R and each fixed slope or start of 4S; means over seeds.
+    """
+    return pd.DataFrame(
+        head(group)
+        | {
+            "entries of M": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
+            "entries of the average": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
+            "P(DC)": p_dc_of(group),
+        }
+        for groups in groups_with_starts(results).values()
+        for group in groups
+    )
+
+
+def step_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """The step of the histograms of single masks at 1/2.
 
     A row for each R and each fixed slope or start of 4S; means over seeds. The last two columns are
-    the ratio of the heights of the histogram of single masks on both sides of 1/2: as counted, and
-    as P and s predict.
+    the height above 1/2 divided by that below it: as counted, and as P and s predict.
     """
     rows = []
     for group in (group for row in groups_with_starts(results).values() for group in row):
@@ -93,9 +109,6 @@ def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
         rows.append(
             head(group)
             | {
-                "M soft": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
-                "average soft": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
-                "P(DC)": p_dc_of(group),
                 "P below 0.1/s": f"{np.mean(near):.1%}",
                 "step at ½": f"{high / low:.2f}" if low else "none counted",
                 "step from P": f"{above / below:.2f}",

@@ -13,7 +13,7 @@ from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW, colour_of
 from loupe_companion.groups import Group, group_runs, groups_in_paper, groups_with_starts
 from loupe_companion.results import RunResult
-from loupe_companion.tables import head, metric, p_dc_of
+from loupe_companion.tables import CONFIDENCE, head, mean_interval, metric, p_dc_of
 
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
 STARTS = ("#F8DC9C", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
@@ -238,9 +238,9 @@ def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
             "PSNR (dB)": metric(group, "psnr"),
             "achieved R": metric(group, "achieved_acceleration"),
             "P(DC)": p_dc_of(group),
-            "exact budget": metric(group, "psnr", mask="topk"),
-            "soft masks": metric(group, "psnr", mask="relaxed"),
-            "zero-filled": metric(group, "zero_filled_psnr"),
+            "exact budget (dB)": metric(group, "psnr", mask="topk"),
+            "relaxed masks (dB)": metric(group, "psnr", mask="relaxed"),
+            "zero-filled (dB)": metric(group, "zero_filled_psnr"),
         }
         for group in group_runs(results)
     )
@@ -260,7 +260,7 @@ def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
 
 
 def difference(results: Sequence[RunResult]) -> str:
-    """A sentence for each R: 4S minus the best fixed slope, paired by seed."""
+    """A sentence for each R: 4S minus the best fixed slope, paired by seed, with its interval."""
     sentences = []
     for r, groups in groups_in_paper(results).items():
         *fixed, shrunk = groups
@@ -274,12 +274,14 @@ def difference(results: Sequence[RunResult]) -> str:
                 for run in shrunk.runs
                 if run.config.seed in theirs
             ]
-            spread = "one seed tells nothing about the spread"
-            if len(gains) > 1:
-                spread = (
-                    f"SD of the difference over {len(gains)} seeds: {np.std(gains, ddof=1):.2f} dB"
-                )
             gap = np.mean(gains)
+            spread = "one seed: no interval"
+            if len(gains) > 1:
+                low, high = mean_interval(gains)
+                spread = (
+                    f"mean difference {gap:+.2f} dB, {CONFIDENCE:.0%} t interval "
+                    f"[{low:+.2f}, {high:+.2f}], n = {len(gains)} seeds"
+                )
             sentences.append(
                 f"At R = {r:g}, 4S is {abs(gap):.2f} dB {'above' if gap > 0 else 'below'} {of}, "
                 f"s = {best.config.slope:g} ({spread})."

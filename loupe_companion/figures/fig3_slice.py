@@ -68,7 +68,7 @@ def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
             psnr = -10 * np.log10(np.mean((run.reconstructions[0] - truth) ** 2))
             method = f"s = {group.config.slope:g}"
             if group.config.shrinks:
-                method = f"4S, {method} to {run.slope:.0f}"
+                method = f"4S from {group.config.slope:g},\nreturned {run.slope:.0f}"
             shown.append((run.reconstructions[0], f"{method}\n{psnr:.1f} dB"))
         for image, error, (values, title) in zip(images[1:], errors[1:], shown, strict=False):
             show(image, values, title, 8, **UNIT)

@@ -13,7 +13,8 @@ from loupe_companion.evaluation import DRAW_SEED
 from loupe_companion.groups import Group, returned_slope
 from loupe_companion.results import RunResult
 
-# Okabe and Ito's blue and orange, close to the paper's colours: the colour-blind can tell them.
+# Okabe and Ito's blue and orange, close to the paper's blue and yellow: the colour-blind can tell
+# them. As in the paper, the second is called yellow.
 BLUE, YELLOW, GREY = "#0072B2", "#E69F00", "#666666"
 MARKERS = {4.0: "o", 8.0: "s"}  # the paper's circles and squares
 WIDTH = 7.6  # inches; scaled to the width of the page, labels have the size of the text

@@ -43,7 +43,7 @@ def replayed():
 
 @pytest.fixture(scope="module")
 def text(kept, replayed):
-    return explorer.explorer_page(kept, {"kept": replayed, "own": replayed})
+    return explorer.explorer_page(kept, {"": replayed, "own": replayed})
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +232,8 @@ def test_the_replay_shows_the_last_snapshot_up_to_the_epoch(tab, replayed):
                 f"P > 0.5: R = {p.size / kept_samples:.2f}",
                 f"Reconstruction: {run.snapshots['psnr'][k]:.2f} dB",
             ]
+    offered = tab.locator("#replay-pair option").all_inner_texts()
+    assert offered == ["R = 4, N = 64, seed 0", "R = 4, N = 64, seed 0 (own)"]
     heading = tab.locator("#replay h4").all_inner_texts()
     assert heading == ["4S from s = 20, now s = 20", "fixed s = 200, now s = 200"]
 

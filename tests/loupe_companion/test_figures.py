@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from loupe_companion.figures.fig1 import encoder_figure, encoder_maps
+from loupe_companion.figures.fig1 import encoder_figure, encoder_maps, run_title
 from loupe_companion.figures.fig2 import histogram_data, histogram_figure
 from loupe_companion.figures.fig3 import EMPTY, overview_figure, psnr_data, psnr_figure
 from loupe_companion.figures.fig3_slice import reconstruction_data, reconstruction_figure
@@ -73,6 +73,15 @@ def test_the_centre_that_is_always_measured_is_open_in_fig_1(images):
     mask = ProbabilityMask(32, 4, slope=1.0, center=3)
     m = encoder_maps(mask, images.test.images[0])["M"]
     assert (m[15:18, 15:18] == 1).all() and not (m[14:19, 14:19] == 1).all()
+
+
+def test_the_run_of_fig_1_is_told_in_words(trained):
+    config = trained.results[4].config
+    assert run_title(config) == "R = 4, 4S, seed 0"
+    centre = dataclasses.replace(config, center=1, seed=2)
+    assert run_title(centre) == "R = 4, 4S, DC always measured, seed 2"
+    fixed = dataclasses.replace(trained.results[0].config, center=3)
+    assert run_title(fixed) == "R = 4, s = 200, a centre of side 3 always measured, seed 0"
 
 
 def test_fig_2_has_a_row_for_each_acceleration_and_4s_last(trained):
@@ -334,7 +343,7 @@ def test_the_reconstruction_figure_takes_the_runs_of_4s_that_have_images(trained
     other = [with_slope(r, 200) for r in trained.results if r.config.shrinks]
     own = [r.without_pictures() if r.config.shrinks else r for r in trained.results]
     titles = [ax.get_title() for ax in reconstruction_figure([*own, *other]).axes]
-    assert titles[2].startswith("4S, s = 200 to 200")
+    assert titles[2].startswith("4S from 200,\nreturned 200\n")
 
 
 @pytest.mark.parametrize("slopes", [(), (200,), (20, 200), (20, 200, 2000, 5000)])
@@ -348,7 +357,7 @@ def test_the_reconstruction_figure_shows_the_best_and_the_highest_slope_once(slo
     figure = reconstruction_figure([shrunk, *fixed])
     titles = [ax.get_title().split("\n")[0] for ax in figure.axes]
     ends = list(dict.fromkeys([*filter(None, [best]), *slopes[-1:]]))
-    expected = ["4S, s = 20 to 20", *(f"s = {slope}" for slope in ends)]
+    expected = ["4S from 20,", *(f"s = {slope}" for slope in ends)]
     assert [title for title in titles[2:] if title] == expected
 
 

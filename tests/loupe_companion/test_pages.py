@@ -4,24 +4,58 @@ import json
 
 import pytest
 
+from loupe_companion.results import read_results
 from tests.common import ROOT
 
 pages = pytest.importorskip("loupe_companion.book.pages", reason="the book's tools are missing")
 
 
+def cells(line: str) -> list[str]:
+    """The cells of a row of a Markdown table."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained):
     text = pages.costs({"own smoke": trained.results}, ROOT / "results")
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
-    rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line] for line in lines)}
+    rows = {row[0]: row[1:] for row in map(cells, text.splitlines())}
     seconds = sum(result.provenance["training_seconds"] for result in trained.results)
     cores = 2 if rows["`own smoke`"][1].startswith("CPU") else 1
     assert rows["`own smoke`"][0] == "12"
-    assert rows["`own smoke`"][2] == f"{seconds / 3600 / cores:.2g}"
+    assert rows["`own smoke`"][2:] == [f"{seconds / 3600 / cores:.2g}", "finished runs"]
     gpu = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))["steps"][0]
     assert (gpu["size"], gpu["width"]) == (320, 64)
     hours = 4000 * (1895 // 16) * gpu["project"]["ms"] / 3_600_000
-    assert rows["`paper`"][2] == f"at most {14 * hours:.0f}" and f"take {hours:.1f} hours" in text
+    assert (
+        rows["`paper`"][2] == f"at most {14 * hours:.0f}"
+        and f"take at most {hours:.1f} hours" in text
+    )
     cpu = json.loads((ROOT / "results" / "bench-cpu.json").read_text("utf-8"))["steps"][0]
     assert (cpu["size"], cpu["width"]) == (128, 16)
     hours = 54 * 260 * (640 // 16) * cpu["project"]["ms"] / 3_600_000 / 2
-    assert rows["`reference`"][2] == f"at most {hours:.0f}"
+    how = f"one step ({cpu['project']['ms']:,.0f} ms)"
+    assert rows["`reference`"][2:] == [f"{hours:.0f}", how]
+
+
+def test_only_the_paper_s_profile_stops_early():
+    lines = [line for line in pages.profiles_table().splitlines() if line.startswith("| `")]
+    said = {cells(line)[0]: "at most" in line for line in lines}
+    assert said == {"`smoke`": False, "`quick`": False, "`reference`": False, "`paper`": True}
+
+
+def test_versions_tell_which_code_measured_each_results_file():
+    folder = ROOT / "results"
+    files = [folder / name for name in ("reference.h5", "beyond.json", "robustness.json")]
+    text = pages.versions_page({}, [*files, folder / "verdicts.json"])
+    beyond, robustness = (json.loads(file.read_text("utf-8")) for file in files[1:])
+    lines = text.replace("\N{NON-BREAKING HYPHEN}", "-").splitlines()
+    listed = {tuple(cells(line)) for line in lines if line.startswith("| `")}
+    wanted = {
+        (f"`{file.name}`", one["code"], one["date"][:10], one["device"])
+        for file, one in ((files[1], beyond), (files[2], robustness[0]["provenance"]))
+    }
+    found = [run.provenance for run in read_results(files[0])]
+    codes, days = ({one[key] for one in found} for key in ("code", "date"))
+    days = {day[:10] for day in days}
+    (row,) = (row for row in listed if row[0] == "`reference.h5`")
+    assert set(row[1].split(", ")) == codes and set(row[2].split(" to ")) == days
+    assert wanted < listed and "verdicts" not in text

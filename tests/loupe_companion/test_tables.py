@@ -6,13 +6,21 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from loupe_companion.figures.fig2 import soft_readings, soft_table
+from loupe_companion.figures.fig2 import soft_readings, soft_table, step_table
 from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
 from loupe_companion.figures.fig4 import mask_table, undecided_slopes
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
-from loupe_companion.tables import conditions, dc_kept, left_out, markdown, warning_list
+from loupe_companion.tables import (
+    conditions,
+    dc_kept,
+    left_out,
+    markdown,
+    mean_interval,
+    warning_list,
+)
 from tests.common import sigmoid
 from tests.loupe_companion.claims.conftest import rows
 
@@ -65,13 +73,13 @@ def test_the_tables_hold_the_numbers_of_the_results(trained):
             "PSNR (dB)": spread([f["psnr"].mean() for f in found]),
             "achieved R": spread(achieved),
             "P(DC)": ", ".join(f"{r.probabilities[16, 16]:.2f}" for r in runs),
-            "exact budget": spread([r.metrics["topk"]["psnr"].mean() for r in runs]),
-            "soft masks": spread([r.metrics["relaxed"]["psnr"].mean() for r in runs]),
-            "zero-filled": spread([f["zero_filled_psnr"].mean() for f in found]),
+            "exact budget (dB)": spread([r.metrics["topk"]["psnr"].mean() for r in runs]),
+            "relaxed masks (dB)": spread([r.metrics["relaxed"]["psnr"].mean() for r in runs]),
+            "zero-filled (dB)": spread([f["zero_filled_psnr"].mean() for f in found]),
         }
         pairs = [pair_fractions(r.probabilities) for r in runs]
         assert masks == {name: row[name] for name in ("R", "method", "achieved R", "P(DC)")} | {
-            "P undecided": f"{np.mean(undecided):.1%}",
+            "P between 0.1 and 0.9": f"{np.mean(undecided):.1%}",
             "one of a pair (%)": spread([100 * pair.one for pair in pairs], 1),
             "by chance (%)": spread([100 * pair.one_by_chance for pair in pairs], 1),
             "both (%)": spread([100 * pair.both for pair in pairs], 1),
@@ -86,7 +94,7 @@ def test_the_tables_hold_the_numbers_of_the_results(trained):
 
 
 def test_the_step_at_one_half_follows_from_probabilities_and_slope(kept_results):
-    table = soft_table(kept_results)
+    table = step_table(kept_results)
     # At low slopes many entries are counted on both sides of 1/2.
     low = table[table["method"].isin(["s=20", "s=200"])]
     steps = low[["step at ½", "step from P"]].astype(float).to_numpy()
@@ -95,36 +103,74 @@ def test_the_step_at_one_half_follows_from_probabilities_and_slope(kept_results)
 
 
 def test_the_average_of_many_draws_is_told_beside_single_masks(trained):
-    row = soft_table(trained.results).to_dict("records")[0]
+    row, step = (table(trained.results).to_dict("records")[0] for table in (soft_table, step_table))
     runs = trained.results[:2]
     u = (np.arange(2000) + 0.5) / 2000
     means = [sigmoid(200 * (r.probabilities[..., None] - u)).mean(-1) for r in runs]
     soft = np.mean([(mean > 0.05) & (mean < 0.95) for mean in means])
-    assert float(row["average soft"].strip("%")) == pytest.approx(100 * soft, abs=0.2)
-    assert row["M soft"] == f"{np.mean([r.soft_share for r in runs]):.1%}"
-    assert row["P below 0.1/s"] == f"{np.mean([r.probabilities < 0.0005 for r in runs]):.1%}"
+    assert float(row["entries of the average"].strip("%")) == pytest.approx(100 * soft, abs=0.2)
+    assert row["entries of M"] == f"{np.mean([r.soft_share for r in runs]):.1%}"
+    assert step["P below 0.1/s"] == f"{np.mean([r.probabilities < 0.0005 for r in runs]):.1%}"
     first = soft_readings(trained.results).splitlines()[0]
-    assert first.startswith(
-        f"- **R = 4**: entries of single masks between 0.05 and 0.95: {row['M soft']} (s=200), "
-    )
-    assert f"entries of the average: {row['average soft']} (s=200), " in first
+    single, average = row["entries of M"], row["entries of the average"]
+    start = "- **R = 4**: entries of single masks between 0.05 and 0.95: "
+    assert first.startswith(f"{start}{single} (s=200), ")
+    assert f"entries of the average: {average} (s=200), " in first
 
 
-def test_undecided_probabilities_by_slope_are_set_against_the_paper(trained):
-    def results(low, high):
-        shares = [low, low, high, high, 0.125, 0.125]
-        runs = zip(trained.results, shares, strict=False)
-        return [dataclasses.replace(run, undecided_share=share) for run, share in runs]
+def with_shares(results: list[RunResult], *shares: float) -> list[RunResult]:
+    """The first runs, with other fractions of the entries of P between 0.1 and 0.9."""
+    runs = zip(results, shares, strict=False)
+    return [dataclasses.replace(run, undecided_share=share) for run, share in runs]
 
-    text = "- **R = 4**: probabilities between 0.1 and 0.9: "
-    found = undecided_slopes(results(0.25, 0.5))
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        (
+            (0.25, 0.25, 0.5, 0.5),
+            "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
+            "[Claim 1](#claim-1) tests this.",
+        ),
+        (
+            (0.25, 0.25, 0.75, 0.25),
+            "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
+            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
+        ),
+        (
+            (0.5, 0.5, 0.25, 0.25),
+            "As in the paper, the low slope leaves more of them than the high one. "
+            "[Claim 1](#claim-1) tests this.",
+        ),
+        (
+            (0.75, 0.25, 0.25, 0.25),
+            "As in the paper, the low slope leaves more of them than the high one. "
+            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
+        ),
+        ((0.5, 0.5, 0.5, 0.5), "The low and the high slope leave equally many of them."),
+    ],
+)
+def test_probabilities_far_from_0_and_1_are_set_against_the_paper(shares, said, trained):
+    found = undecided_slopes(with_shares(trained.results, *shares, 0.125, 0.125))
+    low, high = np.mean(shares[:2]), np.mean(shares[2:])
     assert found == (
-        f"{text}25.0% (s=200), 50.0% (s=2000) and 12.5% (4S). This contradicts the paper, where "
-        "the low slope leaves more of them than the high one."
+        "- **R = 4**: entries of $P$ between 0.1 and 0.9: "
+        f"{low:.1%} (s=200), {high:.1%} (s=2000) and 12.5% (4S). {said}"
     )
-    found = undecided_slopes(results(0.5, 0.25))
-    assert ". As in the paper, the low slope leaves more of them than the high one." in found
-    assert undecided_slopes(results(0.5, 0.25)[4:]) == f"{text}12.5% (4S)."
+
+
+def test_one_seed_is_never_certain_and_4s_alone_is_compared_with_nothing(trained):
+    results = with_shares(trained.results, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125)
+    assert "With 1 seed this is not certain" in undecided_slopes(results[::2])
+    text = "- **R = 4**: entries of $P$ between 0.1 and 0.9: 12.5% (4S)."
+    assert undecided_slopes(results[4:]) == text
+
+
+def test_the_interval_of_a_mean_is_student_s():
+    for values in ([1.0, 2.0, 4.5], list(np.random.default_rng(0).normal(size=9))):
+        wanted = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+        assert mean_interval(values) == pytest.approx(wanted)
+    assert mean_interval([0.25, 0.25]) == (0.25, 0.25)
 
 
 def test_runs_whose_mask_keeps_dc_are_counted(trained):
@@ -169,9 +215,10 @@ def by_psnr(results: list[RunResult], s200: float, s2000: float, shrunk: float):
     ],
 )
 def test_4s_is_above_or_below_the_best_fixed_slope(values, verdict, best, trained):
+    gap = ("+" if "above" in verdict else "-") + verdict.split()[0]
     assert difference(by_psnr(trained.results, *values)) == (
         f"At R = 4, 4S is {verdict} the best of 2 fixed slopes, s = {best} "
-        "(SD of the difference over 2 seeds: 0.00 dB)."
+        f"(mean difference {gap} dB, 95% t interval [{gap}, {gap}], n = 2 seeds)."
     )
 
 
@@ -179,12 +226,13 @@ def test_differences_are_paired_by_seed(trained):
     results = by_psnr(trained.results, 20.0, 10.0, 22.0)
     results[4] = with_psnr(results[4], 23.0)  # 4S, seed 0: 3 dB above; seed 1: 2 dB
     text = difference(results[::-1])
-    assert "4S is 2.50 dB above the best" in text and "2 seeds: 0.71 dB" in text
+    assert "4S is 2.50 dB above the best" in text
+    assert "95% t interval [-3.85, +8.85], n = 2 seeds" in text  # 12.71 times 0.5
 
 
 def test_one_seed_gives_no_spread(trained):
     text = difference(by_psnr(trained.results, 20.0, 10.0, 22.0)[::2])
-    assert text.endswith("s = 200 (one seed tells nothing about the spread).")
+    assert text.endswith("s = 200 (one seed: no interval).")
 
 
 @pytest.mark.parametrize("shrinks", [True, False])
@@ -206,12 +254,13 @@ def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_
 
 def test_conditions_say_how_the_runs_were_trained(trained):
     text = conditions(trained.results)
-    assert text.startswith("*12 runs: N = 32, U-Net width 4, 64 / 16 / 16 slices of virtual")
-    assert "3 epochs, batch 8; seeds 0, 1." in text
-    provenance = trained.results[0].provenance
-    assert provenance["device"] in text and provenance["code"] in text
-    assert provenance["date"][:10] in text
+    device = trained.results[0].provenance["device"]
     seconds = sum(sum(result.history["seconds"]) for result in trained.results)
-    assert f"training time of all runs: {seconds / 60:.1f} minutes" in text
-    assert "; seed 0." in conditions(trained.results[::2])
-    assert conditions(trained.results[:1]).startswith("*1 run: N = 32")
+    assert text == (
+        "*12 runs (seeds 0, 1): N = 32, U-Net width 4, 64 / 16 / 16 training / validation / test "
+        "slices of virtual subjects from the embedded heads, 3 epochs. "
+        f"Trained on {device}; all runs together: {seconds / 60:.1f} minutes. "
+        "±: standard deviation over seeds.*"
+    )
+    assert "±" not in conditions(trained.results[::2])
+    assert conditions(trained.results[:1]).startswith("*1 run (seed 0): N = 32")

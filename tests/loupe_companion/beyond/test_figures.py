@@ -108,9 +108,8 @@ def test_the_summary_compares_4s_with_the_best_and_the_initial_slope(record):
     assert "over 10 seeds" in lines[-1]
 
 
-def test_conditions_say_how_often_on_what_and_when(record):
+def test_conditions_say_how_often_and_on_what(record):
     text = conditions(record)
     assert text.startswith("*160 trainings: 7 fixed slopes and 4S (from s = 1, p = 5), 10 seeds")
     minutes = sum(run.seconds for run in record.runs) / 60
-    for said in (record.device, record.code, record.date[:10], f"{minutes:.1f} minutes"):
-        assert said in text
+    assert f"Trained on {record.device}; all together: {minutes:.1f} minutes." in text
