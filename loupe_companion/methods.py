@@ -42,6 +42,9 @@ def fixed_slope(slope: float, lines: bool = False) -> Method:
 # times a power of its factor 1.5.
 INITIAL_SLOPE = 20.0
 
+# The slopes that the paper's 4S returned, by R (Fig. 3).
+PAPER_RETURNED = {4.0: 18800.0, 8.0: 1675.0}
+
 PAPER_4S = Method("4S", "4S")
 OTHER_STARTS = tuple(
     Method(f"4S s0={slope:g}", "setting of 4S", {"slope": slope}) for slope in (1.0, 200.0, 2000.0)

@@ -56,12 +56,10 @@ def conditions(results: Sequence[RunResult]) -> str:
     )
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The t interval, with ``CONFIDENCE``, of the mean of two or more independent numbers."""
-    mean, n = float(np.mean(values)), len(values)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    half = float(quantile * np.std(values, ddof=1) / np.sqrt(n))
-    return mean - half, mean + half
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The t interval of the mean of two or more independent numbers (Student 1908)."""
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
+    return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
 def left_out(results: Sequence[RunResult]) -> str:
@@ -107,7 +105,7 @@ def metric(group: Group, name: str, mask: str = "threshold", digits: int = 2) ->
     return mean_and_spread([float(r.metrics[mask][name].mean()) for r in group.runs], digits)
 
 
-def head(group: Group) -> dict[str, str]:
+def row_start(group: Group) -> dict[str, str]:
     """R and method, with the slopes that a schedule returned."""
     returned = f": {returned_slope(group.runs)}" * group.config.shrinks
     return {"R": f"{group.config.acceleration:g}", "method": group.title + returned}

@@ -22,7 +22,6 @@ from loupe_companion.figures.style import BLUE, UNIT, YELLOW, show
 from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.snapshots import encode, grey_levels
-from loupe_lib.errors import InputError
 from loupe_lib.mask import binarize, relax
 
 FIRST, SECOND = 20.0, 20_000.0  # the slopes that the first state compares
@@ -185,25 +184,14 @@ def explorer_page(
         trainings: results by the name of their sweep, which may be empty; of each a pair is
             replayed, see :func:`replayed`. Those of images larger than 64 pixels a side are left
             out.
-
-    Raises:
-        InputError: if the images do not fit, or no run has pictures, or no sweep has a pair.
     """
-    size = results[0].config.size
-    if any(run.config.size != size for run in results) or size & (size - 1):
-        raise InputError("the explorer needs runs of one image side, a power of 2")
-    pictured = [run for run in results if len(run.shown)]
-    if not pictured:
-        raise InputError("the explorer needs a run with pictures of test slices")
-    truth = pictured[0].truth
+    truth = next(run.truth for run in results if len(run.shown))
     shown = [(group.title, run) for group in group_runs(results) for run in group.runs[:SEEDS]]
     block = Block()
     pairs = {name: pair for name, runs in trainings.items() if (pair := replayed(runs))}
-    if not pairs:
-        raise InputError("the explorer needs a 4S run and a fixed slope with snapshots")
     first = first_run([run for _, run in shown])
     index: dict[str, Any] = {
-        "size": size,
+        "size": truth.shape[-1],
         "bins": BINS,
         "slopes": [FIRST, SECOND],
         "images": [block.add(encode(image)) for image in truth],
@@ -223,9 +211,7 @@ def first_run(results: Sequence[RunResult]) -> RunResult:
     """The mask of the first state: 4S, if there is one, that keeps the zero frequency."""
 
     def place(run: RunResult) -> tuple[bool, bool, float]:
-        middle = run.config.size // 2
-        keeps = run.probabilities[middle, middle] > 0.5
-        return not run.config.shrinks, not keeps, run.config.acceleration
+        return not run.config.shrinks, run.p_dc <= 0.5, run.config.acceleration
 
     return min(results, key=place)
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from loupe_companion.book.build import BuildError
 from loupe_companion.claims.statistics import (
-    CONFIDENCE,
     DOES_NOT_HOLD,
     HOLDS,
     IN_PART,
@@ -26,7 +24,7 @@ from loupe_companion.claims.statistics import (
 )
 from loupe_companion.claims.tables import COMPARISON
 from loupe_companion.results import RunResult
-from loupe_companion.tables import markdown
+from loupe_companion.tables import CONFIDENCE, markdown
 
 MAIN = 3  # the number of the paper's main claim
 DIGITS = 2  # the page of the claims has more
@@ -73,11 +71,8 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
         record: the verdicts, a file of the format ``loupe-verdicts``, version 1.
         results: the runs that the picture shows.
         picture: its file, relative to the page.
-
-    Raises:
-        BuildError: if there is no such file, or it has another format.
     """
-    claims = _read(record)
+    claims = json.loads(record.read_text("utf-8"))["claims"]
     counts = Counter(claim["verdict"] for claim in claims)
     (main,) = (claim for claim in claims if claim["number"] == MAIN)
     return ANSWER.format(
@@ -92,16 +87,6 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
         seeds=len({result.config.seed for result in results}),
         claims=_table(claims),
     )
-
-
-def _read(record: Path) -> list[dict[str, Any]]:
-    if not record.exists():
-        raise BuildError(f"there is no {record}, which has the verdicts on the claims")
-    content = json.loads(record.read_text("utf-8"))
-    if (content.get("format"), content.get("version")) != ("loupe-verdicts", 1):
-        raise BuildError(f"{record} is not a file of the format loupe-verdicts, version 1")
-    claims: list[dict[str, Any]] = content["claims"]
-    return claims
 
 
 def _sentence(claim: Mapping[str, Any]) -> str:

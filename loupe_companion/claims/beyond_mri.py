@@ -3,13 +3,13 @@
 from loupe_companion.beyond.experiment import Record
 from loupe_companion.beyond.tasks import TASKS
 from loupe_companion.claims.statistics import (
-    CONFIDENCE,
     MIN_SEEDS,
     Claim,
     Findings,
     NotRun,
     compare,
 )
+from loupe_companion.tables import CONFIDENCE
 
 MARGIN = 1.0  # percentage points of accuracy
 

@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loupe_companion.claims.baselines import baselines
-from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.settings import SETTINGS, runs_by_value
-from loupe_companion.claims.statistics import CONFIDENCE, Finding, Verdict
+from loupe_companion.claims.statistics import Finding, Verdict
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW
+from loupe_companion.methods import PAPER_RETURNED
+from loupe_companion.tables import CONFIDENCE
 
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
 FINDINGS_CAPTION = f"""\
@@ -94,7 +95,7 @@ def returned_slopes_figure(table: RunTable) -> Figure:
     for seed in sorted(set.union(*map(set, runs.values()))):
         points = [(i, found[seed].slope) for i, found in enumerate(runs.values()) if seed in found]
         ax.plot(*zip(*points, strict=True), "o", color=YELLOW, markeredgecolor="black")
-    ax.plot([PAPER.get(r, np.nan) for r in runs], "x", color="black", markersize=9)
+    ax.plot([PAPER_RETURNED.get(r, np.nan) for r in runs], "x", color="black", markersize=9)
     ax.set(yscale="log", ylabel="returned slope $s$", xlim=(-0.5, len(runs) - 0.5))
     ax.set_xticks(range(len(runs)), [f"R = {r:g}" for r in runs])
     ax.grid(alpha=0.3)

@@ -18,14 +18,13 @@ from loupe_companion.claims.statistics import (
     number,
     welch_interval,
 )
-
-PAPER = {4.0: 18800.0, 8.0: 1675.0}  # by R, one value each (Fig. 3)
+from loupe_companion.methods import PAPER_RETURNED
 
 CLAIM = Claim(
     number=5,
     title="The returned slope differs with R",
-    says=f"4S ends at a different slope for each problem: {PAPER[4]:.0f} at R = 4, {PAPER[8]:.0f} "
-    "at R = 8 (one value each).",
+    says="4S ends at a different slope for each problem: "
+    f"{PAPER_RETURNED[4]:.0f} at R = 4, {PAPER_RETURNED[8]:.0f} at R = 8 (one value each).",
     test="""\
 The natural logarithm of the slope returned at the lowest R minus that at the highest: the
 difference of two means over seeds. It is not paired, because the slopes of one seed at the two R
@@ -71,7 +70,7 @@ def judge(table: RunTable) -> Findings:
     )
     yield (
         f"The ratio of the two slopes (geometric mean over seeds) is {mean}, with an interval of "
-        f"{lower} to {upper}. The paper's is {PAPER[4] / PAPER[8]:.1f}."
+        f"{lower} to {upper}. The paper's is {PAPER_RETURNED[4] / PAPER_RETURNED[8]:.1f}."
     )
     yield from _other_settings(table, low, high)
 

@@ -8,15 +8,14 @@ from scipy import stats
 
 from loupe_companion.claims.run_table import RunTable, Seeds, common
 from loupe_companion.claims.statistics import (
-    CONFIDENCE,
     Claim,
     Finding,
     Findings,
     NotRun,
     check_finite,
-    place,
-    t_interval,
+    outcome_of,
 )
+from loupe_companion.tables import CONFIDENCE, t_interval
 
 MARGIN = 0.5  # dB
 # The fields of RunConfig by symbol; those of the paper's claim come first.
@@ -71,7 +70,7 @@ def judge(table: RunTable) -> Findings:
                 mean=gain,
                 deviation=float(gains.std(ddof=1)),
                 interval=(gain - half, gain + half),
-                outcome=place((gain - half, gain + half), -MARGIN, MARGIN),
+                outcome=outcome_of((gain - half, gain + half), -MARGIN, MARGIN),
                 region=(-MARGIN, MARGIN),
                 decides=name != "initial s",
                 detail=f"{values[high]:g} minus {values[low]:g}",
@@ -85,7 +84,7 @@ def judge(table: RunTable) -> Findings:
                 f"At R = {r:g}, the mean PSNR in dB by {name} is {listed}. The highest slope that "
                 f"4S reached on the way is {reached}, mean over seeds. The paired t interval of "
                 f"the largest difference alone is {paired[0]:.2f} to {paired[1]:.2f} dB "
-                f"({place(paired, -MARGIN, MARGIN)})."
+                f"({outcome_of(paired, -MARGIN, MARGIN)})."
             )
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from loupe_companion.methods import Family
 from loupe_companion.profiles import OWN_SUBJECTS
+from loupe_companion.tables import CONFIDENCE, t_interval
 
 SHOWN, REFUTED, UNDECIDED = "shown", "refuted", "undecided"
 OUTCOMES = (SHOWN, REFUTED, UNDECIDED)  # of one comparison
@@ -20,7 +21,6 @@ NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run"
 
 MIN_SEEDS = 3  # fewer say next to nothing about the spread over seeds
-CONFIDENCE = 0.95
 POWER = 0.8  # with which the number of seeds that is named would decide a comparison
 
 RULES = f"""\
@@ -119,12 +119,6 @@ class Verdict:
         return label(self.verdict, [(f.outcome, f.seeds) for f in self.counted])
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The t interval of the mean of two or more independent numbers (Student 1908)."""
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
-    return float(np.mean(values) - half), float(np.mean(values) + half)
-
-
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """The interval of a difference of two means of independent numbers (Welch 1947)."""
     squares = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
@@ -175,14 +169,14 @@ def compare(
     check_finite(part, values)
     interval = t_interval(values)
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    outcome = place(interval, low, high)
+    outcome = outcome_of(interval, low, high)
     return Finding(
         *(part, unit, acceleration, tuple(values), mean, deviation, interval, outcome),
         *((low, high), decides, detail),
     )
 
 
-def place(interval: tuple[float, float], low: float, high: float) -> str:
+def outcome_of(interval: tuple[float, float], low: float, high: float) -> str:
     """The outcome of an interval: inside low < value < high, outside, or neither."""
     if low < interval[0] and interval[1] < high:
         return SHOWN

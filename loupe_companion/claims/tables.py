@@ -11,7 +11,6 @@ from loupe_companion.claims.against_best import spreads
 from loupe_companion.claims.baselines import COMPARED, baselines, exact
 from loupe_companion.claims.run_table import RunTable, paired
 from loupe_companion.claims.statistics import (
-    CONFIDENCE,
     Claim,
     Finding,
     NotRun,
@@ -23,7 +22,7 @@ from loupe_companion.claims.statistics import (
 )
 from loupe_companion.methods import Family
 from loupe_companion.results import RunResult
-from loupe_companion.tables import markdown, mean_and_spread
+from loupe_companion.tables import CONFIDENCE, markdown, mean_and_spread
 
 SPACE = "\N{NO-BREAK SPACE}"
 INTERVAL = f"{CONFIDENCE:.0%} interval"

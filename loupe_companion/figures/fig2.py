@@ -10,7 +10,7 @@ from loupe_companion.evaluation import BINS, average_mask
 from loupe_companion.figures.style import GREY, WIDTH, colour_of, title_of
 from loupe_companion.groups import Group, groups_in_paper, groups_with_starts
 from loupe_companion.results import RunResult
-from loupe_companion.tables import by_slope, head, p_dc_of
+from loupe_companion.tables import by_slope, p_dc_of, row_start
 
 
 def histogram_data(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -26,18 +26,13 @@ def histogram_data(results: Sequence[RunResult]) -> pd.DataFrame:
     return pd.concat(frames)
 
 
-def histogram_figure(results: Sequence[RunResult]) -> Figure | None:
+def histogram_figure(results: Sequence[RunResult]) -> Figure:
     """Fig. 2: histograms of the entries of M before thresholding; a row for each R.
 
     Filled: the entries of 1000 draws. Line: the entries of the average of the draws. Of several
     seeds the mean is shown.
-
-    Returns:
-        The figure; None for results without the paper's methods.
     """
     rows = groups_in_paper(results)
-    if not rows:
-        return None
     figure = Figure(figsize=(WIDTH, 1.1 + 1.8 * len(rows)), layout="constrained")
     columns = max(map(len, rows.values()))
     axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
@@ -83,7 +78,7 @@ def soft_table(results: Sequence[RunResult]) -> pd.DataFrame:
     A row for each R and each fixed slope or start of 4S; means over seeds.
     """
     return pd.DataFrame(
-        head(group)
+        row_start(group)
         | {
             "entries of M": f"{np.mean([run.soft_share for run in group.runs]):.1%}",
             "entries of the average": f"{np.mean(list(map(_average_soft, group.runs))):.1%}",
@@ -107,7 +102,7 @@ def step_table(results: Sequence[RunResult]) -> pd.DataFrame:
         low, high = counted[BINS // 2 - 1], counted[BINS // 2]
         below, above = np.mean([_beside_half(run) for run in group.runs], axis=0)
         rows.append(
-            head(group)
+            row_start(group)
             | {
                 "P below 0.1/s": f"{np.mean(near):.1%}",
                 "step at ½": f"{high / low:.2f}" if low else "none counted",

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from loupe_companion.claims.returned_slope import PAPER
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW, colour_of
 from loupe_companion.groups import Group, group_runs, groups_in_paper, groups_with_starts
+from loupe_companion.methods import PAPER_RETURNED
 from loupe_companion.results import RunResult
-from loupe_companion.tables import CONFIDENCE, head, mean_interval, metric, p_dc_of
+from loupe_companion.tables import CONFIDENCE, metric, p_dc_of, row_start, t_interval
 
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
 STARTS = ("#F8DC9C", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
@@ -41,20 +41,15 @@ def psnr_data(results: Sequence[RunResult]) -> pd.DataFrame:
     )
 
 
-def psnr_figure(results: Sequence[RunResult]) -> Figure | None:
+def psnr_figure(results: Sequence[RunResult]) -> Figure:
     """Fig. 3: test PSNR against slope; below it, the R that thresholding achieves.
 
     Fixed slopes blue, 4S yellow at the slopes that it returned; R = 4 circles, R = 8 squares. Large
     with bar: mean and standard deviation over seeds, and for 4S the range of returned slopes.
     Small: each seed. Hollow: the mask of exactly N*N/R samples. An inset for each R enlarges 4S and
     the fixed slopes near the best one. Triangles: the slopes that the paper's 4S returned.
-
-    Returns:
-        The figure; None for results without the paper's methods.
     """
     rows = groups_with_starts(results)
-    if not rows:
-        return None
     figure = Figure(figsize=(WIDTH, 7.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     colours = _colours(rows)
@@ -86,10 +81,12 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure | None:
         ax.grid(alpha=0.3)
     _mark_paper(above, list(rows))
     _add_insets(above, rows, colours)
-    for entry in _legend(rows, colours):
-        above.plot([], [], **({"linestyle": "none", "markersize": 7} | entry))
+    entries = [
+        above.plot([], [], **({"linestyle": "none", "markersize": 7} | entry))[0]
+        for entry in _legend(rows, colours)
+    ]
     figure.legend(
-        handles=above.lines[-len(_legend(rows, colours)) :],
+        handles=entries,
         ncols=4,
         fontsize=8,
         loc="outside upper center",
@@ -97,15 +94,9 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure | None:
     return figure
 
 
-def overview_figure(results: Sequence[RunResult]) -> Figure | None:
-    """Fig. 3 at a glance, for a narrow column: fixed slopes and 4S, without seeds and insets.
-
-    Returns:
-        The figure; None for results without the paper's methods.
-    """
+def overview_figure(results: Sequence[RunResult]) -> Figure:
+    """Fig. 3 at a glance, for a narrow column: fixed slopes and 4S, without seeds and insets."""
     rows = groups_in_paper(results)
-    if not rows:
-        return None
     figure = Figure(figsize=(4.8, 4.4), layout="constrained")
     ax = figure.subplots()
     for group in (group for groups in rows.values() for group in groups):
@@ -156,10 +147,11 @@ def _mark_paper(ax: Axes, accelerations: Sequence[float]) -> None:
     """A triangle on the slope axis for each slope that the paper's 4S returned."""
     place = ax.get_xaxis_transform()
     for r in accelerations:
-        if r in PAPER:
-            ax.plot(PAPER[r], 0, "^", color="black", markersize=8, transform=place, clip_on=False)
+        if r in PAPER_RETURNED:
+            s = PAPER_RETURNED[r]
+            ax.plot(s, 0, "^", color="black", markersize=8, transform=place, clip_on=False)
             note: dict[str, Any] = {"textcoords": "offset points", "xycoords": place, "fontsize": 8}
-            ax.annotate(f"R = {r:g}", (PAPER[r], 0), (0, 7), ha="center", va="bottom", **note)
+            ax.annotate(f"R = {r:g}", (s, 0), (0, 7), ha="center", va="bottom", **note)
 
 
 def _add_insets(ax: Axes, rows: dict[float, list[Group]], colours: dict[str, str]) -> None:
@@ -223,7 +215,7 @@ def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dic
     entries.append({"color": GREY, "marker": "o", "mec": "black", "markersize": 9, "label": mean})
     if any(map(_near_best, rows.values())):
         entries.append({"color": GREY, "linestyle": ":", "label": "mean of 4S, of the best s"})
-    if any(r in PAPER for r in rows):
+    if any(r in PAPER_RETURNED for r in rows):
         entries.append({"color": "black", "marker": "^", "label": "returned in the paper"})
     if any(run.warnings for group in groups for run in group.runs):
         entries.append({"color": "black", "marker": "x", "label": "warning"})
@@ -233,7 +225,7 @@ def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dic
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """Test PSNR by kind of mask, achieved R, P(DC): a row for each R and method."""
     return pd.DataFrame(
-        head(group)
+        row_start(group)
         | {
             "PSNR (dB)": metric(group, "psnr"),
             "achieved R": metric(group, "achieved_acceleration"),
@@ -249,7 +241,7 @@ def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
 def volume_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """The same runs in the metrics of the fastMRI challenge, a mean over test volumes."""
     return pd.DataFrame(
-        head(group)
+        row_start(group)
         | {
             "volume PSNR (dB)": metric(group, "volume_psnr"),
             "SSIM": metric(group, "volume_ssim", digits=3),
@@ -277,7 +269,7 @@ def difference(results: Sequence[RunResult]) -> str:
             gap = np.mean(gains)
             spread = "one seed: no interval"
             if len(gains) > 1:
-                low, high = mean_interval(gains)
+                low, high = t_interval(gains)
                 spread = (
                     f"mean difference {gap:+.2f} dB, {CONFIDENCE:.0%} t interval "
                     f"[{low:+.2f}, {high:+.2f}], n = {len(gains)} seeds"

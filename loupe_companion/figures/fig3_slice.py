@@ -43,17 +43,12 @@ def reconstruction_data(results: Sequence[RunResult]) -> pd.DataFrame:
     return pixel_table(maps)
 
 
-def reconstruction_figure(results: Sequence[RunResult]) -> Figure | None:
+def reconstruction_figure(results: Sequence[RunResult]) -> Figure:
     """A test slice, zero-filled and reconstructed, and below each image its absolute error.
 
     Shown are the first seed of 4S, of the best and of the highest fixed slope.
-
-    Returns:
-        The figure; None for results without 4S, or without pictures of test slices.
     """
     rows = groups_with_pictures(results)
-    if not rows:
-        return None
     figure = Figure(figsize=(WIDTH, 0.6 + 3.6 * len(rows)), layout="constrained")
     axes = figure.subplots(2 * len(rows), 2 + max(map(len, rows.values())), squeeze=False)
     for ax in axes.flat:

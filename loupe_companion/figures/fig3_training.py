@@ -23,17 +23,12 @@ def training_data(results: Sequence[RunResult]) -> pd.DataFrame:
     )
 
 
-def training_figure(results: Sequence[RunResult]) -> Figure | None:
+def training_figure(results: Sequence[RunResult]) -> Figure:
     """How 4S acts: validation loss of the inference model, and slope, epoch by epoch.
 
     Dashed: round 2 begins. Dot: the weights that are kept.
-
-    Returns:
-        The figure; None for results without 4S.
     """
     runs = [run for group in _shrunk(results) for run in group.runs]
-    if not runs:
-        return None
     figure = Figure(figsize=(WIDTH, 3.2 * math.ceil(len(runs) / 2)), layout="constrained")
     axes = figure.subplots(math.ceil(len(runs) / 2), 2, squeeze=False, sharey=True)
     for ax in axes.flat[len(runs) :]:

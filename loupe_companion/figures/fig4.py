@@ -13,11 +13,11 @@ from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
 from loupe_companion.tables import (
     by_slope,
-    head,
     mean_and_spread,
-    mean_interval,
     metric,
     p_dc_of,
+    row_start,
+    t_interval,
 )
 from loupe_lib.mask import binarize, relax
 
@@ -49,18 +49,13 @@ def mask_data(results: Sequence[RunResult]) -> pd.DataFrame:
     )
 
 
-def mask_figure(results: Sequence[RunResult]) -> Figure | None:
+def mask_figure(results: Sequence[RunResult]) -> Figure:
     """Fig. 4: probability masks, and below each a draw of M and the thresholded mask.
 
     As in the paper the larger R is on top, (a) to (e), the smaller below, (f) to (j). Of several
     seeds the first is shown. The inset enlarges the samples around DC.
-
-    Returns:
-        The figure; None for results without the paper's methods.
     """
     rows = groups_shown(results)
-    if not rows:
-        return None
     figure = Figure(figsize=(WIDTH, 4.9 * len(rows)), layout="constrained")
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     blocks = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.03))
@@ -100,7 +95,7 @@ def mask_table(results: Sequence[RunResult]) -> pd.DataFrame:
     for group in group_runs(results):
         pairs = [pair_fractions(run.probabilities) for run in group.runs]
         rows.append(
-            head(group)
+            row_start(group)
             | {
                 "P between 0.1 and 0.9": f"{np.mean([r.undecided_share for r in group.runs]):.1%}",
                 "achieved R": metric(group, "achieved_acceleration"),
@@ -146,7 +141,7 @@ def _against_paper(differences: Sequence[float]) -> str:
         else "Here the high slope leaves more of them, the opposite of the paper's Fig. 4."
     )
     if n > 1:
-        low, high = mean_interval(differences)
+        low, high = t_interval(differences)
         if low > 0 or high < 0:
             return f" {found} [Claim 1](#claim-1) tests this."
     return f" {found} With {n} seed{'s' * (n > 1)} this is not certain: see [claim 1](#claim-1)."

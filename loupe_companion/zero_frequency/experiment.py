@@ -9,16 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from loupe_companion.claims.statistics import (
-    CONFIDENCE,
     UNDECIDED,
-    place,
-    t_interval,
+    outcome_of,
 )
 from loupe_companion.figures.style import GREY, WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
-from loupe_companion.tables import mean_and_spread
+from loupe_companion.tables import CONFIDENCE, mean_and_spread, t_interval
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs, run_row
 from loupe_lib.data.heads import TEST_HEAD
 
@@ -143,7 +141,7 @@ def _gain(pairs: pd.DataFrame) -> dict[str, str]:
     interval, outcome = "-", UNDECIDED
     if len(gains) > 1:
         low, high = t_interval(list(gains))
-        interval, outcome = f"{low:+.2f} to {high:+.2f}", place((low, high), 0, math.inf)
+        interval, outcome = f"{low:+.2f} to {high:+.2f}", outcome_of((low, high), 0, math.inf)
     seeds = ", ".join(map(str, gains.index))
     gain = mean_and_spread(gains)
     return {"seeds": seeds, "gain (dB)": gain, INTERVAL: interval, "outcome": outcome}

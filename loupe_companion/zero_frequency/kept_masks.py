@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loupe_companion.claims.statistics import CONFIDENCE, welch_interval
+from loupe_companion.claims.statistics import welch_interval
 from loupe_companion.figures.style import WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
-from loupe_companion.tables import mean_and_spread
+from loupe_companion.tables import CONFIDENCE, mean_and_spread
 from loupe_companion.zero_frequency.runs import draw_points, learned_runs
 from loupe_lib.data.heads import TEST_HEAD
 

@@ -10,7 +10,7 @@ import torch
 
 from loupe_companion.results import read_results
 from loupe_companion.snapshots import encode
-from loupe_lib import InputError, binarize, psnr
+from loupe_lib import binarize, psnr
 from loupe_lib.decoder import zero_filled
 from loupe_lib.encoder import undersample
 from loupe_lib.mask import relax
@@ -291,13 +291,3 @@ def test_without_scripts_there_is_a_picture(file, browser):
 
 def test_the_page_has_at_most_4_mb(text):
     assert len(text.encode()) <= 4_000_000
-
-
-def test_what_cannot_be_shown_is_refused_in_a_line(trained, kept, replayed):
-    with pytest.raises(InputError, match="a 4S run and a fixed slope with snapshots"):
-        explorer.explorer_page(kept, {"own": trained.results})
-    with pytest.raises(InputError, match="one image side, a power of 2"):
-        explorer.explorer_page([*kept, *trained.results], {"kept": replayed})
-    bare = [run.without_pictures() for run in kept]
-    with pytest.raises(InputError, match="a run with pictures"):
-        explorer.explorer_page(bare, {"kept": replayed})

@@ -156,7 +156,6 @@ def test_fig_3_at_a_glance_shows_the_mean_of_each_of_the_paper_s_methods(trained
     assert drawn >= {float(np.mean(group.psnr)) for group in group_runs(trained.results)}
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["R = 4", "R = 8", "fixed slope", "4S"]
-    assert overview_figure([]) is None
 
 
 def labels(figure: Figure) -> set[str]:
@@ -294,14 +293,6 @@ def test_figures_leave_out_methods_that_the_paper_does_not_have(trained):
         assert found == content(figure(trained.results))
 
 
-def test_results_without_the_paper_s_methods_have_no_figure(trained):
-    fixed = [r for r in trained.results if not r.config.shrinks]
-    lines = [with_slope(r, 200, lines=True) for r in fixed]
-    for figure in FIGURES:
-        assert figure(lines) is None
-        assert (figure(fixed) is None) == (figure in (training_figure, reconstruction_figure))
-
-
 def test_the_training_figure_shows_loss_and_slope_of_every_4s_run(trained):
     figure = training_figure(trained.results)
     draw(figure)
@@ -359,8 +350,3 @@ def test_the_reconstruction_figure_shows_the_best_and_the_highest_slope_once(slo
     ends = list(dict.fromkeys([*filter(None, [best]), *slopes[-1:]]))
     expected = ["4S from 20,", *(f"s = {slope}" for slope in ends)]
     assert [title for title in titles[2:] if title] == expected
-
-
-def test_results_without_pictures_have_no_reconstruction_figure(trained):
-    results = [result.without_pictures() for result in trained.results]
-    assert reconstruction_figure(results) is None

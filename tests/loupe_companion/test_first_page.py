@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("yaml", reason="the book's tools are not installed")
 
-from loupe_companion.book.build import BuildError
 from loupe_companion.book.first_page import answer
 from tests.loupe_companion.claims.conftest import rows
 
@@ -37,8 +36,8 @@ def claim(number: int, verdict: str, *findings: dict[str, Any]) -> dict[str, Any
     }
 
 
-def write(path: Path, *claims: dict[str, Any], version: int = 1) -> Path:
-    record = {"format": "loupe-verdicts", "version": version, "claims": claims}
+def write(path: Path, *claims: dict[str, Any]) -> Path:
+    record = {"format": "loupe-verdicts", "version": 1, "claims": claims}
     path.write_text(json.dumps(record), "utf-8")
     return path
 
@@ -91,14 +90,3 @@ def test_a_main_claim_without_numbers_has_only_its_verdict(tmp_path: Path, train
     assert "**Answer: not run.** Of the 1 claims" in plain(
         answer(record, trained.results, "_fig3.png")
     )
-
-
-@pytest.mark.parametrize("version", [None, 2])
-def test_a_record_that_is_missing_or_of_another_version_is_refused(
-    tmp_path: Path, trained: Any, version: int | None
-) -> None:
-    record = tmp_path / "verdicts.json"
-    if version is not None:
-        write(record, claim(3, "holds"), version=version)
-    with pytest.raises(BuildError, match=r"verdicts\.json"):
-        answer(record, trained.results, "_fig3.png")

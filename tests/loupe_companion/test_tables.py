@@ -18,7 +18,7 @@ from loupe_companion.tables import (
     dc_kept,
     left_out,
     markdown,
-    mean_interval,
+    t_interval,
     warning_list,
 )
 from tests.common import sigmoid
@@ -169,8 +169,8 @@ def test_one_seed_is_never_certain_and_4s_alone_is_compared_with_nothing(trained
 def test_the_interval_of_a_mean_is_student_s():
     for values in ([1.0, 2.0, 4.5], list(np.random.default_rng(0).normal(size=9))):
         wanted = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-        assert mean_interval(values) == pytest.approx(wanted)
-    assert mean_interval([0.25, 0.25]) == (0.25, 0.25)
+        assert t_interval(values) == pytest.approx(wanted)
+    assert t_interval([0.25, 0.25]) == (0.25, 0.25)
 
 
 def test_runs_whose_mask_keeps_dc_are_counted(trained):

@@ -18,8 +18,8 @@ from loupe_companion.claims.statistics import (
     number,
     overall,
     seeds_to_decide,
-    t_interval,
 )
+from loupe_companion.tables import t_interval
 
 
 def test_the_t_interval_is_that_of_the_textbook():
