@@ -129,11 +129,10 @@ def _named(claim: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _value(finding: Mapping[str, Any]) -> str:
-    """What was compared; below it the mean, its interval, and what the claim requires."""
+    """What was compared; below it the mean and its interval."""
     low, high = (number(bound, DIGITS) for bound in finding["interval"])
     mean = f"{number(finding['mean'], DIGITS)} {finding['unit']}".strip()
-    needed = requirement(*_region(finding), "")
-    return f"{_what(finding)}:<br>{mean} [{low}, {high}]" + f"; required: {needed}" * bool(needed)
+    return f"{_what(finding).split(': ')[-1]}:<br>{mean} [{low}, {high}]"
 
 
 def _what(finding: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def judge(table: RunTable) -> Findings:
             runs = runs_by_value(table, r, name)
             seeds = common(*runs.values())
             psnr = np.array([[found[seed].psnr() for seed in seeds] for found in runs.values()])
-            part = f"one value of {name} minus another: the pair that differs most"
+            part = f"largest difference between two values of {name}"
             check_finite(part, psnr.ravel().tolist())
             means = psnr.mean(axis=1)
             low, high = int(means.argmin()), int(means.argmax())

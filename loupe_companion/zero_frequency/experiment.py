@@ -81,7 +81,8 @@ def gain_table(data: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     groups = _pairs(data).groupby(["R", "test head", "training", "dc_kept_before"])
-    for (r, head, training, kept), runs in groups:
+    # The usual test head comes first.
+    for (r, head, training, kept), runs in sorted(groups, key=lambda g: g[0][1] != TEST_HEAD):
         rows.append(
             {
                 "R": f"{r:g}",
@@ -98,17 +99,15 @@ def gain_table(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def gain_list(gains: pd.DataFrame) -> str:
-    """What a :func:`gain_table` says, a line for each change: a list in Markdown."""
+    """What a :func:`gain_table` says, a line for each change and test head: a list in Markdown."""
     lines = []
     for (r, head, change), rows in gains.groupby(["R", "test head", "change"], sort=False):
-        found = {row["DC as it is"]: row for row in rows.to_dict("records")}
         parts = [
-            f"masks that had {kept} DC: {row['gain (dB)']} dB [{row[INTERVAL]}], seeds "
-            f"{row['seeds']}, a gain is *{row['outcome']}*"
-            for kept, row in found.items()
+            f"masks that had {row['DC as it is']} DC: {row['gain (dB)']} dB, seeds {row['seeds']}"
+            + f" [{row[INTERVAL]}], a gain is *{row['outcome']}*" * (row[INTERVAL] != "-")
+            for row in rows.to_dict("records")
         ]
-        title = f"{change.capitalize()}, R = {r}, tested on {head}"
-        lines.append(f"- **{title}**\n" + "\n".join(f"  - {part}" for part in parts))
+        lines.append(f"- **{change.capitalize()}, R = {r}, tested on {head}**: {'; '.join(parts)}.")
     return "\n".join(lines)
 
 
