@@ -127,7 +127,7 @@ def _beside(table: RunTable) -> Iterator[Finding | str]:
             quality = validation_quality if choice == TUNED else RunResult.psnr
             slope = best(grid, quality)
             gains = paired(runs.runs(r, name), grid[slope], RunResult.psnr)
-            part = f"{label}: {name} minus best fixed s {choice}, {_size(table)}"
+            part = f"{label}, {_size(table)}: {name}{f', best {choice}' * (choice == BY_TEST)}"
             detail = f"s = {slope:g}"
             yield compare(part, "dB", r, gains, low=-MARGIN, decides=False, detail=detail)
         except NotRun:

@@ -24,19 +24,23 @@ Yellow: the values that support the claim.*"""
 
 
 def findings_figure(verdict: Verdict) -> Figure:
-    """A panel for each part of a test: seeds, mean and interval at each R.
+    """Seeds, mean and interval of each comparison of a test: a panel for each part, and one beside.
 
-    The shaded values support the claim. Hollow: not counted for the verdict.
+    The last panels show what is not counted for the verdict, hollow, in a panel for each range of
+    values that support the claim. These are shaded.
     """
-    parts: dict[str, list[Finding]] = {}
-    for finding in verdict.findings:
-        parts.setdefault(finding.part, []).append(finding)
-    height = 0.75 + 0.3 * max(map(len, parts.values()))
-    figure = Figure(figsize=(WIDTH, height * len(parts)), layout="constrained")
-    axes = figure.subplots(len(parts), 1, squeeze=False)
-    for ax, (part, shown) in zip(axes.flat, parts.items(), strict=True):
-        rows = [", ".join(filter(None, (f.place, f.detail))) for f in shown]
-        _draw_intervals(ax, shown, rows, part + f" ({shown[0].unit})" * bool(shown[0].unit))
+    panels: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in sorted(verdict.findings, key=lambda finding: not finding.decides):
+        beside = "not counted", finding.unit, finding.region
+        panels.setdefault((finding.part,) if finding.decides else beside, []).append(finding)
+    heights = [0.75 + 0.27 * len(shown) for shown in panels.values()]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+    for ax, ((title, *_), shown) in zip(axes.flat, panels.items(), strict=True):
+        rows = [
+            ", ".join(filter(None, (f.part * (not f.decides), f.place, f.detail))) for f in shown
+        ]
+        _draw_intervals(ax, shown, rows, f"{title}{f' ({shown[0].unit})' * bool(shown[0].unit)}")
         low, high = ax.get_xlim()
         ax.axvspan(*np.clip(shown[0].region, low, high), color=YELLOW, alpha=0.18, linewidth=0)
         ax.set_xlim(low, high)
@@ -153,5 +157,5 @@ def _draw_intervals(ax: Axes, findings: Sequence[Finding], rows: Sequence[str], 
         ax.plot(finding.mean, y, "o", color=BLUE, markersize=7, markerfacecolor=face)
     ax.set_yticks(range(len(rows)), rows, fontsize=9)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_title(title, fontsize=10)
+    ax.set_title(title, fontsize=10, loc="right")  # long titles extend over the labels
     ax.grid(axis="x", alpha=0.3)

@@ -29,8 +29,8 @@ RULES = f"""\
   test says otherwise.
 - **Interval.** The {CONFIDENCE:.0%} t interval of the mean over seeds, with n - 1 degrees of
   freedom. With three seeds it extends 2.5 standard deviations to either side of the mean, and
-  may exceed the possible range. Seeds below {OWN_SUBJECTS} share the subjects, and all seeds the
-  test person. Their interval covers other trainings, not other images.
+  may exceed the possible range. Seeds 0 to {OWN_SUBJECTS - 1} share the subjects, so that their
+  interval covers other trainings, not other images. All seeds share the test person.
 - **Outcome of one comparison.** Each test names a range of values that supports the claim.
   *Shown*: the whole interval lies in this range. *Refuted*: the whole interval lies outside it.
   *Undecided*: the interval lies partly inside and partly outside.

@@ -89,7 +89,6 @@ def gain_table(data: pd.DataFrame) -> pd.DataFrame:
                 "test head": head,
                 "change": training,
                 "DC as it is": "kept" if kept else "lost",
-                "runs": str(len(runs)),
                 "PSNR as it is (dB)": mean_and_spread(runs["psnr_before"]),
                 "masks that keep DC": f"{runs['dc_kept'].sum()} of {len(runs)}",
             }
@@ -103,8 +102,9 @@ def gain_list(gains: pd.DataFrame) -> str:
     lines = []
     for (r, head, change), rows in gains.groupby(["R", "test head", "change"], sort=False):
         parts = [
-            f"masks that had {row['DC as it is']} DC: {row['gain (dB)']} dB, seeds {row['seeds']}"
+            f"masks that had {row['DC as it is']} DC: {row['gain (dB)']} dB"
             + f" [{row[INTERVAL]}], a gain is *{row['outcome']}*" * (row[INTERVAL] != "-")
+            + f" (seeds {row['seeds']})"
             for row in rows.to_dict("records")
         ]
         lines.append(f"- **{change.capitalize()}, R = {r}, tested on {head}**: {'; '.join(parts)}.")

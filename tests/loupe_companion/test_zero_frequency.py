@@ -177,7 +177,7 @@ def test_experiment_compares_runs_that_differ_in_one_setting(changes) -> None:
 
 
 def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
-    gains = experiment.gain_table(changes).drop(columns=["R", "test head", "runs"])
+    gains = experiment.gain_table(changes).drop(columns=["R", "test head"])
     # The t quantile of one degree of freedom is 12.71; the standard error of 1 and 3 is 1.
     assert gains.drop(columns="PSNR as it is (dB)").to_numpy().tolist() == [
         ["always measured", "kept", "1 of 1", "1", "1.00", "-", "undecided"],
@@ -186,9 +186,9 @@ def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
     ]
     assert gains["PSNR as it is (dB)"].tolist() == ["32.00", "30.50 ± 0.71", "32.00"]
     assert experiment.gain_list(experiment.gain_table(changes)).splitlines() == [
-        "- **Always measured, R = 4, tested on s1**: masks that had kept DC: 1.00 dB, seeds 1.",
-        "- **Raised, R = 4, tested on s1**: masks that had lost DC: 2.00 ± 1.41 dB, seeds 0, 2 "
-        "[-10.71 to +14.71], a gain is *undecided*; masks that had kept DC: 0.25 dB, seeds 1.",
+        "- **Always measured, R = 4, tested on s1**: masks that had kept DC: 1.00 dB (seeds 1).",
+        "- **Raised, R = 4, tested on s1**: masks that had lost DC: 2.00 ± 1.41 dB [-10.71 to "
+        "+14.71], a gain is *undecided* (seeds 0, 2); masks that had kept DC: 0.25 dB (seeds 1).",
     ]
 
 
@@ -202,7 +202,11 @@ def test_runs_of_one_seed_count_once_and_heads_apart(real) -> None:
     results.append(with_values(real, 0.0, 30.0, seed=3))
     _, data = experiment.find_experiment(results)
     (row,) = experiment.gain_table(data).to_dict("records")
-    assert row["runs"] == "4" and row["seeds"] == "3, 7" and row["test head"] == "mni152"
+    assert (
+        row["masks that keep DC"] == "4 of 4"
+        and row["seeds"] == "3, 7"
+        and row["test head"] == "mni152"
+    )
     assert row["gain (dB)"] == "2.50 ± 0.71"  # of 2 and 3
     assert experiment.written_test(data).startswith(
         "Always measuring DC changes the PSNR by 2.50 ± 0.71 dB (95% interval -3.85 to +8.85, "

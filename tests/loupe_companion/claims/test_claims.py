@@ -171,9 +171,10 @@ def test_the_seeds_by_which_the_start_was_chosen_do_not_count_for_claim_3(world,
     both.put("4S s0=1|4S released", psnr=10.0)
     found = both.verdict(3)
     assert found.verdict == HOLDS and {f.seeds for f in found.counted} == {3}
-    beside = {f.part.partition(" minus")[0]: f for f in found.findings if not f.decides}
+    beside = {f.part.replace(", N = 32", ""): f for f in found.findings if not f.decides}
     assert beside.keys() == {
         "seeds 0 to 2: 4S",
+        "seeds 0 to 2: 4S, best by test",
         *(f"{seeds}: 4S s0={s}" for seeds in ("new seeds", "seeds 0 to 2") for s in (1, 200)),
         *(f"seeds 0 to 2: 4S released{kind}" for kind in ("", " double round")),
     }
@@ -200,8 +201,8 @@ def test_claim_3_shows_the_guaranteed_centre_and_other_test_persons_beside(later
                 key = (f"{name} {changed}", r, seed)
                 later.runs[key] = dataclasses.replace(run, config=config)
     found = later.verdict(3)
-    beside = [f for f in found.findings if not f.decides and "new seeds:" not in f.part]
-    assert [(f.part.partition(":")[0], f.acceleration, f.outcome) for f in beside] == [
+    beside = [f for f in found.findings if not f.decides and "new seeds" not in f.part]
+    assert [(f.part.partition(", N")[0], f.acceleration, f.outcome) for f in beside] == [
         (label, r, SHOWN)
         for label in (
             "seeds 0 to 2, DC always measured",

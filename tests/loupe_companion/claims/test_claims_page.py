@@ -125,19 +125,23 @@ def test_every_comparison_has_a_row_and_is_drawn_with_its_seeds_interval_and_reg
         assert f"- {sentence}" in text
 
     figure = save(figures.findings_figure(found))
-    parts = list(dict.fromkeys(finding.part for finding in found.findings))
-    assert [ax.get_title() for ax in figure.axes] == [f"{part} (dB)" for part in parts]
-    for ax, part in zip(figure.axes, parts, strict=True):
-        here = [finding for finding in found.findings if finding.part == part]
+    counted = list(dict.fromkeys(finding.part for finding in found.counted))
+    titles = [*counted, "not counted"]
+    assert [ax.get_title("right") for ax in figure.axes] == [f"{title} (dB)" for title in titles]
+    for ax, title in zip(figure.axes, titles, strict=True):
+        here = [f for f in found.findings if title == (f.part if f.decides else "not counted")]
+        assert here
         for y, finding in enumerate(here):
             interval, seeds, mean = ax.lines[3 * y : 3 * y + 3]
             assert tuple(interval.get_xdata()) == finding.interval
             assert tuple(seeds.get_xdata()) == finding.values
             assert mean.get_xdata()[0] == finding.mean and mean.get_ydata()[0] == y
             assert (mean.get_markerfacecolor() == "white") != finding.decides
+            named = finding.part in ax.get_yticklabels()[y].get_text()
+            assert named != finding.decides  # whose part is the title
         (shaded,) = ax.patches
         low, high = ax.get_xlim()
-        bound = 0 if part.startswith("(2)") else -against_best.MARGIN
+        bound = 0 if title.startswith("(2)") else -against_best.MARGIN
         assert shaded.get_x() == pytest.approx(np.clip(bound, low, high))
         assert shaded.get_x() + shaded.get_width() == pytest.approx(high)
 
@@ -174,7 +178,7 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     )
 
     axes = save(figures.baselines_figure(world.table())).axes
-    assert [ax.get_title() for ax in axes] == [f"R = {r}, against {rival}" for r, rival in places]
+    assert [ax.get_title("right") for ax in axes] == [f"R = {r}, against {rival}" for r, rival in places]
     names = [label.get_text() for label in axes[0].get_yticklabels()]
     seeds = axes[0].lines[3 * names.index("disc") + 1]
     assert seeds.get_xdata().tolist() == [3, 2.5, 2]
