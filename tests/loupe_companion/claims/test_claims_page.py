@@ -178,7 +178,8 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     )
 
     axes = save(figures.baselines_figure(world.table())).axes
-    assert [ax.get_title("right") for ax in axes] == [f"R = {r}, against {rival}" for r, rival in places]
+    titles = [f"R = {r}, against {rival}" for r, rival in places]
+    assert [ax.get_title("right") for ax in axes] == titles
     names = [label.get_text() for label in axes[0].get_yticklabels()]
     seeds = axes[0].lines[3 * names.index("disc") + 1]
     assert seeds.get_xdata().tolist() == [3, 2.5, 2]
