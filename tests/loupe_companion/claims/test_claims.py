@@ -176,7 +176,11 @@ def test_the_seeds_by_which_the_start_was_chosen_do_not_count_for_claim_3(world,
         "seeds 0 to 2: 4S",
         "seeds 0 to 2: 4S, best by test",
         *(f"{seeds}: 4S s0={s}" for seeds in ("new seeds", "seeds 0 to 2") for s in (1, 200)),
-        *(f"seeds 0 to 2: 4S released{kind}" for kind in ("", " double round")),
+        *(
+            f"{seeds}: 4S released{kind}"
+            for seeds in ("new seeds", "seeds 0 to 2")
+            for kind in ("", " double round")
+        ),
     }
     assert beside["seeds 0 to 2: 4S"].outcome == REFUTED
     assert beside["new seeds: 4S s0=200"].outcome == SHOWN
@@ -206,8 +210,8 @@ def test_claim_3_shows_the_guaranteed_centre_and_other_test_persons_beside(later
         (label, r, SHOWN)
         for label in (
             "seeds 0 to 2, DC always measured",
-            "tested on colin27",
-            "tested on mni152",
+            "seeds 0 to 2, tested on colin27",
+            "seeds 0 to 2, tested on mni152",
         )
         for r in (4, 8)
     ]
