@@ -64,13 +64,21 @@ def run_data(runs: Sequence[RunResult]) -> pd.DataFrame:
     )
 
 
-def seed_table(data: pd.DataFrame) -> pd.DataFrame:
-    """PSNR in dB, and P(DC) after training in brackets: a row for each method, a column a seed."""
-    names = [name for name in ("R", "test head", "method", "training") if name in data]
+def table_of_runs(data: pd.DataFrame, across: str) -> pd.DataFrame:
+    """PSNR in dB, and P(DC) after training in brackets, with a column for each seed or training.
+
+    Args:
+        data: rows with the columns of :func:`run_row`, and perhaps ``training``.
+        across: ``seed`` or ``training``.
+    """
+    columns = ("R", "test head", "method", "seed", "training")
+    names = [name for name in columns if name in data and name != across]
+    before = "seed " if across == "seed" else ""
     rows = []
     for key, runs in data.groupby(names, sort=False):
         cells = {
-            f"seed {run.seed}": f"{run.psnr:.2f} ({run.p_dc:.2f})" for run in runs.itertuples()
+            f"{before}{getattr(run, across)}": f"{run.psnr:.2f} ({run.p_dc:.2f})"
+            for run in runs.itertuples()
         }
         rows.append(dict(zip(names, key, strict=True)) | {"R": f"{key[0]:g}"} | cells)
     return pd.DataFrame(rows).fillna("not run")

@@ -18,8 +18,8 @@ from loupe_companion.zero_frequency.runs import (
     MISSING,
     learned_runs,
     run_data,
-    seed_table,
     start_p_dc,
+    table_of_runs,
 )
 from loupe_lib.mask import relax
 from loupe_lib.training.loop import train
@@ -168,12 +168,19 @@ def changes(real) -> pd.DataFrame:
     return data
 
 
-def test_experiment_compares_runs_that_differ_in_one_setting(changes) -> None:
-    assert seed_table(changes).drop(columns=["R", "method"]).to_numpy().tolist() == [
-        ["s1", "as it is", "30.00 (0.00)", "32.00 (1.00)", "31.00 (0.00)"],
-        ["s1", "raised", "31.00 (1.00)", "32.25 (1.00)", "34.00 (0.20)"],
-        ["s1", "always measured", "not run", "33.00 (1.00)", "not run"],
+def test_runs_of_the_experiment_stand_beside_each_other(changes) -> None:
+    table = table_of_runs(changes, "training")
+    assert list(table.columns) == [
+        *("R", "test head", "method", "seed", "as it is", "raised", "always measured"),
     ]
+    assert table.drop(columns=["R", "method"]).to_numpy().tolist() == [
+        ["s1", 0, "30.00 (0.00)", "31.00 (1.00)", "not run"],
+        ["s1", 1, "32.00 (1.00)", "32.25 (1.00)", "33.00 (1.00)"],
+        ["s1", 2, "31.00 (0.00)", "34.00 (0.20)", "not run"],
+    ]
+    as_it_is = changes[changes["training"] == "as it is"].drop(columns="training")
+    (row,) = table_of_runs(as_it_is, "seed").to_dict("records")
+    assert row["seed 1"] == "32.00 (1.00)" and row["seed 2"] == "31.00 (0.00)"
 
 
 def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
