@@ -199,7 +199,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def requirement(low: float, high: float, unit: str) -> str:
     """Which values support a claim, in words; empty if all of them do."""
-    bounds = [f"{bound:.3g}".removesuffix(".0") for bound in (low, high)]
+    bounds = number(low), number(high)
     unit = f" {unit}" * bool(unit)
     if math.isfinite(low) and math.isfinite(high):
         return f"between {bounds[0]} and {bounds[1]}{unit}"

@@ -8,10 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loupe_companion.claims.statistics import (
-    UNDECIDED,
-    outcome_of,
-)
+from loupe_companion.claims.statistics import UNDECIDED, outcome_of
 from loupe_companion.figures.style import GREY, WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.profiles import OWN_SUBJECTS
@@ -53,7 +50,7 @@ def find_experiment(results: Sequence[RunResult]) -> tuple[list[RunResult], pd.D
 
 def experiment_figure(data: pd.DataFrame) -> Figure:
     """PSNR in the three trainings: a panel for each method, a line for each seed."""
-    panels = data[data["test head"] == TEST_HEAD].groupby(["R", "method"], sort=False)
+    panels = data.groupby(["R", "method"], sort=False)
     figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, ((r, method), runs) in zip(axes, panels, strict=True):
@@ -111,20 +108,24 @@ def gain_list(gains: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def written_test(data: pd.DataFrame) -> str:
-    """The outcome of the second test in ``results/README.md``, a sentence."""
+def written_tests(data: pd.DataFrame) -> str:
+    """The outcomes of the two tests on MNI152 in ``results/README.md``: a list in Markdown."""
     pairs = _pairs(data)
-    chosen = pairs[
-        (pairs["test head"] == "mni152")
-        & (pairs["training"] == "always measured")
-        & (pairs["seed"] >= OWN_SUBJECTS)
-    ]
-    if chosen.empty:
-        return "Its runs are missing."
-    found = _gain(chosen)
-    return (
-        f"Always measuring DC changes the PSNR by {found['gain (dB)']} dB "
-        f"({INTERVAL} {found[INTERVAL]}, seeds {found['seeds']}): a gain is {found['outcome']}."
+    always = (pairs["test head"] == "mni152") & (pairs["training"] == "always measured")
+    old = pairs["seed"] < OWN_SUBJECTS
+    first, second = pairs[always & old & ~pairs["dc_kept_before"]], pairs[always & ~old]
+    if first.empty or second.empty:
+        return "Their runs are missing."
+    by_run = _gain(first.assign(seed=range(len(first))))
+    lines = (
+        (f"The first, {len(first)} runs as if independent", by_run),
+        (f"The same runs by seed (seeds {_gain(first)['seeds']})", _gain(first)),
+        (f"The second (seeds {_gain(second)['seeds']})", _gain(second)),
+    )
+    return "\n".join(
+        f"- {name}: {found['gain (dB)']} dB ({INTERVAL} {found[INTERVAL]}), a gain is "
+        f"*{found['outcome']}*."
+        for name, found in lines
     )
 
 

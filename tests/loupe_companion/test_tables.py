@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from loupe_companion.figures.fig2 import soft_readings, soft_table, step_table
 from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
@@ -166,10 +165,13 @@ def test_one_seed_is_never_certain_and_4s_alone_is_compared_with_nothing(trained
     assert undecided_slopes(results[4:]) == text
 
 
-def test_the_interval_of_a_mean_is_student_s():
-    for values in ([1.0, 2.0, 4.5], list(np.random.default_rng(0).normal(size=9))):
-        wanted = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-        assert t_interval(values) == pytest.approx(wanted)
+def test_the_t_interval_is_that_of_the_textbook():
+    # Student's own data (1908): extra hours of sleep, drug 2 minus drug 1, and the interval that
+    # R's t.test prints for it.
+    hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    assert t_interval(hours) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+    # As RULES say, three seeds reach 2.5 standard deviations to either side.
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((-0.5, 4.5), abs=0.02)
     assert t_interval([0.25, 0.25]) == (0.25, 0.25)
 
 

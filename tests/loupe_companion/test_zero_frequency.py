@@ -201,25 +201,25 @@ def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
 
 def test_runs_of_one_seed_count_once_and_heads_apart(real) -> None:
     results = []
-    for seed, (first, second) in {3: (1.0, 3.0), 7: (2.0, 4.0)}.items():
-        for mask, gain in (("sigmoid", first), ("tanh", second)):
+    gains = {0: (5.0, 7.0), 3: (1.0, 3.0), 7: (2.0, 4.0)}
+    for seed, both in gains.items():
+        for mask, gain in zip(("sigmoid", "tanh"), both, strict=True):
             at = {"seed": seed, "mask": mask, "test_head": "mni152"}
             results.append(with_values(real, 0.0, 25.0, **at))
             results.append(with_values(real, 1.0, 25.0 + gain, center=1, **at))
     results.append(with_values(real, 0.0, 30.0, seed=3))
     _, data = experiment.find_experiment(results)
     (row,) = experiment.gain_table(data).to_dict("records")
-    assert (
-        row["masks that keep DC"] == "4 of 4"
-        and row["seeds"] == "3, 7"
-        and row["test head"] == "mni152"
-    )
-    assert row["gain (dB)"] == "2.50 ± 0.71"  # of 2 and 3
-    assert experiment.written_test(data).startswith(
-        "Always measuring DC changes the PSNR by 2.50 ± 0.71 dB (95% interval -3.85 to +8.85, "
-        "seeds 3, 7): a gain is undecided."
-    )
-    assert experiment.written_test(data[data["seed"] < 3]) == "Its runs are missing."
+    assert row["masks that keep DC"] == "6 of 6" and row["seeds"] == "0, 3, 7"
+    assert row["test head"] == "mni152" and row["gain (dB)"].startswith("3.67")  # of 6, 2, 3
+    assert experiment.written_tests(data).splitlines() == [
+        "- The first, 2 runs as if independent: 6.00 ± 1.41 dB (95% interval -6.71 to +18.71), a "
+        "gain is *undecided*.",
+        "- The same runs by seed (seeds 0): 6.00 dB (95% interval -), a gain is *undecided*.",
+        "- The second (seeds 3, 7): 2.50 ± 0.71 dB (95% interval -3.85 to +8.85), a gain is "
+        "*undecided*.",
+    ]
+    assert experiment.written_tests(data[data["seed"] < 3]) == "Their runs are missing."
 
 
 def dots(figure) -> set[tuple[float, str, bool]]:
