@@ -1,6 +1,7 @@
 """Fixtures of all tests: the record of the robustness tests, and the book of the smoke profile."""
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -88,9 +89,13 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The build folder of the book of the smoke profile, made from nothing, once."""
+    """The build folder of the book of the smoke profile, made once.
+
+    It is made from nothing, or in the folder where the test of Slurm has built it.
+    """
     pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
     with shared_folder(tmp_path_factory, "book") as folder:
+        folder = Path(os.environ.get("LOUPE_TEST_BOOK", folder))
         done = run_workflow(folder)
         assert done.returncode == 0, done.stderr
         assert (folder / "book/_build/html/index.html").exists()

@@ -91,6 +91,29 @@ def soft_fractions_figure(table: RunTable) -> Figure:
     return figure
 
 
+def slopes_figure(table: RunTable) -> Figure:
+    """Claim 2: test PSNR by fixed slope, with relaxed masks and with the thresholded one."""
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    axes = figure.subplots(1, len(table.accelerations), sharey=True, squeeze=False)
+    masks = {"relaxed": ("random relaxed masks", "--", "none"), "threshold": ("thresholded mask", "-", BLUE)}
+    for ax, r in zip(axes.flat, table.accelerations, strict=True):
+        grid = table.grid(r)
+        for mask, (label, line, face) in masks.items():
+            style: dict[str, Any] = {"color": BLUE, "marker": MARKERS.get(r, "D")}
+            style["markerfacecolor"] = face
+            psnr = {slope: [run.psnr(mask) for run in runs.values()] for slope, runs in grid.items()}
+            means = [np.mean(values) for values in psnr.values()]
+            ax.plot([*psnr], means, line, label=label, **style)
+            points = [(slope, value) for slope in psnr for value in psnr[slope]]
+            ax.plot(*zip(*points, strict=True), linestyle="", markersize=3.5, alpha=0.6, **style)
+        ax.set(xscale="log", xlabel="slope $s$")
+        ax.set_title(f"R = {r:g}", fontsize=10)
+        ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("test PSNR (dB)")
+    axes[0, 0].legend(fontsize=9, loc="lower left")
+    return figure
+
+
 def returned_slopes_figure(table: RunTable) -> Figure:
     """Claim 5: the slope that 4S returned at each R, a point for each seed; crosses: the paper."""
     runs = {r: table.runs(r, "4S") for r in table.accelerations}

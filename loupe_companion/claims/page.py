@@ -13,6 +13,7 @@ from loupe_companion.claims.tables import outcome, spread_table, statement
 # Claims whose figure shows more than the comparisons of the test.
 FIGURES: dict[int, Callable[[RunTable], Figure]] = {
     1: figures.soft_fractions_figure,
+    2: figures.slopes_figure,
     5: figures.returned_slopes_figure,
     7: figures.settings_figure,
     8: figures.trained_slope_figure,

@@ -114,11 +114,13 @@ def test_a_second_call_has_nothing_to_do(book: Path) -> None:
     assert "Nothing to be done" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_report_has_the_run_times_of_trainings(book: Path, tmp_path: Path) -> None:
+def test_a_report_has_trainings_though_their_packs_are_no_jobs_any_more(
+    book: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "report.html"
     done = run_workflow(book.parents[1], "--report", file)
     assert done.returncode == 0, done.stderr
-    rules = re.findall(r'"rule": "(\w+)", "runtime": [\d.]+', file.read_text("utf-8"))
+    rules = re.findall(r'"rule": "(\w+)", "runtime": ', file.read_text("utf-8"))
     assert {"train", "own_notebook", "book"} <= set(rules)
 
 

@@ -104,14 +104,15 @@ def holders(folder: Path) -> list[int]:
 
 
 def test_a_killed_job_is_submitted_again_and_the_book_is_built(slurm, trained, tmp_path):
-    with running(on_slurm(tmp_path), cwd=ROOT) as process:
-        wait_until(lambda: holders(tmp_path), 120)
-        os.kill(holders(tmp_path)[0], signal.SIGKILL)
+    folder = Path(os.environ.get("LOUPE_TEST_BOOK", tmp_path))
+    with running(on_slurm(folder), cwd=ROOT) as process:
+        wait_until(lambda: holders(folder), 120)
+        os.kill(holders(folder)[0], signal.SIGKILL)
         _, said = process.communicate(timeout=1800)
     assert process.returncode == 0, said
     assert "Trying to restart job" in said
-    assert_complete(tmp_path, trained)
-    assert (tmp_path / "book/_build/html/index.html").exists()
+    assert_complete(folder, trained)
+    assert (folder / "book/_build/html/index.html").exists()
 
 
 def test_after_all_jobs_are_cancelled_a_second_call_completes(slurm, trained, tmp_path):
