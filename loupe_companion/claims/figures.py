@@ -92,19 +92,20 @@ def soft_fractions_figure(table: RunTable) -> Figure:
 
 
 def slopes_figure(table: RunTable) -> Figure:
-    """Claim 2: test PSNR by fixed slope, with relaxed masks and with the thresholded one."""
+    """Claim 2: test PSNR by fixed slope, with random relaxed masks and with the thresholded one."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots(1, len(table.accelerations), sharey=True, squeeze=False)
-    masks = {"relaxed": ("random relaxed masks", "--", "none"), "threshold": ("thresholded mask", "-", BLUE)}
     for ax, r in zip(axes.flat, table.accelerations, strict=True):
-        grid = table.grid(r)
-        for mask, (label, line, face) in masks.items():
+        grid = {slope: runs.values() for slope, runs in table.grid(r).items()}
+        for mask, label, dash, face in (
+            ("relaxed", "random relaxed masks", "--", "none"),
+            ("threshold", "thresholded mask", "-", BLUE),
+        ):
             style: dict[str, Any] = {"color": BLUE, "marker": MARKERS.get(r, "D")}
             style["markerfacecolor"] = face
-            psnr = {slope: [run.psnr(mask) for run in runs.values()] for slope, runs in grid.items()}
-            means = [np.mean(values) for values in psnr.values()]
-            ax.plot([*psnr], means, line, label=label, **style)
-            points = [(slope, value) for slope in psnr for value in psnr[slope]]
+            means = [np.mean([run.psnr(mask) for run in runs]) for runs in grid.values()]
+            ax.plot([*grid], means, dash, label=label, **style)
+            points = [(slope, run.psnr(mask)) for slope in grid for run in grid[slope]]
             ax.plot(*zip(*points, strict=True), linestyle="", markersize=3.5, alpha=0.6, **style)
         ax.set(xscale="log", xlabel="slope $s$")
         ax.set_title(f"R = {r:g}", fontsize=10)

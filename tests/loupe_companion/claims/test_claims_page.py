@@ -195,6 +195,15 @@ def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
     assert 0.97 * np.log(19) / s < real.soft_share < 2 * 1.03 * np.log(19) / s
 
 
+def test_figure_of_claim_2_has_both_kinds_of_masks(world):
+    world.put("s=200", psnr=(30.0, 31.0, 35.0))
+    for ax in save(figures.slopes_figure(world.table())).axes:
+        _, _, means, seeds = ax.lines  # those of relaxed masks come first
+        assert means.get_label() == "thresholded mask"
+        assert list(zip(*means.get_data(), strict=True))[1] == (200, 32)
+        assert [y for x, y in zip(*seeds.get_data(), strict=True) if x == 200] == [30, 31, 35]
+
+
 def test_figures_of_claims_5_7_and_8_show_every_run(world):
     world.put("4S", slope=(100.0, 200.0, 300.0))
     world.put("4S s0=200 m=2", psnr=(1.0, 2.0, 6.0)).put("trained-slope", path=[9.0, 5.0, 1.0])
@@ -268,7 +277,10 @@ def test_a_claim_states_its_test_before_its_numbers(world, monkeypatch):
     shown: list[Any] = []
     monkeypatch.setattr(page, "display", shown.append)
     page.show_claim(world.verdict(2), world.table())
-    said, figure, caption, found = shown
-    assert "Hollow: not counted" in caption.data
+    said, figure, found = shown
     assert said.data.startswith("**The paper says:**") and isinstance(figure, Figure)
     assert "**Verdict: " in found.data
+    shown.clear()
+    page.show_claim(world.verdict(6), world.table())
+    _, figure, caption, _ = shown
+    assert "Hollow: not counted" in caption.data and isinstance(figure, Figure)
