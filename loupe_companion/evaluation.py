@@ -31,7 +31,8 @@ def mask_statistics(mask: Mask) -> dict[str, Any]:
     for _ in range(DRAWS // chunk):
         draws = mask.sample(chunk, generator)
         soft += int(((draws > 0.05) & (draws < 0.95)).sum())
-        counts += torch.histc(draws.cpu(), BINS, 0.0, 1.0).numpy()
+        # In float32 a bin stops counting at 2^24.
+        counts += torch.histc(draws.cpu().double(), BINS, 0.0, 1.0).numpy()
     p = mask.probabilities()
     return {
         "histogram": counts / (DRAWS * p.numel()),

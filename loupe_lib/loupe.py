@@ -15,7 +15,8 @@ from loupe_lib.unet import UNet
 class Loupe(nn.Module):
     """``Dec(Enc(x))``: learns which k-space samples to take and how to restore the image.
 
-    ``model.mask`` is the encoder's mask; assigning to it replaces that mask.
+    ``model.mask`` is the encoder's mask; assigning to it replaces that mask. The weights are
+    float32; for bfloat16 use ``torch.autocast``.
 
     Args:
         size: N, side of the images: a multiple of 16, at least 32. By default the mask's, or 320.

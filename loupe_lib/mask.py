@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +195,8 @@ class ProbabilityMask(Mask):
             of float16, and bfloat16 has only 8 bits for P - U.
         """
         gamma = self.gamma
-        return self.masks(torch.rand(n, *gamma.shape, device=gamma.device, generator=generator))
+        options: dict[str, Any] = {"device": gamma.device, "dtype": torch.float32}
+        return self.masks(torch.rand(n, *gamma.shape, generator=generator, **options))
 
     def masks(self, u: Tensor) -> Tensor:
         """(n, N, N) training masks of the given (n, N, N) U, or (n, N) U of columns."""

@@ -83,6 +83,7 @@ class ReleasedSchedule:
 
     def step(self, val_loss: float) -> None:
         """Take the soft validation loss of the epoch that ended; call once an epoch."""
+        val_loss = float(val_loss)
         epoch, self.epoch = self.epoch, self.epoch + 1
         self.restore_epoch = None
         if self.idle is not None:

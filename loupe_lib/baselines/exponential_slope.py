@@ -12,11 +12,12 @@ class ExponentialSlope:
     """``s_e = s_0 (s_1 / s_0)^(e / (E - 1))`` in epoch e of E: a geometric path.
 
     The common way to anneal a relaxation (for instance the temperature of Jang et al. 2017,
-    arXiv:1611.01144). Same interface as :class:`~loupe_lib.SelfShrinkingSlope`; after the last
-    epoch the slope stays at s_1.
+    arXiv:1611.01144). ``step``, ``state_dict`` and ``load_state_dict`` are used as those of
+    :class:`~loupe_lib.SelfShrinkingSlope`. After the last epoch the slope stays at s_1.
 
     Args:
-        module: the module whose slopes are set, all to the same value.
+        module: the module whose slopes are set, all to the same value; they must be buffers, so
+            that its own state has them.
         initial: s_0 > 0, of the first epoch.
         final: s_1, of the last.
         epochs: E >= 1; with one epoch the slope stays s_0.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loupe_lib.errors import InputError
 from loupe_lib.mask import Mask, binarize
 
 # Fraction of the budget in the centre, that of fastMRI's masks: 0.08 of the lines at R = 4.
@@ -45,6 +46,8 @@ class FixedMask(Mask):
         center: int = 0,
     ) -> None:
         super().__init__(size, acceleration, slope, lines, center)
+        if lines and not self.has_lines:
+            raise InputError(f"{type(self).__name__} has no lines: lines must be false; got true")
         self._rng = np.random.default_rng(seed)
         self.register_buffer("kept", self._highest(self.rank()))
 
@@ -55,11 +58,6 @@ class FixedMask(Mask):
     def _highest(self, rank: np.ndarray) -> Tensor:
         rank = np.where(self.in_center.cpu(), np.inf, rank)
         return binarize(torch.from_numpy(rank), self.acceleration, "topk")
-
-    @property
-    def budget(self) -> int:
-        """The number of points, or columns, that are kept."""
-        return round(self.size ** (1 if self.lines else 2) / self.acceleration)
 
     def _radius(self) -> np.ndarray:
         """Distance of each point, or column, from the centre of k-space."""
@@ -117,9 +115,10 @@ class PoissonMask(FixedMask):
 
     def rank(self) -> np.ndarray:
         rank = -self._radius()
+        budget = round(rank.size / self.acceleration)
         centre = np.zeros(rank.size, bool)
-        centre[np.argsort(-rank, axis=None, kind="stable")[: round(CALIBRATION * self.budget)]] = 1
-        wanted = self.budget - int(centre.sum())
+        centre[np.argsort(-rank, axis=None, kind="stable")[: round(CALIBRATION * budget)]] = 1
+        wanted = budget - int(centre.sum())
         # SciPy's sampler, with 10 candidates a point, gives about 0.54 / d^2 points per unit area.
         distance = np.sqrt(0.5 * (rank.size - centre.sum()) / max(wanted, 1))
         points = np.empty(0, int)

@@ -20,7 +20,8 @@ class SelfShrinkingSlopeCallback(pl.Callback):
     slopes by their paths, such as ``net.mask.slope``. Lightning saves and restores the state.
 
     Monitor the loss of the binary mask, here and in ``EarlyStopping`` and ``ModelCheckpoint``: the
-    relaxed loss is lower at a lower slope. Give early stopping more patience than 4S.
+    relaxed loss is lower at a lower slope. Give early stopping more patience than 4S, and weight
+    averaging ``use_buffers=False``, else it averages the slopes too.
 
     Args:
         monitor: a metric that the validation logs; 4S takes its mean over the processes.

@@ -13,8 +13,9 @@ from loupe_lib.errors import InputError
 class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
     """Raise the slopes of a model after its evaluation.
 
-    Takes the loss of the first evaluation of each epoch, never that of ``eval_on_start``. Logs the
-    slopes by their paths, such as ``mask.slope``. The Trainer saves state and settings; it restores
+    Takes the loss of the first evaluation of each epoch, never that of ``eval_on_start``. Adds the
+    slopes to the log by their paths, such as ``mask.slope``; TensorBoard and others that log before
+    this callback do not get them. The Trainer saves state and settings; it restores
     them with ``restore_callback_states_from_checkpoint=True``, else resuming is refused.
 
     Monitor the loss of the binary mask, here and as ``metric_for_best_model``: the relaxed loss is
@@ -44,6 +45,7 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         )
         self.schedule: EpochSlope | None = None
         self.saved: dict[str, Any] | None = None
+        self.began = 0  # the step at which this training began
         self.others: set[str] = set()  # metrics of evaluations that lack `monitor`
 
     def state(self) -> dict[str, Any]:
@@ -53,7 +55,7 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         return {"args": args, "attributes": {"saved": saved}}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
-        self.schedule = EpochSlope(event["model"], **self.settings)
+        self.schedule, self.began = EpochSlope(event["model"], **self.settings), state.global_step
         if self.saved is not None:
             self.schedule.load_state_dict(self.saved)
             self.saved = None
@@ -67,9 +69,11 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
                 log.update(self.schedule.slopes)
 
     def on_evaluate(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
-        if self.schedule and self.monitor in event["metrics"]:
+        if self.schedule is None or state.global_step == self.began:
+            return
+        if self.monitor in event["metrics"]:
             self.schedule.step_in(math.ceil(state.epoch), event["metrics"], self.monitor)
-        elif self.schedule and state.epoch:  # of another data set, perhaps
+        else:  # of another data set, perhaps
             self.others.update(event["metrics"])
 
     def on_epoch_begin(self, *args: Any, **event: Any) -> None:

@@ -68,11 +68,11 @@ def check_split(split: Sequence[float]) -> None:
     All must be above 0. Fractions are below 1, and add up to 1 or less.
     """
     are_slices = all(n % 1 == 0 for n in split)  # false for NaN and infinity
-    are_fractions = max(split) < 1 and sum(split) <= 1 + ROUNDING
+    are_fractions = all(n < 1 for n in split) and sum(split) <= 1 + ROUNDING
     if len(split) != len(SPLITS) or min(split) <= 0 or not (are_slices or are_fractions):
         raise InputError(
             f"split must be three numbers above 0 ({', '.join(SPLITS)}): fractions that add up to "
-            f"1 or less, or whole numbers of slices; got {','.join(f'{n:g}' for n in split)}"
+            f"1 or less, or whole numbers of slices; got {','.join(f'{n:g}' for n in split) or 'none'}"
         )
 
 

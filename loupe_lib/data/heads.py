@@ -79,9 +79,9 @@ def draw_cohort(
 ) -> Images:
     """Draw virtual subjects until there are enough slices.
 
-    A subject depends only on the seed, its split and its number within the split, so that a larger
-    cohort begins with the smaller one. All random numbers are drawn on the CPU; other devices give
-    the same images to 1e-3.
+    A subject depends only on the seed, its split, its number within the split and its number of
+    slices, so that a larger cohort begins with the whole subjects of a smaller one. All random
+    numbers are drawn on the CPU; other devices give the same images to 1e-3.
 
     Args:
         size: N, the side of the images: a multiple of 16, at least 32.

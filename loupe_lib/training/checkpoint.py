@@ -33,6 +33,8 @@ def write_weights(path: Path, model: Loupe, config: RunConfig) -> None:
 def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
     """The trained model that :func:`write_weights` wrote, on the CPU in eval mode.
 
+    In training mode it draws its masks from torch's default generator.
+
     Raises:
         InputError: if the file is missing, truncated, damaged or not a file of weights.
     """
@@ -42,6 +44,7 @@ def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit its configuration") from error
+    model.encoder.generator = None  # that of the training, which is over
     return model.eval(), config
 
 
@@ -72,9 +75,9 @@ def unpack(kind: str, path: Path) -> tuple[RunConfig, State, dict[str, Any]]:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         if header.get("format") != kind:
-            found = repr(header["format"]) if header else "unknown, or that of version 0.1.0"
+            found = header.get("format", "unknown")
             raise InputError(
-                f"{invalid}: its format is {found}; to train the run again, delete {path.parent}"
+                f"{invalid}: its format is {found!r}; to train the run again, delete {path.parent}"
             )
         if header.pop("sha256", None) != _checksum(header, tensors):
             raise InputError(f"{invalid} (truncated or corrupt): checksum mismatch")

@@ -103,15 +103,14 @@ class PlainTrainer:
 
     @torch.no_grad()
     def evaluate(self, images: Tensor, relaxed: bool = False) -> tuple[Tensor, Tensor]:
+        found = []  # (2, n) for each model
         for model in self.models:
             model.eval().encoder.train(relaxed)
-        errors = torch.stack(
-            [
-                torch.cat([model(x) - target(x) for x in images.split(EVALUATION_BATCH)])
-                for model in self.models
-            ]
-        )  # (K, n, N, N)
-        return errors.abs().mean(dim=(-2, -1)), errors.square().mean(dim=(-2, -1))
+            errors = (model(x) - target(x) for x in images.split(EVALUATION_BATCH))
+            parts = [torch.stack((e.abs(), e.square())).mean(dim=(-2, -1)) for e in errors]
+            found.append(torch.cat(parts, dim=1))
+        absolute, square = torch.stack(found, dim=1)
+        return absolute, square
 
     def set_learning_rate(self, k: int, learning_rate: float) -> None:
         self.optimizers[k].param_groups[0]["lr"] = learning_rate

@@ -127,6 +127,16 @@ def test_gradients_of_gamma_are_finite_and_not_all_zero(slope, autocast, device)
     assert gradient.count_nonzero() > 0
 
 
+def test_u_is_float32_whatever_the_default_type():
+    mask = ProbabilityMask(N, 4, slope=1e5)
+    drawn = mask.sample(2, torch.Generator().manual_seed(0))
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does for precision="bf16-true"
+    try:
+        assert torch.equal(mask.sample(2, torch.Generator().manual_seed(0)), drawn)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @on_each_device
 def test_autocast_changes_nothing_in_the_mask(device):
     mask = ProbabilityMask(N, 4, slope=1e5).to(device)

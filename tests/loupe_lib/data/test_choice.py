@@ -123,6 +123,7 @@ def test_fewer_patients_than_splits_are_refused():
         ((100, 0.1, 0.1), "100,0.1,0.1"),
         ((10, 0, 1), "10,0,1"),
         ((10, 1), "10,1"),
+        ((), "none"),
         ((float("nan"), 0.1, 0.1), "nan,0.1,0.1"),
         ((1, 1, float("inf")), "1,1,inf"),
     ],
