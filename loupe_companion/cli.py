@@ -160,9 +160,9 @@ def sweep(
     from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
     from loupe_companion.store import unfinished
-    from loupe_companion.sweep import collect, collected_results, describe_work, extended_results
+    from loupe_companion.sweep import collect, collected_results, extended_results
     from loupe_companion.workflow import has_workflow, train_in_workflow
-    from loupe_lib.training.device import find_device
+    from loupe_lib.training.device import device_name, find_device
 
     chosen = load_profile(
         profile_name,
@@ -179,9 +179,11 @@ def sweep(
     mine = [config for config in chosen.configs() if config not in found]
     held = collected_names(path)
     todo = unfinished([config for config in mine if config.name not in held], runs)
-    print(describe_work(todo, runs, device), flush=True)
+    where = find_device(device)
+    epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
+    work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {device_name(where)}"
+    print(work if todo else "nothing to train: all runs are there", flush=True)
     if len(todo) > 1 and has_workflow():
-        where = find_device(device)
         train_in_workflow(write_packs(todo, where.type, runs), runs, data, str(where))
     collect(mine, runs, path, chosen.pictures, data, device)
     found |= {r.config: r for r in collected_results(path)}

@@ -16,7 +16,7 @@ from loupe_companion.results import (
 from loupe_companion.store import remove_checkpoints, result_file, unfinished
 from loupe_lib.data.storage import remove_unfinished
 from loupe_lib.training.config import RunConfig
-from loupe_lib.training.device import device_name, find_device
+from loupe_lib.training.device import find_device
 
 
 def results_of(
@@ -124,13 +124,3 @@ def train_missing(
     where = find_device(device)
     for pack in plan_packs(unfinished(configs, runs), where.type):
         train_pack(pack, runs, data, where, progress, snapshots)
-
-
-def describe_work(configs: Sequence[RunConfig], runs: Path, device: str | None = None) -> str:
-    """One line: how many runs and epochs :func:`run_sweep` would train, and on what."""
-    todo = unfinished(configs, runs)
-    if not todo:
-        return "nothing to train: all runs are there"
-    epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
-    where = device_name(find_device(device))
-    return f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {where}"

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +16,13 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from matplotlib.figure import Figure
 from scipy.special import expit
 from torch import nn
 
 from loupe_companion.locks import try_lock
 from loupe_companion.profiles import find_profile
+from loupe_companion.results import RunResult
 from loupe_companion.simulation import scan
 from loupe_lib.data.formats.fastmri import ifft2c
 from loupe_lib.data.images import SPLITS, Images
@@ -110,6 +114,19 @@ def run_workflow(
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def alive(number: int) -> bool:
+    """Whether a process runs: a zombie, which its parent may not have collected, does not."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True)
+    return bool(listed.stdout.strip()) and not listed.stdout.startswith(b"Z")
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def free_locks(folder: Path) -> None:
     """Take and free each lock: a kill after the last result leaves one, which nobody may hold."""
     for lock in [*folder.rglob("training.lock"), *folder.rglob("*.writing.lock")]:
@@ -137,6 +154,19 @@ def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1 << place % 8
     path.write_bytes(content)
+
+
+def draw(figure: Figure | None) -> Figure:
+    """Matplotlib warns of what does not fit or is missing; warnings are errors."""
+    assert figure is not None
+    figure.savefig(io.BytesIO(), dpi=40)
+    return figure
+
+
+def with_psnr(result: RunResult, value: float, **changes: object) -> RunResult:
+    psnr = np.full(16, value)
+    metrics = {mask: found | {"psnr": psnr} for mask, found in result.metrics.items()}
+    return dataclasses.replace(result, metrics=metrics, **changes)
 
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from loupe_lib import InputError, SelfShrinkingSlope
-from tests.conftest import ROOT
+from tests.common import ROOT
 
 PAGE = (ROOT / "book" / "own_model.md").read_text("utf-8")
 LAYER, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

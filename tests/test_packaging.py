@@ -12,7 +12,7 @@ from packaging.requirements import Requirement  # pytest needs it as well
 
 import loupe_lib
 from loupe_companion.profiles import BOOK_PROFILES
-from tests.conftest import ROOT
+from tests.common import ROOT
 
 yaml = pytest.importorskip("yaml")
 

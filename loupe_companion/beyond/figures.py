@@ -9,7 +9,7 @@ from torch import Tensor
 
 from loupe_companion.beyond.experiment import Record, Training
 from loupe_companion.beyond.tasks import TASKS
-from loupe_companion.figures.style import BLUE, GREY, WIDTH, YELLOW
+from loupe_companion.figures.style import BLUE, GREY, WIDTH, YELLOW, draw_history
 
 
 def accuracy_figure(record: Record) -> Figure:
@@ -99,13 +99,5 @@ def digits_figure(x: Tensor, mask: Tensor) -> Figure:
 def history_figure(losses: list[float], slopes: list[float]) -> Figure:
     """One training by epoch: loss of the binary layer, and slope. Dot: the epoch that is kept."""
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    left = figure.subplots()
-    epochs = np.arange(1, len(losses) + 1)
-    best = int(np.argmin(losses))
-    left.plot(epochs, losses, color=BLUE, linewidth=1)
-    left.plot(epochs[best], losses[best], "o", color="black", markersize=5)
-    left.set(yscale="log", xlabel="epoch", ylabel="validation loss (blue)")
-    right = left.twinx()
-    right.plot(epochs, slopes, color=YELLOW, drawstyle="steps-mid")
-    right.set(yscale="log", ylabel="slope $s$ (yellow)")
+    draw_history(figure.subplots(), losses, slopes)
     return figure

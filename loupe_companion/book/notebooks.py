@@ -4,7 +4,6 @@
 """
 
 import argparse
-import ast
 import copy
 import uuid
 from pathlib import Path
@@ -113,33 +112,10 @@ def page(
             code[kind] = cell.source
         elif cell.cell_type == "code":
             others.append(_listing(cell.source))
-    parameters = _listing(as_used(code["parameters"], code["injected-parameters"]))
+    parameters = "\n\n".join(_listing(source) for source in code.values() if source)
     text = CODE.format(name=name, parameters=parameters, others="\n\n".join(others))
     shown.cells.append(_text(text))
     return shown
-
-
-def as_used(parameters: str, injected: str) -> str:
-    """The source of a cell of parameters with the values that a second cell gives them."""
-    used = {name: ast.get_source_segment(injected, value) for name, value in _assigned(injected)}
-    lines = parameters.encode().splitlines()  # the columns of `ast` count bytes
-    for name, value in reversed(_assigned(parameters)):
-        if new := used.get(name):
-            first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
-            before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
-            lines[first : last + 1] = [before + new.encode() + after]
-    return b"\n".join(lines).decode()
-
-
-def _assigned(source: str) -> list[tuple[str, ast.expr]]:
-    """Names and values of the assignments of a cell."""
-    return [
-        (target.id, node.value)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
 
 
 def _tags(cell: NotebookNode) -> list[str]:

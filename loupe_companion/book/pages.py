@@ -5,7 +5,6 @@ import json
 import os
 import pkgutil
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -67,16 +66,6 @@ once, the runs of `paper` take at most {longest:.1f} hours.
 # Sweeps that nobody trained on such a device, and where the time of their step was measured.
 ESTIMATED = (("reference", "bench-cpu.json"), ("paper", "bench.json"))
 CPU_CORES = 2  # each trains a run of its own
-
-# Tests of robustness whose name is a sentence about any file, followed by the file.
-OF_EACH_FILE = {
-    "A bit is flipped in a file of results, weights, images or a checkpoint: ": (
-        "One bit flipped in `{}`"
-    ),
-    "A file of results, weights, images or a checkpoint is cut short: ": "`{}` cut short",
-}
-# Those that count in which phase the process was killed.
-COUNTED_BY_PHASE = ("`kill -9` of a sweep", "`kill -9` while fastMRI files are converted")
 
 
 def versions_page(executed: Mapping[str, NotebookNode], results: Sequence[Path]) -> str:
@@ -175,26 +164,19 @@ def robustness(record: Path) -> str:
 
 def _counted(session: Mapping[str, Any]) -> str:
     where = session["provenance"]
-    rows = [(*_failure(test), test["seconds"]) for test in session["tests"]]
-    table = _table(["failure", "outcome", "counted", "seconds"], rows)
+    rows = [
+        (
+            test["name"],
+            ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items()),
+            test["seconds"],
+        )
+        for test in session["tests"]
+    ]
+    table = _table(["failure, and its outcome", "counted", "seconds"], rows)
     return (
         f"Counted on {where['date'][:10]}, code {where['code']}, Python {where['python']}, "
         f"h5py {where['packages']['h5py']}, {where['device']}; no test failed.\n\n{table}"
     )
-
-
-def _failure(test: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What a test of robustness did, what came of it, and what it counted."""
-    name = test["name"].removesuffix(".")
-    counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
-    for beginning, words in OF_EACH_FILE.items():
-        if name.startswith(beginning):
-            outcome = " or ".join(sorted(test["counts"], reverse=True))
-            return words.format(name.removeprefix(beginning)), outcome, counted
-    failure, *rest = re.split("[:;] ", name, maxsplit=1)
-    if failure in COUNTED_BY_PHASE:
-        counted = f"killed during: {counted}"
-    return failure, rest[0] if rest else "refused", counted
 
 
 def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:

@@ -68,7 +68,7 @@ def judge(table: RunTable, smaller: RunTable | None = None) -> Findings:
     for each in tables:
         for r in each.accelerations:
             try:
-                found += _test(each.with_seeds(lambda seed: seed >= OWN_SUBJECTS), r)
+                found += _test(each.only(is_new), r)
             except NotRun as error:
                 missing = error
                 found.append(
@@ -80,6 +80,11 @@ def judge(table: RunTable, smaller: RunTable | None = None) -> Findings:
     yield from found
     for each in tables:
         yield from _beside(each)
+
+
+def is_new(run: RunResult) -> bool:
+    """Whether the seed of a run is one of those that count."""
+    return run.config.seed >= OWN_SUBJECTS
 
 
 def _test(table: RunTable, r: float) -> Iterator[Finding | str]:
@@ -119,8 +124,8 @@ def _beside(table: RunTable) -> Iterator[Finding | str]:
 
 def _views(table: RunTable) -> Iterator[tuple[str, RunTable]]:
     """The seeds that count and those that do not, with each test head, without and with DC."""
-    old = table.with_seeds(lambda seed: seed < OWN_SUBJECTS)
-    new = table.with_seeds(lambda seed: seed >= OWN_SUBJECTS)
+    old = table.only(lambda run: not is_new(run))
+    new = table.only(is_new)
     for label, runs in ((OLD, old), (NEW, new)):
         yield label, runs
         yield f"{label}, {DC}", runs.with_settings(center=1)
@@ -156,8 +161,8 @@ def spreads(table: RunTable, r: float) -> dict[str, tuple[float, int]]:
     Raises:
         NotRun: if runs are missing.
     """
-    old = table.with_seeds(lambda seed: seed < OWN_SUBJECTS)
-    new = table.with_seeds(lambda seed: seed >= OWN_SUBJECTS)
+    old = table.only(lambda run: not is_new(run))
+    new = table.only(is_new)
     slope = best(new.grid(r, whole=False), validation_quality)
 
     def gains(of: RunTable) -> list[float]:

@@ -40,7 +40,7 @@ def baselines(table: RunTable) -> tuple[list[Baseline], list[str]]:
     The seeds are those of all methods: later ones were trained for claim 3 alone. Missing are
     methods without enough runs, or without a finite PSNR, at some R.
     """
-    table = table.with_seeds(lambda seed: seed < OWN_SUBJECTS)
+    table = table.only(lambda run: run.config.seed < OWN_SUBJECTS)
     found, missing = [], []
     for r, lines in itertools.product(table.accelerations, (False, True)):
         methods = [m for m in CLAIMS if m.family in COMPARED and m.lines == lines]

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from loupe_companion.claims import figures
 from loupe_companion.claims.run_table import RunTable
-from loupe_companion.claims.statistics import NotRun, Verdict
-from loupe_companion.claims.tables import outcome, spread_table, statement
+from loupe_companion.claims.statistics import Verdict
+from loupe_companion.claims.tables import outcome, statement
 
 # Claims whose figure shows more than the comparisons of the test.
 FIGURES: dict[int, Callable[[RunTable], Figure]] = {
@@ -30,12 +30,3 @@ def show_claim(verdict: Verdict, table: RunTable) -> None:
         display(figures.findings_figure(verdict))
         display(Markdown(figures.FINDINGS_CAPTION))
     display(Markdown(outcome(verdict)))
-
-
-def show_spreads(table: RunTable) -> None:
-    """Show how much training, subjects and test person change the number of claim 3."""
-    try:
-        text = spread_table(table)
-    except NotRun as error:
-        text = f"**Not run:** {error}."
-    display(Markdown(text))

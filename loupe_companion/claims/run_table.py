@@ -68,10 +68,9 @@ class RunTable:
         )
         return RunTable(self.results, profile, self.images)
 
-    def with_seeds(self, wanted: Callable[[int], bool]) -> "RunTable":
-        """The runs of some seeds."""
-        kept = [result for result in self.results if wanted(result.config.seed)]
-        return RunTable(kept, self.profile, self.images)
+    def only(self, wanted: Callable[[RunResult], bool]) -> "RunTable":
+        """Some of the runs."""
+        return RunTable(filter(wanted, self.results), self.profile, self.images)
 
     def methods(self, *families: Family, lines: bool = False) -> list[Method]:
         """The profile's methods of some families: those of point masks, or those of lines."""
@@ -136,11 +135,6 @@ class RunTable:
             for run in self._runs[r, method.name].values()
             if run.warnings
         ]
-
-    def without_warnings(self) -> "RunTable":
-        """The same without the runs that have a warning."""
-        kept = [result for result in self.results if not result.warnings]
-        return RunTable(kept, self.profile, self.images)
 
 
 def common(*methods: Seeds) -> list[int]:

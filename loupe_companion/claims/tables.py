@@ -142,12 +142,15 @@ def _better(finding: Finding) -> str:
 
 
 def spread_table(table: RunTable) -> str:
-    """By what varies: how much it changes the number of claim 3, at each R."""
-    rows = [
-        {"R": f"{r:g}", "what varies": what, "values": str(n), "SD (dB)": f"{spread:.2f}"}
-        for r in table.accelerations
-        for what, (spread, n) in spreads(table, r).items()
-    ]
+    """By what varies: how much it changes the number of claim 3, at each R; or what was not run."""
+    try:
+        rows = [
+            {"R": f"{r:g}", "what varies": what, "values": str(n), "SD (dB)": f"{spread:.2f}"}
+            for r in table.accelerations
+            for what, (spread, n) in spreads(table, r).items()
+        ]
+    except NotRun as error:
+        return f"**Not run:** {error}."
     return markdown(pd.DataFrame(rows))
 
 

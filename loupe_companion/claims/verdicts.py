@@ -69,7 +69,7 @@ def judge_claim(claim: Claim, table: RunTable, smaller: RunTable | None = None) 
     warned = table.warned(methods)
     if not warned or verdict.verdict == NOT_RUN:
         return verdict
-    second = _judge(claim, test(table.without_warnings()), how).verdict
+    second = _judge(claim, test(table.only(lambda run: not run.warnings)), how).verdict
     left = f"fewer than {MIN_SEEDS} seeds are left"
     without = left if second == NOT_RUN else f"the verdict is *{second}*"
     names = ", ".join(table.profile.label(run.config) for run in warned)

@@ -44,6 +44,19 @@ def show(
         colours.ax.locator_params(nbins=3)
 
 
+def draw_history(
+    ax: Axes, loss: Sequence[float] | np.ndarray, slope: Sequence[float] | np.ndarray
+) -> None:
+    """One training by epoch: validation loss, and slope. Dot: the epoch that is kept."""
+    epochs, best = np.arange(1, len(loss) + 1), int(np.argmin(loss))
+    ax.plot(epochs, loss, color=BLUE, linewidth=1)
+    ax.plot(epochs[best], loss[best], "o", color="black", markersize=5)
+    ax.set(yscale="log", xlabel="epoch", ylabel="validation loss (blue)")
+    right = ax.twinx()
+    right.plot(epochs, slope, color=YELLOW, drawstyle="steps-mid")
+    right.set(yscale="log", ylabel="slope $s$ (yellow)")
+
+
 def decades(k: Tensor) -> Tensor:
     """Magnitude of (N, N) k-space as log10 of its ratio to the maximum, centred, from -4 to 0."""
     magnitude = torch.fft.fftshift(k.abs())

@@ -70,9 +70,10 @@ def check_split(split: Sequence[float]) -> None:
     are_slices = all(n % 1 == 0 for n in split)  # false for NaN and infinity
     are_fractions = all(n < 1 for n in split) and sum(split) <= 1 + ROUNDING
     if len(split) != len(SPLITS) or min(split) <= 0 or not (are_slices or are_fractions):
+        got = ",".join(f"{n:g}" for n in split) or "none"
         raise InputError(
             f"split must be three numbers above 0 ({', '.join(SPLITS)}): fractions that add up to "
-            f"1 or less, or whole numbers of slices; got {','.join(f'{n:g}' for n in split) or 'none'}"
+            f"1 or less, or whole numbers of slices; got {got}"
         )
 
 

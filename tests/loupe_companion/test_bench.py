@@ -1,5 +1,7 @@
 """The benchmark: in seconds on any machine, and its numbers agree with each other."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -7,15 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from loupe_companion.bench import run_bench, table
+from loupe_companion import cli
+from loupe_companion.bench import table
 from loupe_lib import Loupe
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "new" / "bench.json"
-    result = run_bench(smoke=True, out=out)
-    assert json.loads(out.read_text()) == result
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        cli.bench(smoke=True, out=out)
+    result = json.loads(out.read_text())
+    assert printed.getvalue().strip() == table(result)
     return result
 
 

@@ -12,8 +12,7 @@ import pytest
 
 import loupe_lib
 from loupe_companion.claims.verdicts import TESTS
-from tests.common import run_workflow
-from tests.conftest import ROOT
+from tests.common import ROOT, run_workflow
 
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
@@ -177,7 +176,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_reads_offline(book: Path, browser: Any, page: str) -> None:
+def test_page_reads_offline_is_short_enough_and_clips_no_table(
+    book: Path, browser: Any, page: str
+) -> None:
     asked: list[str] = []
     complaints: list[str] = []
     tab = browser.new_page(viewport=DESKTOP)
@@ -202,6 +203,9 @@ def test_page_reads_offline(book: Path, browser: Any, page: str) -> None:
     formulas = tab.locator("article .math").count()
     assert tab.locator("article mjx-container").count() >= formulas
     assert formulas or page not in ("book/intro", "book/method", "book/differences")
+    assert tab.evaluate("document.querySelector('main').scrollHeight") <= MAX_HEIGHT
+    clipped = "[...document.querySelectorAll('table')].filter(t => t.scrollWidth > t.clientWidth)"
+    assert tab.evaluate(f"{clipped}.map(t => t.innerText.slice(0, 80))") == []
 
     tab.set_viewport_size(PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -235,19 +239,6 @@ def test_a_link_to_a_claim_unfolds_it_and_no_other(book: Path, browser: Any) -> 
     tab.locator("article table a", has_text="The slope cannot be trained").click()
     tab.wait_for_url("**/claims.html#claim-8")
     assert len(tab.evaluate(opened)) == 2
-    tab.close()
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_short_enough_and_clips_no_table(book: Path, browser: Any, page: str) -> None:
-    tab = browser.new_page(viewport=DESKTOP)
-    tab.goto((book / "html" / f"{page}.html").as_uri())
-    tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
-    tab.wait_for_function("[...document.images].every(i => i.complete)")
-    tab.evaluate("window.MathJax?.startup.promise.then(() => null)")
-    assert tab.evaluate("document.querySelector('main').scrollHeight") <= MAX_HEIGHT
-    clipped = "[...document.querySelectorAll('table')].filter(t => t.scrollWidth > t.clientWidth)"
-    assert tab.evaluate(f"{clipped}.map(t => t.innerText.slice(0, 80))") == []
     tab.close()
 
 

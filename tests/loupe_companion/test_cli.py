@@ -142,16 +142,9 @@ DATA_MISTAKES = [
     ),
     (f"{FASTMRI} --split 10,10", "split must be three numbers above 0 .*; got 10,10"),
     (f"{FASTMRI} --split 1,a,b", "split must be numbers separated by commas; got '1,a,b'"),
-    (f"{FASTMRI} --split 10,0,10", "split must be three numbers above 0 .*; got 10,0,10"),
-    (f"{FASTMRI} --split 10,nan,10", "split must be three numbers above 0 .*; got 10,nan,10"),
-    (f"{FASTMRI} --size 40", "size must be a multiple of 16, at least 32; got 40"),
     (
         f"{FASTMRI} --skip-bad --acquisition AXT2",
         "acquisition must be one of CORPD_FBK here; got AXT2",
-    ),
-    (
-        f"{FASTMRI} --skip-bad --acquisition CORPD_FBK,CORPDFS",
-        "acquisition must be one of CORPD_FBK here; got CORPDFS",
     ),
     (f"{FASTMRI} --from-list none.tsv", "cannot read none.tsv: No such file or directory"),
     (f"{FASTMRI} --from-list damaged/text.h5", "damaged/text.h5 is not a list of volumes"),
@@ -182,8 +175,6 @@ def test_a_synthetic_fastmri_folder_is_written_once(loupe):
     assert folders == ["train"] * 6 + ["val", "test"]
     with h5py.File(paths[0]) as file:
         assert file["kspace"].shape == (2, 3, 64, 36)
-    ran = loupe("data", "synthetic", "folder", *sizes)
-    assert (ran.status, ran.err) == (2, "error: the folder must be new or empty; folder is not\n")
 
 
 def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe, tmp_path):
@@ -211,20 +202,11 @@ def test_a_synthetic_folder_of_too_few_patients_is_refused(train, val, loupe, tm
         "export-mask none --out",
     ],
 )
-@pytest.mark.parametrize(
-    ("out", "reason"),
-    [
-        (".", "it is a folder; give the path of a file"),
-        ("folder", "it is a folder; give the path of a file"),
-        ("file/below/out.h5", "file is not a folder"),
-    ],
-)
-def test_a_path_that_no_file_can_have_is_refused_at_once(command, out, reason, loupe, tmp_path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("text")
-    ran = loupe(*command.split(), out)
-    assert (ran.status, ran.err) == (2, f"error: cannot write {out}: {reason}\n")
-    assert list(files_in(tmp_path)) == ["file"]
+def test_a_path_that_no_file_can_have_is_refused_at_once(command, loupe, tmp_path):
+    ran = loupe(*command.split(), ".")
+    assert ran.status == 2
+    assert ran.err == "error: cannot write .: it is a folder; give the path of a file\n"
+    assert files_in(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -273,12 +255,6 @@ def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, tra
     kept = next(r for r in trained.results if r.config == smoke(slope=20.0))
     assert f"{kept.psnr():.2f}" in ran.out and "R=4 uniform seed 0" in ran.out, ran.err
     assert [r.config.mask for r in read_results("claims.h5")] == ["uniform"]
-
-
-def test_the_module_is_the_command_line():
-    command = [sys.executable, "-m", "loupe_companion", "--help"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("Usage: python -m loupe_companion ") and ran.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -366,12 +342,6 @@ def test_export_mask(trained, loupe):
     assert np.array_equal(image.imread("mask.png")[..., 0], mask)
 
 
-def test_bench(loupe, tmp_path):
-    ran = loupe("bench", "--smoke", "--out", "bench.json")
-    assert ran.status == 0
-    assert "plain" in ran.out and (tmp_path / "bench.json").is_file()
-
-
 def test_data_heads_and_show(loupe, tmp_path):
     ran = loupe("data", "heads", "--out", "own.h5", "--profile", "smoke", "--seed", 3)
     assert ran.status == 0
@@ -413,15 +383,7 @@ def damaged_once(trained, tmp_path_factory) -> Path:
     cut(folder / "cut.h5", 0.5)
     with edited(folder / "version.h5") as file:
         file.attrs["version"] = 3
-    small = draw_cohort(48, train=16, validation=4, test=4)
-    for name in ("images", "size_40", "outside"):
-        write_images(small, folder / f"{name}.h5")
-    with edited(folder / "size_40.h5") as file:
-        del file["test/images"]
-        file["test/images"] = np.zeros((4, 40, 40), np.uint16)
-    with edited(folder / "outside.h5") as file:
-        del file["test/images"]
-        file["test/images"] = np.full((4, 48, 48), np.nan)
+    write_images(draw_cohort(48, train=16, validation=4, test=4), folder / "images.h5")
     return folder
 
 
@@ -435,12 +397,6 @@ TRAIN = "train --profile smoke --device cpu"
 SWEEP = "sweep --profile smoke --device cpu"
 MISTAKES = [
     (f"{TRAIN} --acceleration 0.5", "acceleration must be .* at least 1; got 0.5"),
-    (f"{TRAIN} --acceleration 100000", "acceleration must be at most 1024, .*; got 100000"),
-    (f"{SWEEP} --accelerations 4,1025", "acceleration must be at most 1024, .*; got 1025"),
-    (f"{TRAIN} --slope -20.0", "slope must be .*; got -20.0"),
-    (f"{TRAIN} --patience 0", "patience must be a whole number of at least 1; got 0"),
-    (f"{TRAIN} --factor nan", "factor must be .*finite.*; got nan"),
-    (f"{TRAIN} --seed -1", "seed must be a whole number of at least 0; got -1"),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
     (f"{TRAIN} --data nowhere.h5", "cannot read nowhere.h5: No such file"),
     (
@@ -451,20 +407,15 @@ MISTAKES = [
         f"{TRAIN} --data damaged/version.h5",
         "damaged/version.h5: not a loupe-images file; the commands .* make",
     ),
-    (f"{TRAIN} --data damaged/size_40.h5", "multiple of 16, at least 32; got 40"),
-    (f"{TRAIN} --data damaged/outside.h5", "must be .n, N, N. uint16.*4, 48, 48. float64"),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
-    (f"{SWEEP} --seeds 0.5", "seeds must be numbers separated by commas; got '0.5'"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
-    (f"{SWEEP} --out damaged/version.h5", "version 3; this program reads 2"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
     (
         "evaluate damaged",
         "damaged is a folder; give .*, such as damaged/store/run/weights.* .found in it: 1.",
     ),
-    ("evaluate .", r"such as damaged/store/run/weights.safetensors .found in it: 1."),
     ("evaluate empty", "empty is a folder without a trained run; give the weights.safetensors of"),
     ("evaluate damaged/images.h5", "images.h5 is not a trained model; give the weights.safetenso"),
     ("evaluate damaged/whole.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
@@ -472,15 +423,10 @@ MISTAKES = [
         "evaluate damaged/whole.safetensors --data damaged/images.h5",
         "the model takes images of side 32; damaged/images.h5 has 48",
     ),
-    ("export-mask damaged --out m.npy", "damaged is a folder; give a file of weights"),
-    ("export-mask damaged/text.h5 --out m.npy", "damaged/text.h5 is not a trained model"),
     ("export-mask damaged/cut.safetensors --out m.npy", "damaged/cut.safe.* loupe-weights"),
-    ("export-mask damaged/whole.safetensors --out m.gif", "must end in .npy or .png; got 'm.gif'"),
-    ("export-mask damaged/whole.safetensors --out m.npy --kind a", "kind must be one of .*got 'a'"),
     ("export-mask damaged/whole.safetensors --out damaged/cut.h5/m.npy", "cannot write .*m.npy"),
     ("runs --runs nowhere", "cannot read nowhere: No such file or directory"),
     ("data show damaged/text.h5", "damaged/text.h5: not a loupe-images file; the commands"),
-    ("data show nowhere.h5", "cannot read nowhere.h5: No such file"),
     ("data heads --out own.h5 --profile huge", "profile must be one of .*; got 'huge'"),
     ("data heads --profile smoke --out damaged/cut.h5/own.h5", "cannot write damaged/cut.h5/own"),
 ]

@@ -5,8 +5,7 @@ import pytest
 
 from loupe_companion import data_figures
 from loupe_lib.data.heads import load_heads
-from tests.common import dft2, uncentre
-from tests.loupe_companion.test_figures import draw
+from tests.common import dft2, draw, uncentre
 
 
 def test_heads_and_cohort_are_drawn(images):

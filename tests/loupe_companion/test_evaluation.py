@@ -16,8 +16,17 @@ from loupe_lib import Loupe
 from loupe_lib.decoder import zero_filled
 from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.model import build_model
-from tests.common import dft2, idft2, measured, on_each_device, random, sigmoid, smoke, uncentre
-from tests.conftest import ROOT
+from tests.common import (
+    ROOT,
+    dft2,
+    idft2,
+    measured,
+    on_each_device,
+    random,
+    sigmoid,
+    smoke,
+    uncentre,
+)
 
 N = 32
 

@@ -20,14 +20,9 @@ from loupe_companion.figures.style import BLUE, YELLOW
 from loupe_companion.groups import group_runs
 from loupe_lib.mask import ProbabilityMask
 from loupe_lib.training.checkpoint import read_weights
-from tests.common import dft2, idft2, sigmoid, uncentre
+from tests.common import dft2, draw, idft2, sigmoid, uncentre, with_psnr
 
 FIGURES = (histogram_figure, psnr_figure, mask_figure, training_figure, reconstruction_figure)
-
-
-def draw(figure: Figure) -> None:
-    """Matplotlib warns of what does not fit or is missing; warnings are errors."""
-    figure.savefig(io.BytesIO(), dpi=40)
 
 
 def group(results, acceleration, slope=None):
@@ -161,12 +156,6 @@ def test_fig_3_at_a_glance_shows_the_mean_of_each_of_the_paper_s_methods(trained
 def labels(figure: Figure) -> set[str]:
     (legend,) = figure.legends
     return {text.get_text() for text in legend.get_texts()}
-
-
-def with_psnr(result, value):
-    psnr = np.full(16, value)
-    changed = {mask: found | {"psnr": psnr} for mask, found in result.metrics.items()}
-    return dataclasses.replace(result, metrics=changed)
 
 
 def test_fig_3_enlarges_4s_and_the_slopes_near_the_best_one(trained):

@@ -30,15 +30,12 @@ def claim(number: int, verdict: str, *findings: dict[str, Any]) -> dict[str, Any
         "number": number,
         "title": f"Title {number}",
         "verdict": verdict,
-        "test": "",
-        "sources": [],
         "findings": findings,
     }
 
 
 def write(path: Path, *claims: dict[str, Any]) -> Path:
-    record = {"format": "loupe-verdicts", "version": 1, "claims": claims}
-    path.write_text(json.dumps(record), "utf-8")
+    path.write_text(json.dumps({"claims": claims}), "utf-8")
     return path
 
 

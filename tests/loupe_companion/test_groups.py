@@ -18,7 +18,7 @@ def test_runs_that_differ_by_seed_alone_are_grouped(trained, order):
     groups = group_runs(trained.results[::order])
     expected = [(r, title) for r in (4, 8) for title in ("s=200", "s=2000", "4S")]
     assert [(g.config.acceleration, g.title) for g in groups] == expected
-    assert all(sorted(run.config.seed for run in g.runs) == [0, 1] for g in groups)
+    assert all([run.config.seed for run in g.runs] == [0, 1] for g in groups)
     assert len({run.config for g in groups for run in g.runs}) == 12
 
 
@@ -86,11 +86,6 @@ def test_starts_of_4s_come_after_it_by_rising_slope(kept_results):
     }
     without = [r for r in kept_results if not r.config.shrinks]
     assert [g.title for g in groups_with_starts(without)[4]] == fixed
-
-
-def test_runs_of_a_group_are_in_the_order_of_their_seeds(kept_results):
-    for group in group_runs(kept_results):
-        assert [run.config.seed for run in group.runs] == [0, 1, 2]
 
 
 def test_a_group_with_a_run_that_is_no_number_ranks_last(trained):

@@ -16,7 +16,7 @@ from loupe_companion.results import read_results
 from loupe_companion.store import CHECKPOINT, result_file, unfinished
 from loupe_lib import InputError
 from loupe_lib.training.model import mask_kind
-from tests.common import files_in, fixed, smoke
+from tests.common import alive, files_in, fixed, smoke, wait_until
 from tests.loupe_companion.test_sweep import assert_same
 
 CPU = torch.device("cpu")
@@ -78,23 +78,6 @@ def test_a_run_that_fails_costs_the_others_nothing(trained, tmp_path):
     assert unfinished(pack.configs, tmp_path) == []
 
 
-def job(pack: Pack, runs: object, *options: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "loupe_companion", "train-pack", pack.file(runs), *options]
-    return subprocess.Popen([*map(str, command), "--device", "cpu"], stderr=subprocess.PIPE)
-
-
-def test_a_job_writes_its_marker_when_all_runs_are_finished(trained, tmp_path):
-    pack = Pack(tuple(trained.profile.configs()[:2]))
-    pack.write(tmp_path)
-    process = job(pack, tmp_path)
-    assert process.communicate(timeout=300) and process.returncode == 0
-    for expected in trained.results[:2]:
-        assert_same(read_results(result_file(tmp_path, expected.config))[0], expected)
-    files = set(files_in(tmp_path))
-    assert {f"packs/{pack.name}.done", f"packs/{pack.name}.json"} < files
-    assert not any("lock" in file or "checkpoint" in file for file in files)
-
-
 PARENT = """
 import subprocess, sys, os, time
 command = [sys.executable, "-m", "loupe_companion", "--parent", str(os.getpid())]
@@ -113,13 +96,6 @@ def endless(tmp_path):
     return command, result_file(tmp_path, pack.configs[0]).with_name("training.lock")
 
 
-def wait_for(lock):
-    deadline = time.monotonic() + 300
-    while not lock.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def assert_can_go_on(lock):
     """Whether there is neither a lock nor a marker; the checkpoint depends on the moment."""
     assert {path.name for path in lock.parent.iterdir()} <= {"config.json", CHECKPOINT}
@@ -132,7 +108,7 @@ def test_a_job_ends_with_its_workflow(endless):
         [sys.executable, "-c", PARENT, *command[3:]], stdout=subprocess.PIPE, text=True
     ) as parent:
         number = int(parent.stdout.readline())
-        wait_for(lock)
+        wait_until(lock.exists, 300)
         parent.send_signal(signal.SIGKILL)
     for _ in range(200):
         if not alive(number):
@@ -147,7 +123,7 @@ def test_a_job_ends_with_its_workflow(endless):
 def test_a_job_at_its_time_limit_leaves_no_lock(endless):
     command, lock = endless
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lock)
+        wait_until(lock.exists, 300)
         process.terminate()
         try:
             _, said = process.communicate(timeout=60)
@@ -156,12 +132,6 @@ def test_a_job_at_its_time_limit_leaves_no_lock(endless):
     assert process.returncode == 130
     assert "stopped; repeat the command to continue" in said
     assert_can_go_on(lock)
-
-
-def alive(number: int) -> bool:
-    """Whether a process runs: a zombie, which its new parent may not have collected, does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True)
-    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path):

@@ -16,8 +16,7 @@ from loupe_companion.results import (
 )
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
-from tests.common import edited
-from tests.conftest import ROOT
+from tests.common import ROOT, edited
 
 
 @pytest.fixture
@@ -75,24 +74,6 @@ def test_results_come_back_as_they_were_but_pictures_in_16_bits(trained, tmp_pat
         assert getattr(read, name).dtype == np.float32
     exact = {name: getattr(read, name) for name in PICTURES}
     assert_same(read, dataclasses.replace(written, **exact))
-
-
-def test_means_are_over_slices(trained):
-    result = trained.results[0]
-    for mask in ("threshold", "topk", "relaxed"):
-        values = result.metrics[mask]["psnr"]
-        assert len(values) == result.config.test
-        assert result.psnr(mask) == pytest.approx(sum(values) / len(values), rel=1e-6)
-    kept = (result.probabilities > 0.5).sum()
-    assert result.achieved_acceleration() == pytest.approx(32 * 32 / kept)
-    assert result.achieved_acceleration("topk") == 4
-
-
-def test_p_dc_is_that_of_the_centre(trained):
-    result = trained.results[0]
-    p = np.zeros((32, 32), np.float32)
-    p[16, 16] = 0.75
-    assert dataclasses.replace(result, probabilities=p).p_dc == 0.75
 
 
 def test_the_same_results_make_the_same_file(path, tmp_path):

@@ -13,18 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from filelock import SoftFileLock
 
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult, collected_names, read_results, write_results
 from loupe_companion.store import result_file
-from loupe_companion.sweep import describe_work, results_of, run_sweep
+from loupe_companion.sweep import results_of, run_sweep
 from loupe_lib import InputError
 from loupe_lib.training.checkpoint import read_weights
-from loupe_lib.training.device import device_name
-from tests.common import files_in, fixed, smoke
-from tests.conftest import ROOT
+from tests.common import ROOT, files_in, fixed, smoke
 
 
 def measured(result: RunResult) -> dict[str, object]:
@@ -76,55 +73,6 @@ def test_a_result_describes_its_run(trained):
         assert bool(result.warnings) == (not 0.5 <= off <= 2)
 
 
-def test_a_second_training_of_a_configuration_does_nothing(trained):
-    before = files_in(trained.runs)
-    again = run_sweep(trained.profile.configs(), trained.runs, progress=False)
-    assert files_in(trained.runs) == before
-    for left, right in zip(again, trained.results, strict=True):
-        assert_same(left, right)
-
-
-STOPPED = """
-import os, signal, sys
-from pathlib import Path
-import loupe_companion.packs, loupe_lib.training.loop
-from loupe_companion import cli
-from loupe_lib.training.trainer import PlainTrainer
-
-class Stopped(PlainTrainer):
-    epoch = 0
-
-    def evaluate(self, images):
-        self.epoch += 1
-        if self.epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return super().evaluate(images)
-
-loupe_lib.training.loop.CHECKPOINT_SECONDS = 0.0
-loupe_companion.packs.trainer_for = lambda device: Stopped
-sys.argv = "loupe_lib train --profile smoke --seed 1 --device cpu --runs {runs}".split()
-cli.main()
-"""
-
-
-def test_a_stopped_run_goes_on_from_its_checkpoint(trained, tmp_path):
-    script = STOPPED.format(runs=tmp_path)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    stopped = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
-    )
-    assert stopped.returncode == 130, stopped.stderr
-    assert "Traceback" not in stopped.stderr
-    assert "stopped; repeat the command to continue" in stopped.stderr
-    config = smoke(seed=1, slope=20.0)
-    folder = result_file(tmp_path, config).parent
-    left = {path.name for path in folder.iterdir()} - {"checkpoint.previous.safetensors"}
-    assert left == {"config.json", "checkpoint.safetensors"}
-    (resumed,) = run_sweep([config], tmp_path, progress=False)
-    assert_same(resumed, next(r for r in trained.results if r.config == config))
-    assert not list(folder.glob("checkpoint*"))
-
-
 def test_a_run_that_another_process_trains_is_waited_for(trained, tmp_path, capsys):
     config = trained.profile.configs()[0]
     folder = result_file(tmp_path, config).parent
@@ -147,14 +95,6 @@ def test_a_run_that_another_process_trains_is_waited_for(trained, tmp_path, caps
     assert said == (
         f"waiting for run {config.name} (R=4 s=200 seed 0), held by process {os.getpid()} of "
         f"{socket.gethostname()} (if that has died: rm {folder / 'training.lock'})\n"
-    )
-
-
-def test_the_runs_still_to_train_are_described(trained):
-    configs = [*trained.profile.configs(), smoke(seed=9), fixed(seed=9)]
-    assert describe_work(configs[:-2], trained.runs) == "nothing to train: all runs are there"
-    assert describe_work(configs, trained.runs, "cpu") == (
-        f"runs to train: 2, at most 6 epochs in all, on {device_name(torch.device('cpu'))}"
     )
 
 

@@ -20,7 +20,7 @@ from loupe_companion.tables import (
     t_interval,
     warning_list,
 )
-from tests.common import sigmoid
+from tests.common import sigmoid, with_psnr
 from tests.loupe_companion.claims.conftest import rows
 
 
@@ -34,12 +34,6 @@ def test_markdown_keeps_every_cell_as_it_is():
     assert pd.DataFrame(rows(text)).to_dict("list") == cells
     ruler = text.splitlines()[1].strip("|").split("|")
     assert [cell.endswith(":") for cell in ruler] == [False, True, True]  # numbers flush right
-
-
-def with_psnr(result: RunResult, value: float) -> RunResult:
-    psnr = np.full(16, value)
-    changed = {mask: found | {"psnr": psnr} for mask, found in result.metrics.items()}
-    return dataclasses.replace(result, metrics=changed, warnings=())
 
 
 def spread(values, digits: int = 2) -> str:

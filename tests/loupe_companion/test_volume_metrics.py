@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_companion.volume_metrics import volume_metrics
+from loupe_companion.evaluation import volume_metrics
 from tests.common import random
 
 N = 32

@@ -15,8 +15,8 @@ import pytest
 from loupe_companion.results import read_results
 from loupe_companion.store import RESULT, WEIGHTS
 from loupe_companion.synthetic_fastmri import write_fastmri
-from tests.common import free_locks
-from tests.conftest import ROOT, Record
+from tests.common import ROOT, free_locks
+from tests.conftest import Record
 from tests.loupe_companion.test_sweep import measured
 
 pytestmark = pytest.mark.slow

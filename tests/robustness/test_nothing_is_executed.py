@@ -15,8 +15,8 @@ from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.images import read_images
 from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.run import Run
-from tests.common import files_in, smoke
-from tests.conftest import ROOT, Record
+from tests.common import ROOT, files_in, smoke
+from tests.conftest import Record
 
 EXECUTES = re.compile(
     r"(import|from) (pickle|marshal|shelve|joblib|dill|cloudpickle)\b"

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from loupe_companion.results import read_results
 from loupe_companion.store import CHECKPOINT, result_file
-from tests.common import files_in, free_locks, run_workflow, smoke, workflow
+from tests.common import alive, files_in, free_locks, run_workflow, smoke, wait_until, workflow
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import assert_same
 
@@ -31,18 +30,6 @@ def descendants(process: int) -> list[int]:
     rows = [line.split() for line in listed.stdout.splitlines()]
     children = [int(pid) for pid, parent, stat in rows if int(parent) == process and stat[0] != "Z"]
     return [*children, *(number for child in children for number in descendants(child))]
-
-
-def alive(number: int) -> bool:
-    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True)
-    return bool(listed.stdout.strip()) and not listed.stdout.startswith(b"Z")
-
-
-def wait_until(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common import ROOT, workflow
-from tests.robustness.test_workflow import COLLECTED, assert_complete, running, wait_until
+from tests.common import ROOT, wait_until, workflow
+from tests.robustness.test_workflow import COLLECTED, assert_complete, running
 
 pytestmark = pytest.mark.skipif(
     "LOUPE_TEST_SLURM" not in os.environ, reason="starts daemons: `make test-slurm`"

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from loupe_companion import cli
 from loupe_companion.beyond import experiment as beyond
-from loupe_companion.beyond.experiment import FULL, SMOKE, fit, read_record, run
+from loupe_companion.beyond.experiment import SMOKE, fit, read_record, run
 from loupe_companion.beyond.tables import accuracy_table
 from loupe_companion.beyond.tasks import BANDS, SIDE, TASKS, TEXTURES, draw_digits, draw_textures
 from loupe_lib.errors import InputError
-from tests.conftest import ROOT
+from tests.common import ROOT
 
 KEPT = ROOT / "results" / "beyond.json"
 load_digits = pytest.importorskip("sklearn.datasets", reason="no scikit-learn").load_digits
@@ -142,17 +142,3 @@ def test_files_of_some_seeds_are_merged_into_that_of_all(trained, tmp_path):
         assert replace(left, seconds=0.0) == replace(right, seconds=0.0)
     with pytest.raises(InputError, match=r"0\.json has another plan than .*beyond\.json"):
         beyond.merge_records([KEPT, parts[0]], tmp_path / "mixed.json")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.json is not a valid"):
-        read_record(tmp_path / "none.json")
-
-
-def test_kept_results_are_read():
-    kept = read_record(KEPT)
-    assert len(kept.runs) == 160 and kept.plan == FULL
-    assert (kept.best_slope("pixels"), kept.best_slope("filters")) == (16, 64)
-    accuracy = [run.accuracy for run in kept.of("pixels", None)]
-    assert np.mean(accuracy) == pytest.approx(0.9106)
-    assert {sum(run.layer) for run in kept.runs if run.task == "pixels"} == {10}

@@ -1,19 +1,16 @@
 """Figures and tables of what 4S does beyond MRI, drawn from the kept results."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from loupe_companion.beyond import figures
 from loupe_companion.beyond.experiment import FULL, Record, read_record
 from loupe_companion.beyond.tables import accuracy_table, conditions, summary
 from loupe_companion.beyond.tasks import TASKS
 from loupe_companion.figures.style import BLUE, YELLOW
-from tests.conftest import ROOT
+from tests.common import ROOT, draw
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +18,8 @@ def record() -> Record:
     return read_record(ROOT / "results" / "beyond.json")
 
 
-def save(figure: Figure) -> Figure:
-    """Drawing warns of all that does not fit or is missing; warnings are errors."""
-    figure.savefig(io.BytesIO(), dpi=50)
-    return figure
-
-
 def test_accuracy_stands_at_the_slope_in_the_colours_of_the_paper(record):
-    figure = save(figures.accuracy_figure(record))
+    figure = draw(figures.accuracy_figure(record))
     for ax, task in zip(figure.axes, TASKS, strict=True):
         assert ax.get_xscale() == "log"
         large = [line for line in ax.lines if line.get_markersize() == 9]
@@ -47,7 +38,7 @@ def test_accuracy_stands_at_the_slope_in_the_colours_of_the_paper(record):
 
 
 def test_pixels_are_shown_by_the_fraction_of_seeds_that_keep_them(record):
-    figure = save(figures.pixels_figure(record))
+    figure = draw(figures.pixels_figure(record))
     pictures = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in pictures] == ["s = 1", "s = 16", "s = 4096", "4S"]
     shown = np.ravel(pictures[-1].images[0].get_array())
@@ -55,7 +46,7 @@ def test_pixels_are_shown_by_the_fraction_of_seeds_that_keep_them(record):
 
 
 def test_filters_of_the_first_seed_are_shown(record):
-    figure = save(figures.filters_figure(record))
+    figure = draw(figures.filters_figure(record))
     last = figure.axes[-4:]
     assert last[0].get_ylabel() == "4S"
     shown = np.ravel([ax.images[0].get_array() for ax in last])
@@ -65,7 +56,7 @@ def test_filters_of_the_first_seed_are_shown(record):
 def test_digits_are_shown_whole_and_as_the_mask_leaves_them(record):
     x = torch.rand(3, 64)
     mask = x.new_tensor(record.of("pixels", None)[0].layer)
-    figure = save(figures.digits_figure(x, mask))
+    figure = draw(figures.digits_figure(x, mask))
     shown = [ax.images[0].get_array() for ax in figure.axes]
     for whole, seen, digit in zip(shown[:3], shown[3:], x, strict=True):
         np.testing.assert_array_equal(whole, digit.reshape(8, 8))
@@ -74,7 +65,7 @@ def test_digits_are_shown_whole_and_as_the_mask_leaves_them(record):
 
 
 def test_a_training_is_shown_with_the_epoch_that_is_kept():
-    left, right = save(figures.history_figure([3.0, 1.0, 2.0], [1.0, 1.0, 1.5])).axes
+    left, right = draw(figures.history_figure([3.0, 1.0, 2.0], [1.0, 1.0, 1.5])).axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [3, 1, 2])
     assert [float(v[0]) for v in left.lines[1].get_data()] == [2, 1]
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [1, 1, 1.5])

@@ -28,8 +28,7 @@ from loupe_companion.claims.statistics import (
 from loupe_companion.claims.tuning_cost import cost_table
 from loupe_companion.claims.verdicts import TESTS, judge
 from loupe_companion.profiles import find_profile
-from tests.common import dft2, uncentre
-from tests.conftest import ROOT
+from tests.common import ROOT, dft2, uncentre
 from tests.loupe_companion.claims.conftest import SLOPES, World, rows
 
 Values = dict[str, dict[str, Any]]

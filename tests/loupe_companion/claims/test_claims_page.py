@@ -1,7 +1,6 @@
 """The page of the claims: its tables, sentences and figures, and the order they stand in."""
 
 import ast
-import io
 import json
 import re
 import shutil
@@ -24,7 +23,7 @@ from loupe_companion.claims.tables import (
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
 from loupe_companion.results import read_results, write_results
 from loupe_lib.errors import InputError
-from tests.conftest import ROOT
+from tests.common import ROOT, draw
 from tests.loupe_companion.claims.conftest import rows
 
 MEAN = "one comparison behind the verdict: mean [95% interval]"
@@ -33,13 +32,6 @@ PAGES = {
     name: json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))["cells"]
     for name in ("claims", "claims64", "baselines", "tuning")
 }
-
-
-def save(figure: Figure | None) -> Figure:
-    """Drawing warns of all that does not fit or is missing; warnings are errors."""
-    assert figure is not None
-    figure.savefig(io.BytesIO(), dpi=50)
-    return figure
 
 
 def run_page(name: str, monkeypatch: pytest.MonkeyPatch, **parameters: Any) -> list[Any]:
@@ -124,7 +116,7 @@ def test_every_comparison_has_a_row_and_is_drawn_with_its_seeds_interval_and_reg
     for sentence in found.sentences:
         assert f"- {sentence}" in text
 
-    figure = save(figures.findings_figure(found))
+    figure = draw(figures.findings_figure(found))
     counted = list(dict.fromkeys(finding.part for finding in found.counted))
     titles = [*counted, "not counted"]
     assert [ax.get_title("right") for ax in figure.axes] == [f"{title} (dB)" for title in titles]
@@ -177,7 +169,7 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
         '--profile claims-smoke --methods "tanh"' in text
     )
 
-    axes = save(figures.baselines_figure(world.table())).axes
+    axes = draw(figures.baselines_figure(world.table())).axes
     titles = [f"R = {r}, against {rival}" for r, rival in places]
     assert [ax.get_title("right") for ax in axes] == titles
     names = [label.get_text() for label in axes[0].get_yticklabels()]
@@ -186,7 +178,7 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
 
 
 def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
-    figure = save(figures.soft_fractions_figure(world.table()))
+    figure = draw(figures.soft_fractions_figure(world.table()))
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     assert np.isclose(band[:, 1].min(), np.log(19) / 2000)
     # The real run keeps to the band: from ln(19)/s to twice that.
@@ -197,7 +189,7 @@ def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
 
 def test_figure_of_claim_2_has_both_kinds_of_masks(world):
     world.put("s=200", psnr=(30.0, 31.0, 35.0))
-    for ax in save(figures.slopes_figure(world.table())).axes:
+    for ax in draw(figures.slopes_figure(world.table())).axes:
         _, _, means, seeds = ax.lines  # those of relaxed masks come first
         assert means.get_label() == "thresholded mask"
         assert list(zip(*means.get_data(), strict=True))[1] == (200, 32)
@@ -207,15 +199,15 @@ def test_figure_of_claim_2_has_both_kinds_of_masks(world):
 def test_figures_of_claims_5_7_and_8_show_every_run(world):
     world.put("4S", slope=(100.0, 200.0, 300.0))
     world.put("4S s0=200 m=2", psnr=(1.0, 2.0, 6.0)).put("trained-slope", path=[9.0, 5.0, 1.0])
-    ax = save(figures.returned_slopes_figure(world.table())).axes[0]
+    ax = draw(figures.returned_slopes_figure(world.table())).axes[0]
     drawn = [(line.get_marker(), *line.get_ydata()) for line in ax.lines]
     assert drawn == [("o", 100, 100), ("o", 200, 200), ("o", 300, 300), ("x", 18800, 1675)]
-    panels = save(figures.settings_figure(world.table())).axes
+    panels = draw(figures.settings_figure(world.table())).axes
     assert [ax.get_xlabel() for ax in panels] == ["p", "m", "initial s"]
     means = panels[1].lines[0]
     assert list(means.get_xdata()) == [1.2, 1.5, 2, 3]
     assert means.get_ydata()[2] == 3  # at m = 2
-    left, _ = save(figures.trained_slope_figure(world.table())).axes
+    left, _ = draw(figures.trained_slope_figure(world.table())).axes
     assert [line.get_ydata().tolist() for line in left.lines] == [[9, 5, 1]] * 6
 
 

@@ -23,8 +23,7 @@ from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.heads import load_heads
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_files
-from tests.common import cut, files_in
-from tests.conftest import ROOT
+from tests.common import ROOT, cut, files_in
 
 pytest.importorskip("nibabel")
 pytest.importorskip("highdicom")

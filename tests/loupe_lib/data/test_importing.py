@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
 from tests.common import cut, files_in, flip
-from tests.crashing import crashing_file
 
 SELECTION = Selection((24, 6, 6))
 
@@ -68,14 +68,6 @@ def test_images_are_the_stored_reconstructions_divided_by_the_maximum_of_their_v
             np.testing.assert_allclose(found.images[found.volume == number], wanted, atol=1e-5)
 
 
-def test_only_the_folder_s_fully_sampled_volumes_of_the_acquisition_are_used(root, brought):
-    names = [name for s in SPLITS for name in getattr(read_images(brought[0]), s).names]
-    assert len(names) == 6
-    for name in names:
-        with h5py.File(root / f"{name}.h5") as file:
-            assert file.attrs["acquisition"] == "CORPD_FBK" and "mask" not in file
-
-
 def test_no_patient_is_in_two_splits(root, brought):
     patients = []
     for split in SPLITS:
@@ -100,11 +92,6 @@ def test_the_report_counts_used_and_unused_volumes(brought):
     text = describe(report)
     assert re.search(r"^ *CORPDFS_FBK +5 +30 +0$", text, re.MULTILINE)
     assert re.search(r"^ *48 x 48 +6$", text, re.MULTILINE)
-
-
-def test_the_same_folder_gives_the_same_file(root, brought, tmp_path):
-    bring(root, tmp_path / "again.h5")
-    assert digest(tmp_path / "again.h5") == digest(brought[0])
 
 
 def test_a_list_repeats_a_choice_exactly(root, brought, tmp_path):
@@ -259,6 +246,19 @@ def test_a_file_cut_short_ends_the_command_or_is_skipped(fraction, root, tmp_pat
     assert said.startswith("cannot be read as HDF5: ")
 
 
+PLACE = 1729  # in a file of two slices of 32 x 32; found by flipping many
+READ = "import sys, h5py; file = h5py.File(sys.argv[1]); dict(file.attrs); file['kspace'][0]"
+
+
+def crashing_file(folder: Path) -> Path:
+    """A synthetic fastMRI file with one bit flipped, on which HDF5 2.0 dies."""
+    (path,) = write_fastmri(folder / "crashing", 1, 0, 0, size=32, slices=2)
+    flip(path, PLACE)
+    if subprocess.run([sys.executable, "-c", READ, path], capture_output=True).returncode >= 0:
+        pytest.skip("this version of HDF5 does not crash on the file")
+    return path
+
+
 def test_a_file_that_crashes_hdf5_is_named_and_can_be_skipped_or_moved_away(
     root, brought, tmp_path
 ):
@@ -371,9 +371,6 @@ def test_a_file_of_another_kind_is_not_replaced(lost, tmp_path, monkeypatch):
             work()
     with pytest.raises(InputError, match="--out and --list must be two files; got new for both"):
         import_files([Path("a.npy")], Path("new"), Selection((1, 1, 1), list_to=Path("new")))
-    monkeypatch.setattr("sys.argv", ["loupe4s", "data", "heads", "--out", lost])
-    with pytest.raises(SystemExit):
-        cli.main()
     assert files_in(tmp_path) == before
 
 

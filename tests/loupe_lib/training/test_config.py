@@ -11,8 +11,7 @@ from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
-from tests.common import fixed, smoke
-from tests.conftest import ROOT
+from tests.common import ROOT, fixed, smoke
 
 NEEDED = {
     field.name for field in dataclasses.fields(RunConfig) if field.default is dataclasses.MISSING
