@@ -25,9 +25,14 @@ class World:
     All are copies of one real run; a test changes some of them, by method, R and seed.
     """
 
-    def __init__(self, template: RunResult, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
+    def __init__(
+        self,
+        template: RunResult,
+        seeds: tuple[int, ...] = (0, 1, 2),
+        slopes: tuple[int, ...] = SLOPES,
+    ) -> None:
         self.profile = find_profile(
-            "claims-smoke", accelerations=[4, 8], slopes=SLOPES, seed=list(seeds)
+            "claims-smoke", accelerations=[4, 8], slopes=slopes, seed=list(seeds)
         )
         self.runs = {
             (method.name, r, seed): dataclasses.replace(

@@ -174,6 +174,7 @@ def test_the_seeds_by_which_the_start_was_chosen_do_not_count_for_claim_3(world,
     assert beside.keys() == {
         "seeds 0 to 2: 4S",
         "seeds 0 to 2: 4S, best by test",
+        "new seeds: 4S, best by test",
         *(f"{seeds}: 4S s0={s}" for seeds in ("new seeds", "seeds 0 to 2") for s in (1, 200)),
         *(
             f"{seeds}: 4S released{kind}"
@@ -183,6 +184,14 @@ def test_the_seeds_by_which_the_start_was_chosen_do_not_count_for_claim_3(world,
     }
     assert beside["seeds 0 to 2: 4S"].outcome == REFUTED
     assert beside["new seeds: 4S s0=200"].outcome == SHOWN
+
+
+def test_claim_3_shows_the_paper_s_slopes_alone_where_the_grid_starts_lower(template):
+    world = World(template, seeds=(3, 4, 5), slopes=(2, 20, 200))
+    found = world.put("s=2", psnr=40.0, loss=0.01).put("4S", **plus(1, 1, 1)).verdict(3)
+    assert found.verdict == DOES_NOT_HOLD and "s = 2, best of 3" in found.counted[0].detail
+    beside = [f for f in found.findings if "slopes from 20" in f.part]
+    assert [(f.mean, f.detail, f.outcome) for f in beside] == [(1, "s = 20", SHOWN)] * 2
 
 
 def test_new_seeds_of_a_smaller_size_count_for_claim_3_too(world, template):

@@ -224,7 +224,7 @@ def test_the_file_of_claim_9_may_be_missing_but_not_damaged(tmp_path):
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with few of the kept results, so that the pages are made in seconds."""
     folder = tmp_path_factory.mktemp("results")
-    for name in ("reference", "claims-small"):
+    for name in ("reference", "claims-small", "low-small"):
         results = read_results(ROOT / "results" / f"{name}.h5")
         write_results([r for r in results if r.config.mask == "sigmoid"], folder / f"{name}.h5")
     shutil.copy(ROOT / "results" / "claims.h5", folder)
