@@ -17,6 +17,14 @@ ifneq ($(words $(filter $(PROFILES),$(PROFILE))),1)
 $(error PROFILE must be one of $(PROFILES); got '$(PROFILE)')
 endif
 
+# The words without = are parts of a value with spaces.
+OTHERS := $(filter-out PYTHON=% PROFILE=% DATA=% CLUSTER=%, \
+            $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(word))))
+ifneq ($(OTHERS),)
+$(error make takes PROFILE, DATA, CLUSTER and PYTHON; got $(OTHERS). For slopes, seeds and accelerations \
+  of your own: python -m loupe_companion sweep)
+endif
+
 ifeq ($(PROFILE)$(if $(DATA),+),kept+)
 $(error PROFILE=kept trains nothing; DATA needs another profile)
 endif

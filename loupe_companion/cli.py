@@ -149,6 +149,12 @@ def sweep(
         ),
     ] = None,
     device: Device = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Train as jobs of a cluster: slurm, or another folder of workflow/profiles."
+        ),
+    ] = None,
 ) -> None:
     """Train the runs of a profile and collect their results.
 
@@ -156,12 +162,14 @@ def sweep(
     a long sweep can be done in parts. In a copy of the repository with Snakemake, runs are trained
     side by side, as many as there are cores; elsewhere one after the other.
     """
+    import torch
+
     from loupe_companion.packs import write_packs
     from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
     from loupe_companion.store import unfinished
     from loupe_companion.sweep import collect, collected_results, extended_results
-    from loupe_companion.workflow import has_workflow, train_in_workflow
+    from loupe_companion.workflow import cluster_device, has_workflow, train_in_workflow
     from loupe_lib.training.device import device_name, find_device
 
     chosen = load_profile(
@@ -179,12 +187,18 @@ def sweep(
     mine = [config for config in chosen.configs() if config not in found]
     held = collected_names(path)
     todo = unfinished([config for config in mine if config.name not in held], runs)
-    where = find_device(device)
+    if cluster:
+        usual, place = cluster_device(cluster), cluster
+        where, device = torch.device(device or usual), None  # this machine may lack it
+    else:
+        where = find_device(device)
+        place = device_name(where)
     epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
-    work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {device_name(where)}"
+    work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
     print(work if todo else "nothing to train: all runs are there", flush=True)
-    if len(todo) > 1 and has_workflow():
-        train_in_workflow(write_packs(todo, where.type, runs), runs, data, str(where))
+    if todo and (cluster or (len(todo) > 1 and has_workflow())):
+        packs = write_packs(todo, where.type, runs)
+        train_in_workflow(packs, runs, data, str(where), cluster)
     collect(mine, runs, path, chosen.pictures, data, device)
     found |= {r.config: r for r in collected_results(path)}
     _print_results([found[config] for config in chosen.configs()], chosen.label)

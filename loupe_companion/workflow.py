@@ -10,6 +10,7 @@ from loupe_companion.packs import marker
 from loupe_lib.errors import InputError
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
+PROFILES = WORKFLOW / "profiles"
 
 
 def has_workflow() -> bool:
@@ -17,22 +18,43 @@ def has_workflow() -> bool:
     return WORKFLOW.exists() and find_spec("snakemake") is not None
 
 
-def train_in_workflow(packs: Sequence[Path], runs: Path, data: Path | None, device: str) -> None:
-    """Train packs as jobs of a workflow on this machine.
+def cluster_device(cluster: str) -> str:
+    """The kind of device on which a cluster trains, ``cpu`` or ``cuda``, by its profile.
+
+    Raises:
+        InputError: without the repository and Snakemake, or without such a profile.
+    """
+    if not has_workflow():
+        raise InputError("a cluster needs a copy of the repository, with Snakemake installed")
+    import yaml  # comes with Snakemake
+
+    found = {file.parent.name: file for file in PROFILES.glob("*/device.yaml")}
+    if cluster not in found:
+        allowed = ", ".join(sorted(found))
+        raise InputError(f"cluster must be one of {allowed} in {PROFILES}; got {cluster!r}")
+    return str(yaml.safe_load(found[cluster].read_text("utf-8"))["device"])
+
+
+def train_in_workflow(
+    packs: Sequence[Path], runs: Path, data: Path | None, device: str, cluster: str | None = None
+) -> None:
+    """Train packs as jobs of a workflow, on this machine or on a cluster.
 
     Args:
         packs: their files, see :func:`loupe_companion.packs.write_packs`.
         runs: the run store.
         data: image file, if not the embedded heads.
         device: ``cpu`` or ``cuda``.
+        cluster: its profile in ``workflow/profiles``.
 
     Raises:
         InputError: if runs failed; Snakemake has printed which, and why.
     """
     command = [sys.executable, "-m", "snakemake", *(str(marker(pack.resolve())) for pack in packs)]
-    command += ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(runs)]
-    command += ["--profile", str(WORKFLOW / "profiles" / "local"), "--config"]
+    command += ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(runs.resolve())]
+    command += ["--profile", str(PROFILES / (cluster or "local")), "--config"]
     command += [f"runs={runs.resolve()}", f"device={device}"]
     command += [f"data={data.resolve()}"] if data else []
-    if subprocess.run(command).returncode:
+    # The profile of a cluster names a file from the top of the repository.
+    if subprocess.run(command, cwd=WORKFLOW.parent).returncode:
         raise InputError("not all runs were trained; the reasons are above")

@@ -44,12 +44,15 @@ class Encoder(nn.Module):
         """(B, N, N) real images in [0, 1], or complex ones -> (B, N, N) complex64 k-space.
 
         Raises:
-            InputError: if ``x`` is not a tensor of that shape. An (N, N) image would broadcast.
+            InputError: if ``x`` is not a tensor of that shape (an (N, N) image would broadcast), or
+                has whole numbers, such as grey levels from 0 to 255.
         """
         n = self.mask.size
         if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[1:] != (n, n):
             got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise InputError(f"images must be a tensor of shape (B, {n}, {n}); got {got}")
+        if not (x.is_floating_point() or x.is_complex()):
+            raise InputError(f"images must be floating-point in [0, 1], or complex; got {x.dtype}")
         if self.training:
             return undersample(x, self.mask.sample(len(x), self.generator))
         return undersample(x, self.mask.binarize())

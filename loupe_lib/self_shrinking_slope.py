@@ -80,7 +80,11 @@ class SelfShrinkingSlope:
         self.best = math.inf if mode == "min" else -math.inf
         self.wait = 0
         self._module = module
-        self._check(self._slopes())
+        slopes = self._slopes()
+        self._check(slopes)
+        if all(slope.value > self.max_slope for slope in slopes):
+            lowest = min(self.slopes.values())
+            raise InputError(f"max_slope must be above the slope, {lowest:g}; got {max_slope:g}")
 
     @property
     def slopes(self) -> dict[str, float]:
@@ -107,9 +111,15 @@ class SelfShrinkingSlope:
             True if a slope was raised.
 
         Raises:
-            InputError: if a slope cannot be raised any more, such as after ``module.half()``.
+            InputError: if the loss is not one number, or if a slope cannot be raised any more, such
+                as after ``module.half()``.
         """
-        loss = _mean_over_ranks(float(loss))
+        try:
+            loss = float(loss)
+        except (TypeError, ValueError, RuntimeError):
+            got = f"a {type(loss).__name__}"
+            raise InputError(f"loss must be one number, such as a mean; got {got}") from None
+        loss = _mean_over_ranks(loss)
         if loss < self.best if self.mode == "min" else loss > self.best:
             self.best = loss
             self.wait = 0

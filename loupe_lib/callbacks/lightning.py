@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from loupe_lib.callbacks.epoch_slope import EpochSlope
+from loupe_lib.errors import InputError
 
 # Each package has a Callback of its own. With both installed, the imported one is used.
 if "lightning.pytorch" not in sys.modules and find_spec("pytorch_lightning"):
@@ -28,8 +29,9 @@ class SelfShrinkingSlopeCallback(pl.Callback):
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: if 4S refuses an argument or the module, when training starts; if a checkpoint
-            lacks the state, and the ``state_dict`` a slope; if a validation lacks ``monitor``.
+        InputError: when training starts, if 4S refuses an argument or the module, or if there is no
+            validation; if a checkpoint lacks the state, and the ``state_dict`` a slope; if a
+            validation lacks ``monitor``.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class SelfShrinkingSlopeCallback(pl.Callback):
         return self.schedule.state_dict() if self.schedule else {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.enable_validation:
+            raise InputError("4S needs the loss of a validation: give trainer.fit a loader for it")
         if self.schedule is None or self.module is not pl_module:
             self._start(pl_module)
         elif trainer.global_step == 0:  # a new Trainer

@@ -26,8 +26,9 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         patience, factor, max_slope, name, mode: see :class:`~loupe_lib.SelfShrinkingSlope`.
 
     Raises:
-        InputError: if 4S refuses an argument or the model, when training starts; if a run resumes
-            without the state; if no evaluation of the first epoch has ``monitor``.
+        InputError: when training starts, if 4S refuses an argument or the model, or if
+            ``eval_strategy`` is ``"no"``; if a run resumes without the state; if no evaluation of
+            the first epoch has ``monitor``.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class SelfShrinkingSlopeCallback(TrainerCallback, ExportableState):
         return {"args": args, "attributes": {"saved": saved}}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **event: Any) -> None:
+        if args.eval_strategy == "no":
+            raise InputError("4S needs the loss of an evaluation: set eval_strategy='epoch'")
         self.schedule, self.began = EpochSlope(event["model"], **self.settings), state.global_step
         if self.saved is not None:
             self.schedule.load_state_dict(self.saved)

@@ -100,6 +100,11 @@ def test_images_of_another_shape_are_refused(x, got, mode):
     assert str(caught.value) == f"images must be a tensor of shape (B, 32, 32); got {got}"
 
 
+def test_grey_levels_are_refused():
+    with pytest.raises(InputError, match=r"floating-point in \[0, 1\], .*; got torch.uint8"):
+        Encoder(ProbabilityMask(N, 4))((255 * random(2, N, N)).byte())
+
+
 @on_each_device
 @both_kinds
 def test_autocast_changes_nothing_in_the_encoder(kind, device):

@@ -126,12 +126,19 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same(epoch):
         *(({"max_slope": s}, f"max_slope.*{s}") for s in (0, -1, math.nan, math.inf)),
         ({"max_slope": 1e39}, r"max_slope.*1e\+39"),  # infinite in float32
         ({"factor": 1 + 1e-9}, r"cannot rise by the factor 1\.000000001 up"),  # 1 in float32
+        ({"max_slope": 0.5}, r"max_slope must be above the slope, 1; got 0\.5"),
         ({"mode": "lower"}, "mode must be 'min' or 'max'; got 'lower'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, named):
     with pytest.raises(InputError, match=named):
         SelfShrinkingSlope(Binary(1.0), **settings)
+
+
+@pytest.mark.parametrize("loss", [[0.1, 0.2], None, torch.ones(2), "low"])
+def test_what_is_no_loss_is_refused(loss):
+    with pytest.raises(InputError, match=f"one number.*; got a {type(loss).__name__}$"):
+        SelfShrinkingSlope(Binary(1.0)).step(loss)
 
 
 @pytest.mark.parametrize("start", [0.0, -1.0, math.inf, math.nan])

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -115,7 +116,11 @@ def test_a_killed_job_is_submitted_again_and_the_book_is_built(slurm, trained, t
     assert (folder / "book/_build/html/index.html").exists()
 
 
-def test_after_all_jobs_are_cancelled_a_second_call_completes(slurm, trained, tmp_path):
+SWEEP = ["-m", "loupe_companion", "sweep", "--profile", "smoke", "--out", COLLECTED]
+SWEEP += ["--cluster", "slurm", "--device", "cpu"]
+
+
+def test_after_all_jobs_are_cancelled_a_sweep_completes(slurm, trained, tmp_path):
     with running(on_slurm(tmp_path, COLLECTED), cwd=ROOT) as process:
         wait_until(lambda: holders(tmp_path), 120)
         process.kill()
@@ -124,7 +129,8 @@ def test_after_all_jobs_are_cancelled_a_second_call_completes(slurm, trained, tm
     assert not holders(tmp_path)
     assert not (tmp_path / COLLECTED).exists()
     done = subprocess.run(
-        on_slurm(tmp_path, COLLECTED), cwd=ROOT, capture_output=True, text=True, timeout=900
+        [sys.executable, *SWEEP], cwd=tmp_path, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("runs to train: 2, at most 6 epochs in all, on slurm\n")
     assert_complete(tmp_path, trained)

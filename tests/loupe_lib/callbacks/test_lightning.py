@@ -165,6 +165,11 @@ def test_a_metric_that_is_not_logged_is_refused(tmp_path):
         fit(Module(Scripted(LOSSES)), tmp_path, SelfShrinkingSlopeCallback("loss"))
 
 
+def test_training_without_a_validation_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a validation: give trainer\.fit a loader"):
+        fit(Module(Network("buffer")), tmp_path, SelfShrinkingSlopeCallback(), limit_val_batches=0)
+
+
 @pytest.mark.parametrize("kind", ["buffer", "float"])
 def test_a_checkpoint_without_its_state_is_refused_if_it_loses_a_slope(tmp_path, kind):
     fit(Module(Network(kind)), tmp_path, ModelCheckpoint(tmp_path, "last"), max_epochs=2)

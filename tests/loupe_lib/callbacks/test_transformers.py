@@ -140,6 +140,12 @@ def test_a_metric_that_is_not_there_is_refused(tmp_path):
         trainer(Scripted(LOSSES), tmp_path, slope).train()
 
 
+def test_training_without_an_evaluation_is_refused(tmp_path):
+    slope = SelfShrinkingSlopeCallback(**SETTINGS)
+    with pytest.raises(InputError, match="evaluation: set eval_strategy='epoch'"):
+        trainer(Network("buffer"), tmp_path, slope, eval_strategy="no").train()
+
+
 def test_other_sets_may_be_evaluated_as_well(tmp_path):
     slope = SelfShrinkingSlopeCallback("eval_b_loss", **SETTINGS)
     losses = [loss for own in LOSSES for loss in (0.0, own)]  # of sets a and b
