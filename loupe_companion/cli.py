@@ -340,16 +340,6 @@ def _read_model(weights: Path) -> tuple["Loupe", "RunConfig"]:
     from loupe_lib.errors import InputError
     from loupe_lib.training.checkpoint import read_weights
 
-    if weights.is_dir():
-        found = sorted(weights.rglob(WEIGHTS))
-        if not found:
-            raise InputError(
-                f"{weights} is a folder without a trained run; give the {WEIGHTS} of one"
-            )
-        raise InputError(
-            f"{weights} is a folder; give a file of weights, such as {found[0]} "
-            f"(found in it: {len(found)})"
-        )
     if weights.is_file() and weights.suffix != Path(WEIGHTS).suffix:
         raise InputError(f"{weights} is not a trained model; give the {WEIGHTS} of a run")
     return read_weights(weights)

@@ -44,7 +44,10 @@ def load_images(config: RunConfig, data: Path | str | None = None) -> Images:
         counts = {name: getattr(config, name) for name in SPLITS}
         return _cohort(config.size, seed=config.data_seed, test_head=config.test_head, **counts)
     if data is None:
-        raise InputError(f"{config.label} needs the image file with SHA-256 {config.data}")
+        raise InputError(
+            f"{config.label} needs the image file with SHA-256 {config.data}: give it by --data "
+            "FILE, in a notebook by the parameter data; `data show FILE` shows a file's SHA-256"
+        )
     images = _read(data)
     if images.sha256 != config.data:
         raise InputError(f"{data} is not the image file with SHA-256 {config.data}")

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loupe_lib.errors import InputError
+from loupe_lib.training.checkpoint import WEIGHTS as WEIGHTS
 from loupe_lib.training.checkpoint import checkpoint_files
 from loupe_lib.training.config import RunConfig
 
 # What the store keeps of a run. The result comes last: where it is, the run is finished.
 CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
-WEIGHTS, RESULT = "weights.safetensors", "result.h5"
+RESULT = "result.h5"
 SNAPSHOTS = "snapshots.h5"  # of a run in training; a finished run has them in its result
 
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ PAPER_ACQUISITION = "CORPD_FBK"
 PAPER_SPLIT = (1895, 188, 186)
 PAPER_SIZE = 320
 FRACTIONS = (0.8, 0.1, 0.1)
+SHOWN = 3  # folders named in a message
 BIDS = re.compile(r"sub-[a-zA-Z0-9]+(?=_)")  # of the Brain Imaging Data Structure
 
 
@@ -168,6 +170,7 @@ def import_files(
         bids = BIDS.match(path.name)
         patient = volume.patient or (bids[0] if bids else name)
         volumes.append(replace(volume, name=name, patient=patient))
+    _check_series(volumes)
     kinds = {volume.kind.split()[0] for volume in volumes}
     if dataset is not None and "HDF5" not in kinds:
         raise InputError("--dataset is for HDF5 files, and none is given")
@@ -176,6 +179,19 @@ def import_files(
     side = side or max([32, *(-(-max(v.shape) // 16) * 16 for v in volumes)])
     target = Target(out, "images", side, clip_negative=clip_negative)
     return _import(target, volumes, volumes, {}, selection, False)
+
+
+def _check_series(volumes: Sequence[Volume]) -> None:
+    """Raise InputError if several of the files are slices of one DICOM series."""
+    counts = Counter(volume.series for volume in volumes if volume.series)
+    slices = [volume for volume in volumes if counts[volume.series] > 1]
+    if slices:
+        folders = sorted({str(volume.path.parent) for volume in slices})
+        more = f" and {len(folders) - SHOWN} more" * (len(folders) > SHOWN)
+        raise InputError(
+            f"{slices[0].path} and other files are slices of one DICOM series: instead of the "
+            f"files, give the folder of each series: {', '.join(folders[:SHOWN])}{more}"
+        )
 
 
 def _check_targets(out: Path, selection: Selection) -> None:
@@ -194,7 +210,10 @@ def _import(
     skip_bad: bool,
 ) -> Report:
     if not candidates:
-        why = "".join(f"; {name}: {reason}" for name, reason in [*left_out.items()][:1])
+        why = ""
+        for reason, count in Counter(left_out.values()).most_common(1):
+            name = next(name for name, other in left_out.items() if other == reason)
+            why = f"; {name}: {reason} (this is the reason for {count} of {len(left_out)} files)"
         raise InputError(f"there is no volume that can be used{why}")
     listed = read_list(selection.from_list) if selection.from_list else {}
     candidates = [volume for volume in candidates if not listed or volume.name in listed]

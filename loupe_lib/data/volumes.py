@@ -23,6 +23,7 @@ class Volume:
     patient: str = ""  # empty if the file does not say
     spacing: tuple[float, float, float] | None = None  # mm between slices, rows and columns
     warnings: tuple[str, ...] = ()  # what a user should know, of the header and then of the images
+    series: str = ""  # the UID of the DICOM series of which a file is one slice
     name: str = ""  # in messages, lists and image files
     split: str = ""  # once it is chosen
     part: Path = Path()  # the file of its converted images, until all are joined

@@ -18,6 +18,7 @@ from loupe_lib.training.trainer import State
 
 CHECKPOINT_FORMAT = "loupe-checkpoint 3"
 WEIGHTS_FORMAT = "loupe-weights 3"
+WEIGHTS = "weights.safetensors"  # the usual name of such a file
 HEADER = "loupe"  # the one key of the metadata: safetensors writes several in any order
 
 
@@ -36,8 +37,13 @@ def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
     In training mode it draws its masks from torch's default generator.
 
     Raises:
-        InputError: if the file is missing, truncated, damaged or not a file of weights.
+        InputError: if the file is missing, truncated, damaged or not a file of weights, or if it is
+            a folder.
     """
+    if path.is_dir():
+        found = sorted(path.rglob(WEIGHTS))
+        such = f"{found[0]} (found in it: {len(found)})" if found else f"the {WEIGHTS} of a run"
+        raise InputError(f"{path} is a folder; give a file of weights, such as {such}")
     config, tensors, _ = unpack(WEIGHTS_FORMAT, path)
     model = build_model(config)
     try:

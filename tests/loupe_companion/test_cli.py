@@ -416,7 +416,7 @@ MISTAKES = [
         "evaluate damaged",
         "damaged is a folder; give .*, such as damaged/store/run/weights.* .found in it: 1.",
     ),
-    ("evaluate empty", "empty is a folder without a trained run; give the weights.safetensors of"),
+    ("evaluate empty", "empty is a folder; give a file of weights, such as the weights.safetens"),
     ("evaluate damaged/images.h5", "images.h5 is not a trained model; give the weights.safetenso"),
     ("evaluate damaged/whole.safetensors --mask soft", "one of threshold, topk; got 'soft'"),
     (

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from loupe_companion import sources
+from loupe_companion.cli_data import show
 from loupe_companion.profiles import find_profile
 from loupe_companion.sources import load_images, load_profile
 from loupe_lib import InputError
@@ -68,9 +69,12 @@ def test_a_run_on_the_heads_draws_its_cohort():
     assert not torch.equal(other.train.images, images.train.images)
 
 
-def test_another_file_than_the_run_s_is_refused(file, tmp_path):
+def test_another_file_than_the_run_s_is_refused(file, capsys):
     config = smoke(data="0" * 64)
-    with pytest.raises(InputError, match=f"needs the image file with SHA-256 {'0' * 64}"):
+    told = f"needs the image file with SHA-256 {'0' * 64}: give it by --data FILE"
+    with pytest.raises(InputError, match=f"{told}.* `data show FILE` shows a file's SHA-256$"):
         load_images(config)
+    show(file)
+    assert f"SHA-256 {digest(file)}" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"own\.h5 is not the image file with SHA-256 0000"):
         load_images(config, file)

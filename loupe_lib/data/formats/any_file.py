@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.formats.checks import reading
-from loupe_lib.data.formats.dicom import open_series
+from loupe_lib.data.formats.dicom import is_dicom, open_series
 from loupe_lib.data.formats.nifti import SUFFIXES as NIFTI
 from loupe_lib.data.formats.nifti import open_nifti
 from loupe_lib.data.volumes import Volume, count_of
@@ -49,7 +49,7 @@ def open_file(
         return open_array(path, dataset, axis)
     elif name.endswith(PICTURES):
         raise InputError(f"{path} is a picture: {SAVE}")
-    elif not name.endswith(".dcm") and not _is_dicom(path):
+    elif not is_dicom(path):
         raise InputError(
             f"{path} must be a .nii, .nii.gz, .npy, .h5 or DICOM file, or a folder of a DICOM "
             "series"
@@ -57,18 +57,18 @@ def open_file(
     return open_series(path, axis, series, echo)
 
 
-def _is_dicom(path: Path) -> bool:
-    """Whether it begins as DICOM files do: those of scanners often have no suffix."""
-    with reading(path, "DICOM"), open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 def _check_folder(path: Path) -> None:
-    """Raise InputError if a folder holds no DICOM files, but others, at any depth."""
+    """Raise InputError if a folder holds no DICOM files, but deeper ones or others."""
     with reading(path, "a DICOM series"):
-        if any(_is_dicom(file) for file in path.iterdir() if file.is_file()):
+        if any(map(is_dicom, path.iterdir())):
             return
         every = sorted(file for file in path.rglob("*") if file.is_file())
+        if deeper := next(filter(is_dicom, every), None):
+            pattern = Path(path, *"*" * (len(deeper.relative_to(path).parts) - 1))
+            raise InputError(
+                f"its DICOM files lie in folders below it, such as {deeper}: give these folders, "
+                f"{pattern}/"
+            )
         for kind, (suffixes, advice) in OTHERS.items():
             found = [file for file in every if file.name.lower().endswith(suffixes)]
             if found:

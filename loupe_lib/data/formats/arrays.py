@@ -14,6 +14,7 @@ from loupe_lib.data.volumes import Volume
 from loupe_lib.errors import InputError
 
 INDICES = ("0", "1", "2")
+ELONGATED = 3  # ratio of the sides of a slice; above it, another axis is likely meant
 
 
 def open_array(path: Path, dataset: str | None = None, axis: str | None = None) -> Volume:
@@ -69,12 +70,14 @@ def _order(shape: Sequence[int], axis: str | None) -> list[int]:
     """
     if axis is not None and axis not in INDICES:
         raise InputError(f"axis must be one of {', '.join(INDICES)} for an array; got {axis!r}")
-    if axis is None and shape[1] != shape[2] and shape[0] in shape[1:]:
-        other = 1 if shape[0] == shape[1] else 2
+    sides = [(shape[1], shape[2]), (shape[0], shape[2]), (shape[0], shape[1])]  # of slices
+    aspects = [max(pair) / min(pair) for pair in sides]
+    best = aspects.index(min(aspects))
+    if axis is None and best and (aspects[best] == 1 or aspects[0] > ELONGATED):
+        array, first, better = (" x ".join(map(str, n)) for n in (shape, sides[0], sides[best]))
         raise InputError(
-            f"an array of {' x '.join(map(str, shape))} has equal axes 0 and {other}, so its "
-            f"slices seem to lie along axis {3 - other}: give --axis {3 - other}, or --axis 0 if "
-            f"they are {shape[1]} x {shape[2]}"
+            f"an array of {array} has slices of {first} along axis 0, and of {better} along axis "
+            f"{best}: give --axis {best}, or --axis 0 if {first} is right"
         )
     order = [0, 1, 2]
     order.insert(0, order.pop(int(axis or 0)))

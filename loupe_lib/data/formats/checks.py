@@ -13,6 +13,10 @@ from loupe_lib.data.workers import BadFile
 from loupe_lib.errors import InputError
 
 LARGEST = 512 << 20  # bytes of a volume as it is stored
+MAGNITUDES = (  # what works instead of complex numbers
+    "save magnitudes (of k-space, the root of the sum of squares over coils of its inverse Fourier "
+    "transform), or write complex images of one coil by loupe_lib.data.images.write_images"
+)
 
 
 @contextlib.contextmanager
@@ -43,7 +47,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 def check_array(shape: Sequence[int], kind: np.dtype) -> None:
     """Raise InputError unless an array is a stack of real images, and small enough to be read."""
     if kind.kind not in "fiu":
-        raise InputError(f"images must be real numbers; got {kind}")
+        mend = f"; {MAGNITUDES}" if kind.kind == "c" else ""
+        raise InputError(f"images must be real numbers; got {kind}{mend}")
     if len(shape) != 3 or not all(n > 0 for n in shape):
         found = " x ".join(map(str, shape)) or "one number"
         mend = "; save one of its volumes as a file of its own" if len(shape) > 3 else ""

@@ -70,6 +70,14 @@ class Frame:
         return next((COMPONENTS[one] for one in named if one in COMPONENTS), "")
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether it is a file of images in DICOM: those of scanners often have no suffix."""
+    if not path.is_file() or path.name == "DICOMDIR" or path.name.startswith("."):
+        return False
+    with reading(path, "DICOM"), open(path, "rb") as file:
+        return path.suffix.lower() == ".dcm" or file.read(132)[128:] == b"DICM"
+
+
 def open_series(
     path: Path, axis: str | None = None, series: str | None = None, echo: int | None = None
 ) -> Volume:
@@ -95,13 +103,17 @@ def open_series(
         spacing = None
         if "PixelSpacing" in header and len(frames) > 1:
             spacing = per_axis(np.linalg.norm(affine[:3, :3], axis=0), turn)
+        uid = ""
         if path.is_file() and len(frames) == 1:
             notes.append("one slice only; a series of files is imported by its folder")
+            uid = str(header.get("SeriesInstanceUID") or "")
         kind = f"DICOM {header.get('Modality', '')}".strip()
         patient = str(header.get("PatientID", ""))
     memory = 4 * math.prod(shape)
     read = functools.partial(_read, path, series, echo, turn)
-    return Volume(path, kind, slices, tuple(size), memory, read, patient, spacing, tuple(notes))
+    return Volume(
+        path, kind, slices, tuple(size), memory, read, patient, spacing, tuple(notes), uid
+    )
 
 
 def _read(
@@ -176,14 +188,11 @@ def _volume(
 def _frames(path: Path, series: str | None) -> list[Frame]:
     """Every frame of one series."""
     from pydicom import Dataset, dcmread
-    from pydicom.misc import is_dicom
     from pydicom.uid import UID
 
     every: dict[tuple[str, ...], list[tuple[Path, Any]]] = {}
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if not file.is_file() or file.name == "DICOMDIR" or file.name.startswith("."):
-            continue
-        if is_dicom(file) or file.suffix.lower() == ".dcm":
+        if is_dicom(file):
             # By force: the header of a file without the first bytes of DICOM still says what it is.
             header = dcmread(file, stop_before_pixels=True, force=True)
             kind = UID(header.get("SOPClassUID", ""))

@@ -162,7 +162,7 @@ def _source(file: h5py.File, is_complex: bool) -> tuple[h5py.Dataset, tuple[int,
     kspace = member(file, KSPACE, h5py.Dataset)
     _check_stack(kspace, "c", (3, 4))
     if is_complex and math.prod(kspace.shape[1:-2]) > 1:
-        raise InputError("several coils, and complex images are those of one")
+        raise InputError("several coils; complex images are made of single-coil data only")
     rows, columns = _recon_size(file)
     return kspace, (min(rows, kspace.shape[-2]), min(columns, kspace.shape[-1]))
 

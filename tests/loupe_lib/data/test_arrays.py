@@ -10,6 +10,7 @@ from loupe_lib import InputError
 from loupe_lib.data.formats.arrays import open_array
 from loupe_lib.data.formats.checks import LARGEST
 from loupe_lib.data.volumes import Volume
+from tests.common import ROOT
 
 STACK = "group/stack"
 ARRAY = np.random.default_rng(0).random((4, 9, 8)).astype(np.float32)
@@ -43,22 +44,30 @@ def test_slices_lie_along_the_axis_named(axis, name, tmp_path):
 
 @both
 @pytest.mark.parametrize(
-    ("shape", "axes", "named"), [((9, 9, 4), "0 and 1", "2"), ((9, 4, 9), "0 and 2", "1")]
+    ("shape", "first", "better", "named"),
+    [
+        ((9, 9, 4), "9 x 4", "9 x 9", "2"),
+        ((9, 4, 9), "4 x 9", "9 x 9", "1"),
+        ((60, 50, 12), "50 x 12", "60 x 50", "2"),
+        ((50, 12, 60), "12 x 60", "50 x 60", "1"),
+    ],
 )
-def test_an_array_that_looks_like_slices_last_needs_an_axis(shape, axes, named, name, tmp_path):
+def test_an_array_whose_slices_seem_to_lie_along_another_axis_needs_an_axis(
+    shape, first, better, named, name, tmp_path
+):
     array = np.random.default_rng(0).random(shape)
     write(tmp_path / name, array)
     with pytest.raises(InputError) as caught:
         read(tmp_path / name)
-    told = f"equal axes {axes}, so its slices seem to lie along axis {named}: give --axis {named}"
-    assert told in str(caught.value)
+    told = f"has slices of {first} along axis 0, and of {better} along axis {named}: give --axis "
+    assert f"{told}{named}, or --axis 0 if {first} is right" in str(caught.value)
     for axis in "0", named:
         images = np.stack(list(read(tmp_path / name, axis).read()))
         np.testing.assert_array_equal(images, np.moveaxis(array, int(axis), 0))
 
 
 @both
-@pytest.mark.parametrize("shape", [(4, 9, 9), (9, 9, 9)])
+@pytest.mark.parametrize("shape", [(4, 9, 9), (9, 9, 9), (20, 50, 17), (2, 64, 16)])
 def test_slices_come_first_where_it_is_not_doubtful(shape, name, tmp_path):
     write(tmp_path / name, np.ones(shape))
     stack = read(tmp_path / name)
@@ -72,7 +81,7 @@ def test_slices_come_first_where_it_is_not_doubtful(shape, name, tmp_path):
         (np.zeros((3, 4), np.float32), "must have three dimensions; got 3 x 4"),
         (np.zeros((3, 0, 4), np.float32), "must have three dimensions; got 3 x 0 x 4"),
         (np.zeros((3, 4, 5, 2), np.float32), "3 x 4 x 5 x 2; save one of its volumes as a file"),
-        (np.zeros((3, 4, 4), np.complex64), "must be real numbers; got complex64"),
+        (np.zeros((3, 2, 4, 4), np.complex64), "got complex64; save magnitudes (of k-space, the"),
         (np.zeros((3, 4, 4), "S4"), "must be real numbers; got |S4"),
     ],
 )
@@ -81,6 +90,19 @@ def test_other_arrays_are_refused(array, reason, name, tmp_path):
     with pytest.raises(InputError) as caught:
         read(tmp_path / name)
     assert str(caught.value).startswith(str(tmp_path / name)) and reason in str(caught.value)
+
+
+def test_the_book_makes_magnitudes_of_k_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    coils = ARRAY[:, None] * np.array([0.6, 0.8j])[:, None, None]  # (slices, coils, rows, columns)
+    axes = (2, 3)
+    kspace = np.fft.fft2(np.fft.ifftshift(coils, axes), axes=axes, norm="ortho")
+    Path("kspace").mkdir()
+    write(Path("kspace/a.npy"), np.fft.fftshift(kspace, axes).astype(np.complex64))
+    page = (ROOT / "book" / "reproduce.md").read_text("utf-8")
+    exec(page.partition("complex k-space")[2].split("```python\n")[1].partition("```")[0], {})
+    found = np.stack(list(read(Path("scans/a.npy")).read()))
+    np.testing.assert_allclose(found, ARRAY, atol=1e-5)
 
 
 @both

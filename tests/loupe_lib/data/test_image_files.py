@@ -1,5 +1,6 @@
 """Volumes of other formats become an image file."""
 
+import glob
 import itertools
 import os
 import re
@@ -31,6 +32,7 @@ pytest.importorskip("highdicom")
 from tests.loupe_lib.data.medical_files import (
     as_ras,
     head,
+    write_enhanced,
     write_nifti,
     write_series,
 )
@@ -284,6 +286,43 @@ def test_dicom_without_a_suffix_and_warnings_reach_the_volume(tmp_path):
     assert first.warnings[0].startswith("a gap of 10 mm between the slices at 15 and 25 mm")
     assert (second.slices, second.kind) == (1, "DICOM MR")
     assert second.warnings == ("one slice only; a series of files is imported by its folder",)
+
+
+def test_a_folder_of_folders_of_dicom_names_the_pattern_of_those_that_hold_files(tmp_path):
+    root = tmp_path / "dicom"
+    for name in load_heads():
+        (root / name / "study").mkdir(parents=True)
+        (root / name / "preview.jpg").touch()
+        write_dicom(root / name / "study" / "1", head(name), patient=name)
+    (root / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    told = refused([root], tmp_path)
+    lies = f"in folders below it, such as {root}/colin27/study/1/IM00-0: give these folders, "
+    assert lies in told
+    folders = [Path(path) for path in glob.glob(told.partition(lies)[2])]
+    report = bring(folders, tmp_path / "out.h5")
+    assert sorted(v.name for v in report.converted) == [f"{n}/study/1" for n in load_heads()]
+
+
+def test_files_that_are_slices_of_one_series_are_refused_by_their_folders(tmp_path):
+    files = []
+    for number, name in enumerate([*load_heads(), "again"]):
+        uid = {"SeriesInstanceUID": f"1.2.{number}", "PatientID": name}
+        files.append(write_series(tmp_path / name, as_ras(head()), LPS, **uid))
+    told = refused([*itertools.chain(*files)], tmp_path)
+    assert told.startswith(f"{files[0][0]} and other files are slices of one DICOM series: ")
+    folders = ", ".join(str(tmp_path / name) for name in ("again", "colin27", "mni152"))
+    assert told.endswith(
+        f"instead of the files, give the folder of each series: {folders} and 1 more"
+    )
+    report = bring([paths[0] for paths in files], tmp_path / "out.h5")  # a slice of each
+    assert [v.slices for v in report.converted] == 4 * [1]
+
+
+def test_files_of_many_frames_of_one_series_are_volumes(tmp_path):
+    for name in load_heads():
+        write_enhanced(tmp_path / name, as_ras(head(name)), PatientID=name)
+    report = bring([tmp_path / name for name in load_heads()], tmp_path / "out.h5")
+    assert [v.slices for v in report.converted] == 3 * [12]
 
 
 def test_the_command_chooses_series_and_echo(tmp_path, capsys, monkeypatch):

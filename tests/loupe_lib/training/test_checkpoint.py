@@ -63,7 +63,11 @@ def test_other_files_are_refused(weights, tmp_path):
         assert re.search(told, refused(path))
     path.write_text("something else entirely\n" * 100)
     assert "(truncated or corrupt)" in refused(path)
-    assert "(truncated or corrupt)" in refused(tmp_path)  # a folder
+    assert refused(tmp_path).endswith(f"give a file of weights, such as {path} (found in it: 1)")
+    path.unlink()
+    assert refused(tmp_path).endswith(
+        "is a folder; give a file of weights, such as the weights.safetensors of a run"
+    )
     assert "no such file" in refused(tmp_path / "nowhere.safetensors")
 
 
