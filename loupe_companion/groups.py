@@ -105,25 +105,30 @@ def span(values: Sequence[object]) -> str:
 
 
 def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
-    """The method's name, with each setting that is not the usual one of these results.
+    """The method's name, with each setting that is not the usual one of these results."""
+    configs = [run.config for run in results]
+    words = [config.method]
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if name in ("acceleration", "seed", "data_seed") or _is_usual(name, config, configs):
+            continue
+        text = f"{value:g}" if isinstance(value, float) else value
+        words.append(f"{SYMBOLS.get(name, name)}={text}")
+    return " ".join(words)
+
+
+def _is_usual(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> bool:
+    """Whether a setting has the only most frequent value among runs of the same method.
 
     Fixed slopes have the same p and m as the plain 4S of their sweep, so they tell the usual ones.
     4S usually starts at ``INITIAL_SLOPE``, if one of these runs does.
     """
-    configs = [run.config for run in results]
     alike = [other for other in configs if other.method == config.method]
-    fixed = [other for other in configs if config.method == "4S" and _is_fixed_slope(other)]
-    words = [config.method]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        others = [*alike, *(fixed if field.name in ("patience", "factor") else [])]
-        usual = statistics.multimode(getattr(other, field.name) for other in others)
-        if field.name == "slope" and INITIAL_SLOPE in (other.slope for other in alike):
-            usual = [INITIAL_SLOPE if config.shrinks else value]
-        if usual != [value] and field.name not in ("acceleration", "seed", "data_seed"):
-            text = f"{value:g}" if isinstance(value, float) else value
-            words.append(f"{SYMBOLS.get(field.name, field.name)}={text}")
-    return " ".join(words)
+    if name == "slope" and INITIAL_SLOPE in (other.slope for other in alike):
+        return config.slope == INITIAL_SLOPE or not config.shrinks
+    if name in ("patience", "factor") and config.method == "4S":
+        alike += filter(_is_fixed_slope, configs)
+    return statistics.multimode(getattr(other, name) for other in alike) == [getattr(config, name)]
 
 
 def _is_fixed_slope(config: RunConfig) -> bool:

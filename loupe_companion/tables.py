@@ -88,11 +88,11 @@ def by_slope(groups: Sequence[Group], fraction: Callable[[RunResult], float]) ->
     fixed = [group for group in groups if not group.config.shrinks]
     shrunk = [group for group in groups if group.config.shrinks]
     shown = {group.title: group for group in (*fixed[:1], *fixed[-1:], *shrunk)}
-    words = [
+    *first, last = (
         f"{np.mean([fraction(run) for run in group.runs]):.1%} ({title})"
         for title, group in shown.items()
-    ]
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    )
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def p_dc_of(group: Group) -> str:

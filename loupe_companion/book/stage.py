@@ -47,8 +47,8 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
         name, kind, _ = file.name.split(".")
         (kept if kind == "kept" else own)[name] = nbformat.read(file, as_version=4)
     for name in {**kept, **own}:
-        second = own.get(name) if name in kept else None
-        shown = page(name, kept.get(name) or own[name], second, profile)
+        first, second = (kept[name], own.get(name)) if name in kept else (own[name], None)
+        shown = page(name, first, second, profile)
         nbformat.write(shown, target / "notebooks" / f"{name}.ipynb")
     executed = {f"{name}, kept": notebook for name, notebook in kept.items()}
     executed |= {f"{name}, own {profile}": notebook for name, notebook in own.items()}

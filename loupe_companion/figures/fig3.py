@@ -182,7 +182,8 @@ def _add_insets(ax: Axes, rows: dict[float, list[Group]], colours: dict[str, str
         until = math.exp(first + len(chosen) * step * (last - first))
         runs = [run for groups in rows.values() for group in groups for run in group.runs]
         floor = min(run.psnr() for run in runs if run.slope < until and run.psnr() > -math.inf)
-        ax.set_ylim(min(low, high - (high - floor) / (0.94 - bottom - height)), high)
+        free = 0.94 - bottom - height  # fraction of the axis above the insets and their titles
+        ax.set_ylim(min(low, high - (high - floor) / free), high)
 
 
 def _near_best(groups: Sequence[Group]) -> list[Group]:
