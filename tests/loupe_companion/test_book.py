@@ -147,11 +147,11 @@ def test_only_a_book_with_an_address_links_to_its_repository(book: Path, tmp_pat
     config["repository"]["url"] = "https://github.com/somebody/loupe-4s"
     settings = tmp_path / "settings.yml"
     settings.write_text(yaml.safe_dump(config), "utf-8")
-    stage = small_stage(tmp_path, "notebooks/fig3.ipynb", SOURCES["fig3"].read_text("utf-8"))
+    stage = small_stage(tmp_path, "notebooks/fig2.ipynb", SOURCES["fig2"].read_text("utf-8"))
     render(stage, tmp_path, settings)
-    page = (tmp_path / "html/notebooks/fig3.html").read_text("utf-8")
+    page = (tmp_path / "html/notebooks/fig2.html").read_text("utf-8")
     colab = "https://colab.research.google.com/github"
-    assert f'href="{colab}/somebody/loupe-4s/blob/main/notebooks/fig3.ipynb"' in page
+    assert f'href="{colab}/somebody/loupe-4s/blob/main/notebooks/fig2.ipynb"' in page
     assert 'href="https://github.com/somebody/loupe-4s"' in page
 
     if not repository_url():
