@@ -14,7 +14,7 @@ from loupe_companion.groups import group_runs
 from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
 from loupe_companion.tables import CONFIDENCE, mean_and_spread, t_interval
-from loupe_companion.zero_frequency.runs import draw_points, learned_runs, run_row
+from loupe_companion.zero_frequency.runs import comparable_runs, draw_points, run_row
 from loupe_lib.data.heads import TEST_HEAD
 
 AS_IT_IS = "as it is"
@@ -35,7 +35,7 @@ def find_experiment(results: Sequence[RunResult]) -> tuple[list[RunResult], pd.D
     """
     found = {run.config: run for run in results}
     runs, rows = [], []
-    for group in group_runs(learned_runs(results)):
+    for group in group_runs(comparable_runs(results)):
         trained = [
             (name, found[config])
             for run in group.runs

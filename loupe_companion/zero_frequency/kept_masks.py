@@ -13,23 +13,8 @@ from loupe_companion.figures.style import WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.results import RunResult
 from loupe_companion.tables import CONFIDENCE, mean_and_spread
-from loupe_companion.zero_frequency.runs import draw_points, learned_runs
+from loupe_companion.zero_frequency.runs import comparable_runs, draw_points
 from loupe_lib.data.heads import TEST_HEAD
-
-STEEPEST = 2000  # above it, a fixed slope loses several dB whether DC is kept or not
-
-
-def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
-    """Learned runs without what costs several dB for another reason than DC.
-
-    These are fixed slopes above 2000, and the trained slope.
-    """
-    return [
-        run
-        for run in learned_runs(results)
-        if run.config.mask != "trained_slope"
-        and (run.config.shrinks or run.config.slope <= STEEPEST)
-    ]
 
 
 def runs_of_every_seed(results: Sequence[RunResult]) -> list[RunResult]:

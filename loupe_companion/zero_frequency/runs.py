@@ -14,6 +14,9 @@ from loupe_lib.mask import ProbabilityMask
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.model import build_mask
 
+# Below, thresholding costs a fixed slope several dB; above, its gradients nearly vanish.
+SLOPES = 20, 2000
+
 # Okabe and Ito's green and vermillion. Filled and hollow points say the same without colour.
 KEPT, MISSING = "#009E73", "#D55E00"
 
@@ -31,6 +34,20 @@ def learned_runs(results: Sequence[RunResult]) -> list[RunResult]:
     ]
     settings = ("method", "slope", "factor", "patience")
     return sorted(chosen, key=lambda run: [getattr(run.config, name) for name in settings])
+
+
+def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
+    """Learned runs without what costs several dB for another reason than DC.
+
+    These are fixed slopes outside of ``SLOPES``, and the trained slope.
+    """
+    low, high = SLOPES
+    return [
+        run
+        for run in learned_runs(results)
+        if run.config.mask != "trained_slope"
+        and (run.config.shrinks or low <= run.config.slope <= high)
+    ]
 
 
 def start_p_dc(config: RunConfig) -> float:

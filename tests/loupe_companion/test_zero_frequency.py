@@ -16,6 +16,7 @@ from loupe_companion.zero_frequency import experiment, gradient, kept_masks
 from loupe_companion.zero_frequency.runs import (
     KEPT,
     MISSING,
+    comparable_runs,
     learned_runs,
     run_data,
     start_p_dc,
@@ -57,7 +58,7 @@ def test_only_learned_masks_of_points_with_dc_left_to_chance(real) -> None:
     wanted = [with_values(real, 0, 30), with_values(real, 0, 30, mask="tanh")]
     wanted.insert(1, with_values(real, 0, 30, test_head="colin27"))
     trained_slope = with_values(real, 0, 30, mask="trained_slope")
-    steep = with_values(real, 0, 30, slope=5000.0)
+    flat, steep = (with_values(real, 0, 30, slope=slope) for slope in (5.0, 5000.0))
     others = [
         with_values(real, 0, 30, **changes)
         for changes in (
@@ -69,13 +70,16 @@ def test_only_learned_masks_of_points_with_dc_left_to_chance(real) -> None:
             {"test_head": "colin27", "keras": True},
         )
     ]
-    results = [*others, *wanted, trained_slope, steep]
-    assert learned_runs(results) == [*wanted[:2], steep, wanted[2], trained_slope]
-    assert kept_masks.comparable_runs(results) == wanted
+    results = [*others, *wanted, trained_slope, steep, flat]
+    left_out = {run.config.name for run in (flat, steep, trained_slope)}
+    assert {run.config.name for run in learned_runs(results)} == left_out | {
+        run.config.name for run in wanted
+    }
+    assert comparable_runs(results) == wanted
 
 
 def test_masks_that_keep_dc_are_counted_by_seed_and_by_method(kept_results) -> None:
-    runs = [r for r in kept_masks.comparable_runs(kept_results) if r.config.acceleration == 4]
+    runs = [r for r in comparable_runs(kept_results) if r.config.acceleration == 4]
     data = run_data(runs)
     table = kept_masks.kept_by_seed(data)
     assert table["seed"].tolist() == ["0", "1", "2"]
@@ -108,7 +112,7 @@ def test_masks_of_one_method_are_compared(real) -> None:
 
 
 def test_explained_is_the_squared_correlation_within_methods(kept_results) -> None:
-    runs = [r for r in kept_masks.comparable_runs(kept_results) if r.config.acceleration == 4]
+    runs = [r for r in comparable_runs(kept_results) if r.config.acceleration == 4]
     (row,) = kept_masks.spread_table(run_data(runs)).to_dict("records")
     groups: dict[object, list[RunResult]] = {}
     for run in runs:
