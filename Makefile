@@ -18,7 +18,7 @@ $(error PROFILE must be one of $(PROFILES); got '$(PROFILE)')
 endif
 
 # The words without = are parts of a value with spaces.
-OTHERS := $(filter-out PYTHON=% PROFILE=% DATA=% CLUSTER=%, \
+OTHERS := $(filter-out PYTHON=% PY=% PROFILE=% DATA=% CLUSTER=%, \
             $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(word))))
 ifneq ($(OTHERS),)
 $(error make takes PROFILE, DATA, CLUSTER and PYTHON; got $(OTHERS). For slopes, seeds and accelerations \

@@ -181,6 +181,11 @@ def test_make_refuses_images_for_a_book_that_trains_nothing():
     assert "PROFILE=kept trains nothing; DATA needs another profile" in line
 
 
+def test_make_refuses_variables_that_it_does_not_have():
+    (line,) = make_error("book", "SEEDS=1,2", "DATA=with space.h5")
+    assert "make takes PROFILE, DATA, CLUSTER and PYTHON; got SEEDS=1,2. For" in line
+
+
 def test_ci_runs_the_test_command_of_the_readme():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)

@@ -1,10 +1,12 @@
-"""The workflow's graph of rules, as the book shows it."""
+"""The workflow: its graph of rules, as the book shows it, and what it refuses."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from loupe_companion.workflow import cluster_device
+from loupe_lib.errors import InputError
 from tests.common import ROOT, run_workflow
 
 pytest.importorskip("snakemake", reason="Snakemake is not installed")
@@ -37,3 +39,16 @@ def test_the_picture_of_the_rules_is_that_of_the_workflow(tmp_path):
 def test_the_kept_book_trains_nothing(tmp_path):
     nodes, _ = rule_graph(tmp_path, profile="kept")
     assert set(nodes.values()) == {"kept_notebook", "stage", "book"}
+
+
+def test_settings_that_the_workflow_does_not_have_are_refused(tmp_path):
+    done = run_workflow(tmp_path, "--dry-run", seeds=1)
+    assert done.returncode == 1
+    allowed = "data, device, output, profile, runs"
+    assert f"--config must be some of {allowed}; got seeds. For slopes, seeds" in done.stderr
+
+
+def test_a_cluster_without_a_profile_is_refused():
+    with pytest.raises(InputError, match=r"cluster must be one of slurm in .*; got 'lsf'"):
+        cluster_device("lsf")
+    assert cluster_device("slurm") == "cuda"
