@@ -45,7 +45,7 @@ def test_settings_that_the_workflow_does_not_have_are_refused(tmp_path):
     done = run_workflow(tmp_path, "--dry-run", seeds=1)
     assert done.returncode == 1
     allowed = "data, device, output, profile, runs"
-    assert f"--config must be some of {allowed}; got seeds. For slopes, seeds" in done.stderr
+    assert f"--config must be some of {allowed}; got seeds. For slopes, seeds" in done.stdout
 
 
 def test_a_cluster_without_a_profile_is_refused():
