@@ -27,8 +27,8 @@ CODE = """\
 (code-{name})=
 ## The code of this page
 
-The button *Download* at the top of the page saves the notebook, to change it and run it again. These
-are its parameters; a second block has the values that this page changed:
+The button *Download* at the top of the page saves the notebook, to change it and run it again.
+These are its parameters; a second block has the values that this page changed:
 
 {parameters}
 
