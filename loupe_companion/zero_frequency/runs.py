@@ -14,7 +14,7 @@ from loupe_lib.mask import ProbabilityMask
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.model import build_mask
 
-# Below, thresholding costs a fixed slope several dB; above, its gradients nearly vanish.
+# Below, thresholding lowers the PSNR of a fixed slope; above, its gradients nearly vanish.
 SLOPES = 20, 2000
 
 # Okabe and Ito's green and vermillion. Filled and hollow points say the same without colour.
@@ -37,7 +37,7 @@ def learned_runs(results: Sequence[RunResult]) -> list[RunResult]:
 
 
 def comparable_runs(results: Sequence[RunResult]) -> list[RunResult]:
-    """Learned runs without what costs several dB for another reason than DC.
+    """Learned runs without what lowers the PSNR much for another reason than DC.
 
     These are fixed slopes outside of ``SLOPES``, and the trained slope.
     """
