@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from loupe_companion import evaluation
 from loupe_companion.evaluation import (
     average_mask,
     evaluate,
@@ -13,6 +14,7 @@ from loupe_companion.evaluation import (
 from loupe_companion.results import read_results
 from loupe_companion.sources import load_images
 from loupe_lib import Loupe
+from loupe_lib.baselines.fixed_masks import DiscMask
 from loupe_lib.decoder import zero_filled
 from loupe_lib.training.checkpoint import read_weights
 from loupe_lib.training.model import build_model
@@ -142,6 +144,12 @@ def test_the_histogram_is_that_of_eq_6(slope, device):
     soft = np.diff(fraction_below(np.array([0.05, 0.95]))).item()
     assert found["soft_share"] == pytest.approx(soft, rel=0.05)
     assert found["undecided_share"] == pytest.approx(((p > 0.1) & (p < 0.9)).mean())
+
+
+def test_a_bin_counts_beyond_what_float32_can(monkeypatch):
+    monkeypatch.setattr(evaluation, "DRAWS", 50)  # of 640 x 640: 2^24 zeros and more
+    found = mask_statistics(DiscMask(640, 8))
+    assert found["histogram"].sum() == 1 and found["histogram"][0] == pytest.approx(7 / 8)
 
 
 def test_statistics_do_not_depend_on_other_draws():
