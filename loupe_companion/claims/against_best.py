@@ -45,7 +45,8 @@ paired by seed.
 The claim holds if both are shown. 4S starts at s = 20. This start was chosen with the results of
 seeds 0 to {OWN_SUBJECTS - 1} in view, so only later seeds count. Each of them draws training and
 test subjects of its own. At N = 64 the slopes start at 2, not at the paper's 20, which is the best
-of its grid there; a lower one might be better. These slopes were added before they were trained.
+of its grid there; a lower one might be better. These slopes were added when the number without them
+was known, and before they were trained.
 
 Shown beside it, and not counted: seeds 0 to {OWN_SUBJECTS - 1}, 4S from s = 1 and from 200, and the
 slope that is best by *test* PSNR, which nobody can choose beforehand; at N = 64 the paper's slopes
