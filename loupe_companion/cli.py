@@ -162,8 +162,6 @@ def sweep(
     a long sweep can be done in parts. In a copy of the repository with Snakemake, runs are trained
     side by side, as many as there are cores; elsewhere one after the other.
     """
-    import torch
-
     from loupe_companion.packs import write_packs
     from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
@@ -188,17 +186,17 @@ def sweep(
     held = collected_names(path)
     todo = unfinished([config for config in mine if config.name not in held], runs)
     if cluster:
-        usual, place = cluster_device(cluster), cluster
-        where, device = torch.device(device or usual), None  # this machine may lack it
+        on, place = cluster_device(cluster, device), cluster
+        device = None  # this machine may lack it
     else:
         where = find_device(device)
-        place = device_name(where)
+        on, place = str(where), device_name(where)
     epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
     work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
     print(work if todo else "nothing to train: all runs are there", flush=True)
     if todo and (cluster or (len(todo) > 1 and has_workflow())):
-        packs = write_packs(todo, where.type, runs)
-        train_in_workflow(packs, runs, data, str(where), cluster)
+        packs = write_packs(todo, on.partition(":")[0], runs)
+        train_in_workflow(packs, runs, data, on, cluster)
     collect(mine, runs, path, chosen.pictures, data, device)
     found |= {r.config: r for r in collected_results(path)}
     _print_results([found[config] for config in chosen.configs()], chosen.label)

@@ -18,11 +18,12 @@ def has_workflow() -> bool:
     return WORKFLOW.exists() and find_spec("snakemake") is not None
 
 
-def cluster_device(cluster: str) -> str:
-    """The kind of device on which a cluster trains, ``cpu`` or ``cuda``, by its profile.
+def cluster_device(cluster: str, device: str | None = None) -> str:
+    """The kind of device on which a cluster trains, ``cpu`` or ``cuda``; by default its profile's.
 
     Raises:
-        InputError: without the repository and Snakemake, or without such a profile.
+        InputError: without the repository and Snakemake, without such a profile, or for another
+            kind of device.
     """
     if not has_workflow():
         raise InputError("a cluster needs a copy of the repository, with Snakemake installed")
@@ -32,7 +33,10 @@ def cluster_device(cluster: str) -> str:
     if cluster not in found:
         allowed = ", ".join(sorted(found))
         raise InputError(f"cluster must be one of {allowed} in {PROFILES}; got {cluster!r}")
-    return str(yaml.safe_load(found[cluster].read_text("utf-8"))["device"])
+    kind = device or yaml.safe_load(found[cluster].read_text("utf-8"))["device"]
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"device must be cpu or cuda on a cluster; got {kind!r}")
+    return str(kind)
 
 
 def train_in_workflow(

@@ -2,7 +2,6 @@
 
 import math
 from numbers import Integral
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -195,8 +194,9 @@ class ProbabilityMask(Mask):
             of float16, and bfloat16 has only 8 bits for P - U.
         """
         gamma = self.gamma
-        options: dict[str, Any] = {"device": gamma.device, "dtype": torch.float32}
-        return self.masks(torch.rand(n, *gamma.shape, generator=generator, **options))
+        shape = n, *gamma.shape
+        u = torch.rand(shape, generator=generator, dtype=torch.float32, device=gamma.device)
+        return self.masks(u)
 
     def masks(self, u: Tensor) -> Tensor:
         """(n, N, N) training masks of the given (n, N, N) U, or (n, N) U of columns."""

@@ -31,7 +31,7 @@ def write_weights(path: Path, model: Loupe, config: RunConfig) -> None:
     write_file(path, pack(WEIGHTS_FORMAT, config, model.state_dict()))
 
 
-def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
+def read_weights(path: Path | str) -> tuple[Loupe, RunConfig]:
     """The trained model that :func:`write_weights` wrote, on the CPU in eval mode.
 
     In training mode it draws its masks from torch's default generator.
@@ -40,6 +40,7 @@ def read_weights(path: Path) -> tuple[Loupe, RunConfig]:
         InputError: if the file is missing, truncated, damaged or not a file of weights, or if it is
             a folder.
     """
+    path = Path(path)
     if path.is_dir():
         found = sorted(path.rglob(WEIGHTS))
         such = f"{found[0]} (found in it: {len(found)})" if found else f"the {WEIGHTS} of a run"

@@ -51,4 +51,6 @@ def test_settings_that_the_workflow_does_not_have_are_refused(tmp_path):
 def test_a_cluster_without_a_profile_is_refused():
     with pytest.raises(InputError, match=r"cluster must be one of slurm in .*; got 'lsf'"):
         cluster_device("lsf")
-    assert cluster_device("slurm") == "cuda"
+    assert cluster_device("slurm") == "cuda" and cluster_device("slurm", "cpu") == "cpu"
+    with pytest.raises(InputError, match="device must be cpu or cuda on a cluster; got 'tpu'"):
+        cluster_device("slurm", "tpu")

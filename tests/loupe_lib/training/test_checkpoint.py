@@ -24,7 +24,7 @@ def weights(tmp_path):
 
 def test_weights_make_the_model_again(weights):
     model, path = weights
-    read, config = read_weights(path)
+    read, config = read_weights(str(path))
     assert config == smoke(seed=3) and not read.training
     assert same(read.state_dict(), model.state_dict()) and read.mask.slope == 450
     x = random(2, 32, 32)
