@@ -28,7 +28,7 @@ CODE = """\
 ## The code of this page
 
 The button *Download* at the top of the page saves the notebook, to change it and run it again.
-These are its parameters; a second block has the values that this page changed:
+These are its parameters; a second block, if there is one, has the values that this page changed:
 
 {parameters}
 
