@@ -174,16 +174,48 @@ def test_the_seeds_by_which_the_start_was_chosen_do_not_count_for_claim_3(world,
     assert beside.keys() == {
         "seeds 0 to 2: 4S",
         "seeds 0 to 2: 4S, best by test",
-        "new seeds: 4S, best by test",
-        *(f"{seeds}: 4S s0={s}" for seeds in ("new seeds", "seeds 0 to 2") for s in (1, 200)),
+        "seeds 3 to 5: 4S, best by test",
+        *(f"{seeds}: 4S s0={s}" for seeds in ("seeds 3 to 5", "seeds 0 to 2") for s in (1, 200)),
         *(
             f"{seeds}: 4S released{kind}"
-            for seeds in ("new seeds", "seeds 0 to 2")
+            for seeds in ("seeds 3 to 5", "seeds 0 to 2")
             for kind in ("", " double round")
         ),
     }
     assert beside["seeds 0 to 2: 4S"].outcome == REFUTED
-    assert beside["new seeds: 4S s0=200"].outcome == SHOWN
+    assert beside["seeds 3 to 5: 4S s0=200"].outcome == SHOWN
+
+
+def test_seeds_that_had_no_part_in_the_choice_of_the_slope_count_alone_for_claim_3(template):
+    world = World(template, seeds=(3, 4, 5, 8, 9, 10, 12))
+    world.drop("(?!4S$|s=200$).*", seeds=(8, 9, 10, 12))  # the slope that is best on seeds 3 to 5
+    world.put("s=200", loss=0.1, psnr=30.0).put("4S", psnr=lambda key: 29.0 if key[2] < 6 else 29.9)
+    world.put("s=20", loss=lambda key: 0.2)
+    found = world.verdict(3)
+    assert [(f.seeds, f.outcome) for f in found.counted] == [(4, SHOWN), (4, REFUTED)] * 2
+    (chose,) = (
+        f for f in found.findings if f.part == "seeds 3 to 5, N = 32: 4S" and f.place == "R = 4"
+    )
+    assert (chose.mean, chose.outcome, chose.decides) == (-1, REFUTED, False)
+    assert (
+        "N = 32, R = 4, seeds 8, 9, 10, 12: 4S is 0.10 dB below s = 200, the best by validation of "
+        "the fixed slopes 20, 200, 2000 on seeds 3 to 5."
+    ) in found.sentences
+
+
+def test_claim_3_has_a_test_with_the_zero_frequency_always_measured_beside_it(later, template):
+    measured = World(template, seeds=(3, 4, 5))
+    measured.profile = dataclasses.replace(
+        measured.profile, settings=measured.profile.settings | {"center": 1}
+    )
+    for (name, r, seed), run in measured.put("4S", **plus(-0.1, -0.1, -0.1)).runs.items():
+        config = measured.profile.config(method(measured, name), r, seed)
+        later.runs[f"{name} center", r, seed] = dataclasses.replace(run, config=config)
+    found = [f for f in later.verdict(3).findings if f.part.endswith(("not worse", ": 4S, better"))]
+    assert [(f.part, f.outcome, f.decides) for f in found] == [
+        (f"seeds 3 to 5, N = 32, DC always measured: 4S, {what}", outcome, False)
+        for what, outcome in (("not worse", SHOWN), ("better", REFUTED))
+    ] * 2
 
 
 def test_claim_3_shows_the_paper_s_slopes_alone_where_the_grid_starts_lower(template):
@@ -213,14 +245,10 @@ def test_claim_3_shows_the_guaranteed_centre_and_other_test_persons_beside(later
                 key = (f"{name} {changed}", r, seed)
                 later.runs[key] = dataclasses.replace(run, config=config)
     found = later.verdict(3)
-    beside = [f for f in found.findings if not f.decides and "new seeds" not in f.part]
-    assert [(f.part.partition(", N")[0], f.acceleration, f.outcome) for f in beside] == [
-        (label, r, SHOWN)
-        for label in (
-            "seeds 0 to 2, DC always measured",
-            "seeds 0 to 2, tested on colin27",
-            "seeds 0 to 2, tested on mni152",
-        )
+    beside = [f for f in found.findings if not f.decides and "seeds 3" not in f.part]
+    assert [(f.part, f.acceleration, f.outcome) for f in beside] == [
+        (f"seeds 0 to 2, N = 32, {label}: 4S", r, SHOWN)
+        for label in ("DC always measured", "tested on colin27", "tested on mni152")
         for r in (4, 8)
     ]
 
