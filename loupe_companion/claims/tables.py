@@ -60,9 +60,9 @@ def headline(finding: Finding) -> str:
 
 
 def statement(claim: Claim) -> str:
-    """What the paper says, and the test, as they stood before any number."""
+    """What the paper says, and the test."""
     known = "when some results of these runs were known"
-    when = known if claim.known else "before any of its numbers was known"
+    when = known if claim.known else "before the runs that count"
     return f"**The paper says:** {claim.says}\n\n**Test**, written {when}:\n\n{claim.test}"
 
 
