@@ -44,6 +44,7 @@ class Task(NamedTuple):
     layer_shape: tuple[int, ...]  # in which the layer's binary() is shown
     draw: Callable[[int], Splits]  # seed -> images; each seed has its own split
     build: Callable[[float], nn.Sequential]  # slope -> classifier; the binary layer comes first
+    test_to_train: float  # the number of test images over that of training images
 
 
 def draw_digits(seed: int) -> Splits:
@@ -103,7 +104,7 @@ def texture_classifier(slope: float) -> nn.Sequential:
 
 TASKS = {
     "pixels": Task("Pixel mask: which 10 of 64 pixels tell digits apart", (8, 8), draw_digits,
-                   digit_classifier),
+                   digit_classifier, DIGITS[2] / DIGITS[0]),
     "filters": Task("Local binary convolution: which 4 filters tell textures apart", (4, 3, 3),
-                    draw_textures, texture_classifier),
+                    draw_textures, texture_classifier, PATCHES[2] / PATCHES[0]),
 }  # fmt: skip

@@ -59,7 +59,7 @@ was known, and before they were trained. With seeds 3 to 7 the claim was undecid
 was written down that seeds {DECIDING[0]} to {DECIDING[-1]} decide, with the slope that seeds 3 to 7
 choose, and these were trained.
 
-Shown beside it, and not counted: the other seeds; 4S from s = 1 and from 200; the slope that is
+Also reported, but not counted: the other seeds; 4S from s = 1 and from 200; the slope that is
 best by *test* PSNR, which nobody can choose beforehand; at N = 64 the paper's slopes alone; 4S as
 its authors released it, from s = 200; all masks with the zero frequency always measured
 (`center` = 1); and each of the other two heads as the test person.""",

@@ -27,12 +27,14 @@ def findings_figure(verdict: Verdict) -> Figure:
     """Seeds, mean and interval of each comparison of a test: a panel for each part, and one beside.
 
     The last panels show what is not counted for the verdict, hollow, in a panel for each range of
-    values that support the claim. These are shaded.
+    values that support the claim, which is shaded; those of other test heads, whose intervals are
+    wide, are apart.
     """
     panels: dict[tuple[object, ...], list[Finding]] = {}
     for finding in sorted(verdict.findings, key=lambda finding: not finding.decides):
-        beside = "not counted", finding.unit, finding.region
-        panels.setdefault((finding.part,) if finding.decides else beside, []).append(finding)
+        beside = f"not counted{', other test heads' * ('tested on' in finding.part)}"
+        key = (finding.part,) if finding.decides else (beside, finding.unit, finding.region)
+        panels.setdefault(key, []).append(finding)
     heights = [0.75 + 0.27 * len(shown) for shown in panels.values()]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)

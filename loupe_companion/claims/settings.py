@@ -28,19 +28,20 @@ CLAIM = Claim(
     says="The patience p and the factor m of 4S need no tuning: they only have to let s run "
     "through a broad enough range.",
     test=f"""\
-One of p and m is changed at a time, with 4S from s = 200. At each R, every two of the values of p
-are compared, and every two of the values of m: the test PSNR (thresholded mask) of the one minus
-that of the other. The intervals are Tukey's, which hold for all pairs at once ({CONFIDENCE:.0%}),
-from the two-way table of values and seeds without interaction.
+One of p and m is changed at a time, with 4S from s = 200. At each R, all pairs of values of p are
+compared, and all pairs of values of m, by the difference of their test PSNR (thresholded mask). The
+intervals are Tukey's, which hold for all pairs at once ({CONFIDENCE:.0%}), from the two-way table
+of values and seeds without interaction.
 
 - *Shown*: all intervals lie within ± {MARGIN:g} dB, so that the values are equivalent.
 - *Refuted*: at least one interval lies outside.
 - *Undecided*: neither.
 
 All intervals have the same width, so the pair with the largest difference decides; the table shows
-it. Where 4S hardly raises s, a value of p or m stands for a fixed slope rather than for 4S; the
-highest slope that was reached is therefore given for each value. The paper says nothing about the
-slope from which 4S starts. It is compared in the same way beside it, and not counted.""",
+it. If 4S hardly raises s, a run is practically one with a fixed slope. The highest slope that was
+reached is therefore given for each value, and the largest difference without the longest patience.
+The paper says nothing about the slope from which 4S starts. It is compared in the same way, but
+not counted.""",
     short="PSNR of one value of p, or of m, minus that of another: the pair that differs most",
     known=True,
     families=("4S", "setting of 4S"),
@@ -56,21 +57,19 @@ def judge(table: RunTable) -> Findings:
             psnr = np.array([[found[seed].psnr() for seed in seeds] for found in runs.values()])
             part = f"largest difference between two values of {name}"
             check_finite(part, psnr.ravel().tolist())
-            means = psnr.mean(axis=1)
-            low, high = int(means.argmin()), int(means.argmax())
+            values, means = list(runs), psnr.mean(axis=1)
+            low, high, interval = _largest(psnr)
             gains = psnr[high] - psnr[low]
-            gain, half = float(gains.mean()), tukey(psnr)
-            values = list(runs)
             paired = t_interval(gains.tolist())
             yield Finding(
                 part=part,
                 unit="dB",
                 acceleration=r,
                 values=tuple(gains.tolist()),
-                mean=gain,
+                mean=float(gains.mean()),
                 deviation=float(gains.std(ddof=1)),
-                interval=(gain - half, gain + half),
-                outcome=outcome_of((gain - half, gain + half), -MARGIN, MARGIN),
+                interval=interval,
+                outcome=outcome_of(interval, -MARGIN, MARGIN),
                 region=(-MARGIN, MARGIN),
                 decides=name != "initial s",
                 detail=f"{values[high]:g} minus {values[low]:g}",
@@ -86,6 +85,22 @@ def judge(table: RunTable) -> Findings:
                 f"the largest difference alone is {paired[0]:.2f} to {paired[1]:.2f} dB "
                 f"({outcome_of(paired, -MARGIN, MARGIN)})."
             )
+            if name == "p" and len(values) > 2:  # the values rise
+                low, high, interval = _largest(psnr[:-1])
+                yield (
+                    f"Without p = {values[-1]:g}, the largest difference at R = {r:g} is that of p "
+                    f"= {values[high]:g} minus {values[low]:g}, with an interval of "
+                    f"{interval[0]:.2f} to {interval[1]:.2f} dB "
+                    f"({outcome_of(interval, -MARGIN, MARGIN)})."
+                )
+
+
+def _largest(psnr: np.ndarray) -> tuple[int, int, tuple[float, float]]:
+    """Of (settings, seeds): the rows of the lowest and highest mean, and Tukey's interval."""
+    means = psnr.mean(axis=1)
+    low, high = int(means.argmin()), int(means.argmax())
+    gain, half = float(means[high] - means[low]), tukey(psnr)
+    return low, high, (gain - half, gain + half)
 
 
 def tukey(values: np.ndarray) -> float:

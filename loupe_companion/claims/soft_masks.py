@@ -18,7 +18,7 @@ At each R, over seeds:
 1. the fraction of *probabilities* $P$ in (0.1, 0.9) is larger at the lowest fixed slope than at the
    highest. This decides, because thresholding acts on $P$.
 
-Shown beside it, and not counted:
+Also reported, but not counted:
 
 - the natural logarithm of the ratio of these two fractions is above 0. With few seeds, the interval
   of a difference of percentages includes impossible values; that of this logarithm does not. It was

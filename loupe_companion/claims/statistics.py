@@ -37,8 +37,8 @@ RULES = f"""\
 - **Verdict.** All comparisons are shown: *{HOLDS}*. Some are shown: *{IN_PART}*. None is shown and
   some are refuted: *{DOES_NOT_HOLD}*. All are undecided: *{UNDECIDED}*, with the number n of seeds.
   A number cannot be measured, for example because a run ended in NaN: *{NOT_TESTABLE}*. A run that
-  the test needs has fewer than {MIN_SEEDS} seeds: *{NOT_RUN}*. A comparison that follows from the
-  equations, whatever was learned, is shown in parentheses and does not count.
+  the test needs has fewer than {MIN_SEEDS} seeds: *{NOT_RUN}*. A comparison in parentheses
+  does not count: it follows from the equations, or it is reported beside the test.
 - **More seeds.** For an undecided comparison the page names the number of seeds that would decide
   it with a probability of {POWER:.0%}, if mean and standard deviation are what they seem to be.
 - **Runs with a warning** (a collapsed mask, a loss of NaN) count like all others, because a

@@ -111,6 +111,7 @@ def baseline_table(table: RunTable) -> str:
                 {
                     "R": f"{r:g}",
                     **_mask_row(other.name, other.other),
+                    "n": str(other.finding.seeds),
                     "4S minus this mask (dB)": number(other.finding.mean),
                     INTERVAL: _interval(other.finding),
                     "outcome": _better(other.finding),
@@ -162,6 +163,7 @@ def keras_table(table: RunTable) -> str:
         with contextlib.suppress(NotRun):
             gains = paired(keras.runs(r, method.name), table.runs(r, method.name), RunResult.psnr)
             finding = compare(method.name, "dB", r, gains)
+            low, high = finding.interval
             rows.append(
                 {
                     "R": f"{r:g}",
@@ -169,6 +171,7 @@ def keras_table(table: RunTable) -> str:
                     "n": str(finding.seeds),
                     "Keras minus torch (dB), mean ± SD": _spread(finding),
                     INTERVAL: _interval(finding),
+                    "effect": "not shown" if low <= 0 <= high else "shown",
                 }
             )
     return markdown(pd.DataFrame(rows)) if rows else "**Not run.**"

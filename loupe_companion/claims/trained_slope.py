@@ -46,7 +46,7 @@ def judge(table: RunTable) -> Findings:
         gone = sum(path[-1] < GONE for path in paths)
         yield (
             f"At R = {r:g}, the slopes fall from {number(float(np.exp(first).mean()))} after the "
-            f"first epoch to at least {', '.join(lowest)} (one value a seed), and end at "
+            f"first epoch to a lowest value of {', '.join(lowest)} (one for each seed), and end at "
             f"{', '.join(ends)}. {gone} of {len(paths)} end below {GONE:.2f}. "
             f"{near:.1%} of the entries of M of the kept weights lie between 1/4 and 3/4."
         )

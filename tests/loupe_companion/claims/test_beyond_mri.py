@@ -56,6 +56,18 @@ def test_against_the_best_there_is_a_margin_and_the_best_is_chosen_by_validation
     assert [f.region[0] for f in found[:3]] == [-MARGIN, 0, 0]
 
 
+def test_the_interval_is_also_given_with_the_correction_for_splits_of_the_same_images():
+    said = [
+        item
+        for item in judge(record({BEST: [79.0, 80.0, 81.0]}, [82.0] * 3))
+        if isinstance(item, str)
+    ]
+    # differences 3, 2, 1: mean 2, SD 1, t(2) = 4.303; q = 1/2 (pixels), 1 (filters)
+    half = [4.303 * (1 / 3 + q) ** 0.5 for q in (0.5, 1)]
+    for sentence, h in zip(said[::3], half, strict=True):
+        assert f"with the correction {2 - h:.1f} to {2 + h:.1f}: undecided" in sentence
+
+
 def test_seeds_are_paired_by_their_number():
     made = record({SLOPES[0]: [1.0, 5.0, 2.0]}, [60.0, 70.0, 80.0])
     assert findings(replace(made, runs=made.runs[::-1]))[1].values == pytest.approx((59, 65, 78))

@@ -88,7 +88,7 @@ def trained(*path: float) -> Values:
             8,
             trained(200, 50, 100),
             IN_PART,
-            "fall from 200 after the first epoch to at least 50, 5",
+            "fall from 200 after the first epoch to a lowest value of 50, 5",
         ),
         (8, trained(200, 200, 200), DOES_NOT_HOLD, "end at 200, 200, 200. 0 of 3"),
         (8, trained(200, 210, 230), DOES_NOT_HOLD, "end at 230, 230, 230."),
@@ -222,6 +222,28 @@ def test_claim_3_has_a_test_with_the_zero_frequency_always_measured_beside_it(la
         (f"seeds 3 to 5, N = 32, DC always measured: 4S, {what}", outcome, False)
         for what, outcome in (("at most 0.3 dB worse", SHOWN), ("better", REFUTED))
     ] * 2
+
+
+def test_claims_2_and_6_show_the_paper_s_slopes_beside_a_grid_that_starts_lower(template):
+    world = World(template, slopes=(2, 20, 200, 2000))
+    world.put("s=2", psnr=20.0).put("s=2", relaxed=26.0)
+    world.put("s=20", psnr=30.0).put("s=20", relaxed=30.5)
+    world.put("s=200", psnr=29.0).put("s=2000", psnr=25.0)
+    for number, beside in (
+        (
+            2,
+            {
+                "(1) best inner slope minus lowest, slopes from 20": -1,
+                "(2) best inner slope minus highest, slopes from 20": 4,
+            },
+        ),
+        (6, {"(6) cost at the paper's lowest s": 0.5}),
+    ):
+        found = {f.part: f for f in world.verdict(number).findings if f.part in beside}
+        assert {part: f.mean for part, f in found.items()} == pytest.approx(beside)
+        assert not any(f.decides for f in found.values())
+    assert world.verdict(2).verdict == HOLDS
+    assert not [f for f in World(template).verdict(6).findings if f.part.startswith("(6)")]
 
 
 def test_claim_3_shows_the_paper_s_slopes_alone_where_the_grid_starts_lower(template):
@@ -360,8 +382,11 @@ def test_claim_5_says_how_much_the_slope_depends_on_the_settings(world):
     world.put("4S s0=1", r=4, slope=20.0).put("4S s0=1", r=8, slope=50.0)
     assert world.put("4S", slope=(190.0, 200.0, 215.0)).verdict(5).sentences[-1] == (
         "Over 10 settings of p, m and the initial slope, the ratio lies between 0.4 and 1. At "
-        "R = 4 the returned slope differs between these settings by up to a factor of 10."
+        "R = 4 the returned slope differs between these settings by up to a factor of 10. It "
+        "depends on them more than on R."
     )
+    world.put("4S.*", r=4, slope=600.0).put("4S.*", r=8, slope=200.0)
+    assert world.verdict(5).sentences[-1].endswith("by up to a factor of 1.")
 
 
 def test_claim_7_asks_for_equivalent_settings(world):
@@ -394,6 +419,12 @@ def test_claim_7_is_undecided_where_chance_could_do_it(world):
     found = world.verdict(7)
     assert outcomes(found, "largest difference between two values of p") == [UNDECIDED] * 2
     assert "300 (40), mean over seeds" in found.sentences[1]  # the highest slope on the way
+    world.put("4S s0=200 p=16", psnr=lambda key: 30 + key[2]).put("4S s0=200 p=4", psnr=30.0)
+    world.put("4S s0=200 p=40", psnr=50.0)
+    assert "Without p = 40, the largest difference at R = 4 is that of p = " in (
+        said := world.verdict(7).sentences[2]
+    )
+    assert "50" not in said
 
 
 def test_tukey_s_intervals_hold_for_all_pairs_at_once():

@@ -72,7 +72,7 @@ def test_the_table_has_a_row_for_each_claim_with_a_comparison_that_led_to_its_ve
         assert row["verdict"] == f"**{verdict.label}**"
     # 4S minus fixed, by seed: -2, -1, 3.5
     assert table[2][MEAN] == (
-        "(1) not worse: 4S minus best fixed s, N = 32, R = 4:<br>"
+        "(1) at most 0.3 dB worse: 4S minus best fixed s, N = 32, R = 4:<br>"
         "0.167 dB [-7.11, 7.44], n = 3; required: above -0.3"
     )
     assert table[4][MEAN] == "ln s at R = 4 minus ln s at R = 8:<br>0 [0, 0], n = 3"
