@@ -2,7 +2,6 @@
 
 import gc
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,7 @@ COLUMNS = {
     "images/s": "{images_per_s:.0f}",
     "TFLOP/s": "{tflops:.3g}",
     "ceiling": "{share:.1%}",
-    "GiB": "{peak_gib:.2f}",
+    "GiB": "{peak_gib}",
     "x plain": "{ratio:.2f}",
 }
 
@@ -108,10 +107,12 @@ def table(result: dict[str, Any]) -> str:
     """The result of :func:`run_bench` as text."""
     ceilings, pack = result["ceilings"], result["pack"]
     measured = [(row, kind) for row in result["steps"] for kind in ("plain", "project")]
+    if pack["models"] > 1:
+        measured.append((pack, "project"))
     rows = []
-    for row, kind in [*measured, (pack, "project")]:
+    for row, kind in measured:
         cell = {"models": 1} | row | row[kind] | {"step": kind}
-        cell["peak_gib"] = cell["peak_gib"] or math.nan
+        cell["peak_gib"] = "-" if cell["peak_gib"] is None else f"{cell['peak_gib']:.2f}"
         cell["ratio"] = 1.0 if kind == "plain" else row["ratio"]
         rows.append({name: text.format(**cell) for name, text in COLUMNS.items()})
     return (

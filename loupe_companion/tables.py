@@ -1,6 +1,6 @@
 """What tables and captions share: Markdown, mean and spread, how the runs were trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -62,9 +62,10 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def left_out(results: Sequence[RunResult]) -> str:
-    """Which methods a figure leaves out, because the paper does not have them."""
-    titles = dict.fromkeys(g.title for g in group_runs(results) if not g.in_paper)
+def left_out(results: Sequence[RunResult], rows: Iterable[Sequence[Group]]) -> str:
+    """Which methods a figure with these rows leaves out."""
+    drawn = {group.title for row in rows for group in row}
+    titles = dict.fromkeys(g.title for g in group_runs(results) if g.title not in drawn)
     if not titles:
         return ""
     meaning = " (s0: the slope that 4S starts from)" * any("s0=" in title for title in titles)

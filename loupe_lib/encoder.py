@@ -15,8 +15,8 @@ def undersample(x: Tensor, mask: Tensor) -> Tensor:
         mask: (N, N) or (B, N, N) masks in [0, 1], centred (DC at [N//2, N//2]).
 
     Returns:
-        (B, N, N) complex64 k-space in FFT order (DC at [0, 0]): only the mask is shifted. Float32
-        arithmetic, also under autocast.
+        (B, N, N) complex64 k-space in FFT order (DC at [0, 0]), because only the mask is shifted.
+        The arithmetic is float32, also under autocast.
     """
     shifted = torch.fft.ifftshift(mask.float(), dim=(-2, -1))
     x = x.to(torch.complex64 if x.is_complex() else torch.float32)

@@ -107,7 +107,7 @@ class Mask(nn.Module):
 
     @property
     def in_center(self) -> Tensor:
-        """(N, N) bool, or (N,) for columns: what is always measured."""
+        """What is always measured, (N, N) bool, or (N,) for columns."""
         x = torch.arange(self.size, device=self.slope.device) - self.size // 2 + self.center // 2
         inside = (x >= 0) & (x < self.center)
         return inside if self.lines else inside[:, None] & inside
@@ -190,8 +190,8 @@ class ProbabilityMask(Mask):
             generator: source of U, on the device of the mask; torch's default without it.
 
         Returns:
-            (n, N, N) float32 masks in [0, 1]. Float32 also under autocast: slopes exceed the range
-            of float16, and bfloat16 has only 8 bits for P - U.
+            (n, N, N) float32 masks in [0, 1]. They are float32 also under autocast, because slopes
+            exceed the range of float16 and bfloat16 has only 8 bits for P - U.
         """
         gamma = self.gamma
         shape = n, *gamma.shape
@@ -216,7 +216,7 @@ class ProbabilityMask(Mask):
 
 
 def relax(p: Tensor, u: Tensor, slope: Tensor | float) -> Tensor:
-    """The relaxed threshold ``sigmoid(s (P - U))`` (eqs. 3 and 6); shapes broadcast."""
+    """The relaxed threshold ``sigmoid(s (P - U))`` (eqs. 3, 4 and 6); shapes broadcast."""
     return torch.sigmoid(slope * (p - u))
 
 

@@ -28,10 +28,10 @@ class SelfShrinkingSlope:
     losses at different slopes cannot be compared, since a small slope blurs the mask and lowers the
     loss::
 
-        slope = SelfShrinkingSlope(model, patience=40)
+        shrinking = SelfShrinkingSlope(model, patience=40)
         for epoch in range(epochs):
             train(model)
-            if slope.step(validation_loss(model)):
+            if shrinking.step(validation_loss(model)):
                 print("slope raised")
 
     Args:

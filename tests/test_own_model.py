@@ -134,13 +134,13 @@ def test_accelerate_saves_and_restores_the_state_of_4s(tmp_path):
     model = accelerator.prepare(network())
     names = {"SelfShrinkingSlope": SelfShrinkingSlope, "accelerator": accelerator, "model": model}
     exec(ACCELERATE, {**names, "val_loss": 0.5}, names)
-    slope = names["slope"]
-    slope.step(1.0)
+    shrinking = names["shrinking"]
+    shrinking.step(1.0)
     accelerator.save_state(tmp_path)
-    assert [slope.step(1.0) for _ in range(4)] == [False, False, False, True]
+    assert [shrinking.step(1.0) for _ in range(4)] == [False, False, False, True]
     accelerator.load_state(tmp_path)
-    assert slope.state_dict() == {"best": 0.5, "wait": 1}
-    assert list(slope.slopes.values()) == [10]
+    assert shrinking.state_dict() == {"best": 0.5, "wait": 1}
+    assert list(shrinking.slopes.values()) == [10]
 
 
 @pytest.mark.parametrize("code", [code for code in ROWS.values() if code.startswith("Self")])

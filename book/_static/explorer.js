@@ -438,7 +438,7 @@
     find("replay-pair").addEventListener("change", chooseReplay);
     find("replay-knob").addEventListener("input", redrawReplay);
     find("replay-knob").max = Math.max(...index.replays[0].runs.map((run) => run.loss.length));
-    find("replay-knob").value = 1;
+    find("replay-knob").value = find("replay-knob").max;
 
     // ---- Results
 

@@ -69,13 +69,13 @@ training.
 ```
 
 Your browser computes all pictures and numbers of this part. $P$ is the map of probabilities that a
-training has found, $U$ are random numbers. Below $M$ stands the fraction of its entries between
-0.05 and 0.95. The histogram counts all entries, as Fig. 2 of the paper does.
+training has found, $U$ are random numbers. The number below $M$ is the fraction of its entries
+between 0.05 and 0.95. The histogram counts all entries, as Fig. 2 of the paper does.
 $y = M \\circ \\mathcal F(x)$ is the measured k-space, on a logarithmic scale of four decades. PSNR
 compares $|\\mathcal F^{-1} y|$, the image before the network, with the original. P(DC) is the
 probability of the zero frequency, in the middle of the mask. $R$ below a binary mask is the
-acceleration that it achieves. In the list of masks, the slope behind 4S is the one that it
-returned, and s0 is the slope where it starts if that is not 20.
+acceleration that it achieves. In the list of masks, 4S is followed by the slope that it
+returned; s0 is its initial slope, if that is not 20.
 
 ## A training, replayed
 
@@ -111,9 +111,9 @@ training (blue) keeps one slope. Both start from the same seed.
 ```
 
 The curves have a value for each epoch. Masks and reconstructions were kept at some epochs, the dots
-of the third chart; shown is the last one up to the chosen epoch. The reconstruction uses the binary
-mask $P > 0.5$. When its first round ends, 4S goes back to the weights of the lowest loss, and to
-their slope.
+of the third chart; the page shows the last one at or before the chosen epoch. The reconstruction
+uses the binary mask $P > 0.5$. When its first round ends, 4S goes back to the weights of the lowest
+loss, and to their slope.
 
 ## Results
 

@@ -60,8 +60,10 @@ COSTS = """\
 
 The times are those of one GPU, or of two CPU cores that train a run each, without compilation and
 evaluation. They are the training times in the results files, or the time of one step times the
-number of steps; where early stopping can make these fewer, *at most* is added. As {runs} jobs at
-once, the runs of `paper` take at most {longest:.1f} hours.
+number of steps. If early stopping can end a run sooner, the table says *at most*. As {runs} jobs at
+once, the runs of `paper` take at most {longest:.1f} hours. For another device, multiply the last
+line of `python -m loupe_companion bench` there (ms a model and step) by the number of steps:
+{steps:,} for `reference`.
 """
 # Sweeps that nobody trained on such a device, and where the time of their step was measured.
 ESTIMATED = (("reference", "bench-cpu.json"), ("paper", "bench.json"))
@@ -193,6 +195,7 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         rows.append(
             (f"`{name}`", len(results), device, f"{_hours(seconds, device):.2g}", "finished runs")
         )
+    steps_of = {}
     for name, file in ESTIMATED:
         measured = json.loads((folder / file).read_text("utf-8"))
         configs = BOOK_PROFILES[name].configs()
@@ -207,9 +210,13 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         hours = _hours(len(configs) * longest, device)
         how = f"one step ({ms:,.0f} ms)"
         rows.append((f"`{name}`", len(configs), device, f"{_at_most(run)}{hours:.0f}", how))
+        steps_of[name] = steps * len(configs)
     columns = ["sweep", "runs", "device", "training time (hours)", "estimated from"]
     return COSTS.format(
-        table=_table(columns, rows), runs=len(configs), longest=_hours(longest, device)
+        table=_table(columns, rows),
+        runs=len(configs),
+        longest=_hours(longest, device),
+        steps=steps_of["reference"],
     )
 
 

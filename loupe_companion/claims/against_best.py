@@ -115,7 +115,7 @@ def _test(table: RunTable, r: float, label: str = "", counts: bool = True) -> Fi
         part = f"{seeds}, {where}: 4S, {name}"
         if counts:
             part = f"({number}) {name}: 4S minus best fixed s, {where}"
-            detail = f"s = {slope:g}, best of {len(grid)}"
+            detail = f"s = {slope:g}, the best of {len(grid)} slopes"
         finding = compare(part, "dB", r, gains, low, decides=counts, detail=detail)
         yield finding
     if deciding:

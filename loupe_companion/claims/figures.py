@@ -19,8 +19,8 @@ from loupe_companion.tables import CONFIDENCE
 
 SOFT = math.log(19)  # sigmoid(±ln 19) = 0.95 and 0.05
 FINDINGS_CAPTION = f"""\
-*Small dots: seeds. Large dot and bar: mean and {CONFIDENCE:.0%} interval. Hollow: not counted.
-Yellow: the values that support the claim.*"""
+Small dots: seeds. Large dot and bar: mean and {CONFIDENCE:.0%} interval. Hollow: not counted.
+Yellow: the values that support the claim."""
 
 
 def findings_figure(verdict: Verdict) -> Figure:

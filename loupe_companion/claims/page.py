@@ -10,13 +10,21 @@ from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import Verdict
 from loupe_companion.claims.tables import outcome, statement
 
-# Claims whose figure shows more than the comparisons of the test.
-FIGURES: dict[int, Callable[[RunTable], Figure]] = {
-    1: figures.soft_fractions_figure,
-    2: figures.slopes_figure,
-    5: figures.returned_slopes_figure,
-    7: figures.settings_figure,
-    8: figures.trained_slope_figure,
+# Claims whose figure shows more than the comparisons of the test, with its caption.
+FIGURES: dict[int, tuple[Callable[[RunTable], Figure], str]] = {
+    1: (
+        figures.soft_fractions_figure,
+        "Each mark is a run. Filled circles: R = 4; hollow squares: R = 8. Grey: the values that "
+        "the equations allow.",
+    ),
+    2: (figures.slopes_figure, "Large marks and lines: means over seeds. Small marks: seeds."),
+    5: (figures.returned_slopes_figure, "Dots: seeds. Crosses: the paper."),
+    7: (figures.settings_figure, "Large marks and lines: means over seeds. Small marks: seeds."),
+    8: (
+        figures.trained_slope_figure,
+        "Solid: R = 4; dashed: R = 8. Left: a line for each seed. Right: the kept weights, mean "
+        "over seeds.",
+    ),
 }
 
 
@@ -24,9 +32,12 @@ def show_claim(verdict: Verdict, table: RunTable) -> None:
     """Show what the paper says, the test, a figure, the comparisons, and what was found."""
     number = verdict.claim.number
     display(Markdown(statement(verdict.claim)))
-    if verdict.findings and number in FIGURES:
-        display(FIGURES[number](table))
-    elif verdict.findings:
-        display(figures.findings_figure(verdict))
-        display(Markdown(figures.FINDINGS_CAPTION))
+    if verdict.findings:
+        caption = figures.FINDINGS_CAPTION
+        if number in FIGURES:
+            draw, caption = FIGURES[number]
+            display(draw(table))
+        else:
+            display(figures.findings_figure(verdict))
+        display(Markdown(f"*{caption}*"))
     display(Markdown(outcome(verdict)))

@@ -20,6 +20,7 @@ DOES_NOT_HOLD = "does not hold here"
 NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run"
 
+SPACE = "\N{NO-BREAK SPACE}"
 MIN_SEEDS = 3  # fewer say next to nothing about the spread over seeds
 POWER = 0.8  # with which the number of seeds that is named would decide a comparison
 
@@ -211,10 +212,11 @@ def requirement(low: float, high: float, unit: str) -> str:
 def label(verdict: str, counted: Sequence[tuple[str, int]]) -> str:
     """A verdict, with what a reader must know of the outcomes and seeds that count for it."""
     if verdict == UNDECIDED:
-        return f"{verdict} (n = {' or '.join(map(str, sorted({n for _, n in counted})))})"
+        seeds = f"(n = {' or '.join(map(str, sorted({n for _, n in counted})))})"
+        return f"{verdict} {seeds.replace(' ', SPACE)}"
     if verdict == IN_PART:
         shown = sum(outcome == SHOWN for outcome, _ in counted)
-        return f"{verdict} ({shown} of {len(counted)})"
+        return f"{verdict} ({shown}{SPACE}of{SPACE}{len(counted)})"
     return verdict
 
 

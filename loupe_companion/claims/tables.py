@@ -11,6 +11,7 @@ from loupe_companion.claims.against_best import spreads
 from loupe_companion.claims.baselines import COMPARED, baselines, exact
 from loupe_companion.claims.run_table import RunTable, paired
 from loupe_companion.claims.statistics import (
+    SPACE,
     Claim,
     Finding,
     NotRun,
@@ -24,7 +25,6 @@ from loupe_companion.methods import Family
 from loupe_companion.results import RunResult
 from loupe_companion.tables import CONFIDENCE, markdown, mean_and_spread
 
-SPACE = "\N{NO-BREAK SPACE}"
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 COMPARISON = f"one comparison behind the verdict: mean [{CONFIDENCE:.0%} interval]"
 BETTER, WORSE, NO_DIFFERENCE = "better than 4S", "worse than 4S", "no difference shown"

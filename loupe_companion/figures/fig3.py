@@ -16,7 +16,7 @@ from loupe_companion.results import RunResult
 from loupe_companion.tables import CONFIDENCE, metric, p_dc_of, row_start, t_interval
 
 EMPTY = 64.0  # an achieved R above this, or infinite, is drawn here
-STARTS = ("#F8DC9C", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
+STARTS = ("#CC79A7", "#A87000", "#D9BC7A")  # of 4S from other initial slopes, the lowest first
 NEAR_BEST = 1.0  # dB below the best fixed slope: what the insets show
 INSET = (0.055, 0.125, 0.335, 0.4)  # left, bottom, width, height: fractions of the upper plot
 

@@ -14,9 +14,9 @@ class SelfShrinkingSlopeHandler(EpochSlope):
     Takes the loss of the first validation of each epoch, none at ``Events.STARTED``. Puts the
     slopes by their paths, such as ``mask.slope``, into ``evaluator.state.metrics`` for loggers::
 
-        slope = SelfShrinkingSlopeHandler(model, patience=40)
-        slope.attach(trainer, evaluator)
-        to_save = {"trainer": trainer, "model": model, "optimizer": optimizer, "slope": slope}
+        shrinking = SelfShrinkingSlopeHandler(model, patience=40)
+        shrinking.attach(trainer, evaluator)
+        to_save = {"trainer": trainer, "model": model, "optimizer": optimizer, "4S": shrinking}
         trainer.add_event_handler(Events.EPOCH_COMPLETED, Checkpoint(to_save, folder))
 
     Monitor the loss of the binary mask, here and in ``EarlyStopping`` and ``Checkpoint``: the

@@ -138,7 +138,7 @@ class RunConfig:
 
     @property
     def method(self) -> str:
-        """How the mask is chosen: ``4S``, ``s=200 lines``, ``disc``, ``tanh center 2``."""
+        """How the mask is chosen, such as ``4S``, ``s=200 lines`` or ``tanh center 2``."""
         name = self.mask.replace("_", "-")
         if self.mask == "sigmoid":
             name = SCHEDULES[self.schedule] if self.shrinks else f"s={self.slope:g}"
@@ -146,12 +146,12 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """A readable name: ``R=4 4S seed 0``, ``R=8 s=200 lines seed 1``, ``R=4 disc seed 0``."""
+        """A readable name, such as ``R=4 4S seed 0`` or ``R=8 s=200 lines seed 1``."""
         return f"R={self.acceleration:g} {self.method} seed {self.seed}"
 
     @cached_property
     def name(self) -> str:
-        """The name in files: 16 hexadecimal digits of the SHA-256 of :meth:`to_json`."""
+        """The name in files, 16 hexadecimal digits of the SHA-256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:

@@ -218,7 +218,7 @@ def test_every_control_is_reached_and_works_by_keyboard(tab):
 
 def test_the_replay_shows_the_last_snapshot_up_to_the_epoch(tab, replayed):
     captions = tab.locator("#replay .pair figcaption")
-    for keys, epoch in (((), 1), (("End",), 260), (("ArrowLeft",), 259), (("Home",), 1)):
+    for keys, epoch in (((), 260), (("ArrowLeft",), 259), (("Home",), 1)):
         press(tab, "replay-knob", *keys)
         assert tab.locator("#replay-epoch").inner_text() == f"{epoch} of 260"
         shown = [text.replace("\xa0", " ") for text in captions.all_inner_texts()]

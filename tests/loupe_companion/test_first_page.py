@@ -12,7 +12,7 @@ from loupe_companion.book.first_page import answer
 from tests.loupe_companion.claims.conftest import rows
 
 MAIN = {
-    "part": "(1) not worse: 4S minus best, N = 64",
+    "part": "(1) at most 0.3 dB worse: 4S minus best, N = 64",
     "unit": "dB",
     "acceleration": 4.0,
     "n": 5,
@@ -21,8 +21,9 @@ MAIN = {
     "interval": [0.1, 0.4],
     "region": [-0.3, None],
     "outcome": "shown",
-    "detail": "s = 20, best of 2",
+    "detail": "s = 20, the best of 2 slopes",
 }
+BETTER = MAIN | {"part": "(2) better: 4S minus best, N = 64", "region": [0, None]}
 
 
 def claim(number: int, verdict: str, *findings: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     record = write(
         tmp_path / "verdicts.json",
         claim(1, "undecided", open_one),
-        claim(3, "holds", MAIN),
+        claim(3, "holds", MAIN, BETTER),
         claim(9, "not run"),
         claim(10, "holds in part", open_one, MAIN),
     )
@@ -57,9 +58,10 @@ def test_each_claim_has_verdict_number_and_link(tmp_path: Path, trained: Any) ->
     lines = plain(text)
     assert (
         "**Answer: holds.** The test PSNR of 4S is **0.25 dB above** that of the best fixed slope "
-        "(N = 64, R = 4; s = 20, best of 2; 95% interval 0.1 to 0.4 dB; 5 seeds). The claim "
-        "requires an interval above -0.3 dB. Of the 4 claims of the paper, 1 holds, 1 holds in "
-        "part, 1 is undecided, 1 was not run." in lines
+        "(64 x 64 pixels, R = 4; s = 20, the best of 2 slopes; 95% interval 0.1 to 0.4 dB; 5 "
+        "seeds). What the claim asks of the interval: at most 0.3 dB worse, above -0.3 dB: "
+        "*shown*; better, above 0 dB: *shown*. Of the 4 claims of the paper, 1 holds, 1 holds in part, 1 is "
+        "undecided, 1 was not run." in lines
     )
     assert (
         "32 x 32 pixels, mean and standard deviation over 2 seeds." in lines

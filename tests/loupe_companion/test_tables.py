@@ -9,7 +9,7 @@ import pytest
 
 from loupe_companion.figures.fig2 import soft_readings, soft_table, step_table
 from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
-from loupe_companion.figures.fig4 import mask_table, undecided_slopes
+from loupe_companion.figures.fig4 import groups_shown, mask_table, undecided_slopes
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
 from loupe_companion.tables import (
@@ -243,9 +243,10 @@ def test_other_methods_are_in_the_table_but_not_in_the_comparison(trained, kept_
     assert table["4", "4S: 228 to 513"]["PSNR (dB)"] == "36.28 ± 0.65"
     assert table["4", "4S s0=200: 3417 to 25949"]["PSNR (dB)"] == "36.06 ± 1.27"
     assert table["4", "tanh: 7 to 10"]["PSNR (dB)"] == "38.10 ± 0.19"
-    named = re.search("leaves out (.*) [(]s0: ", left_out(kept_results))[1].split(", ")
-    assert left_out(trained.results) == ""
-    assert len(named) == 20 and {"tanh", "disc", "4S s0=1"} < set(named)
+    rows = groups_shown(kept_results)
+    named = re.search("leaves out (.*) [(]s0: ", left_out(kept_results, rows))[1].split(", ")
+    assert left_out(trained.results, groups_shown(trained.results)) == ""
+    assert len(named) == 22 and {"tanh", "disc", "4S s0=1", "s=5000", "s=10000"} < set(named)
 
 
 def test_conditions_say_how_the_runs_were_trained(trained):

@@ -69,7 +69,7 @@ def test_the_table_has_a_row_for_each_claim_with_a_comparison_that_led_to_its_ve
     for row, verdict in zip(table, verdicts, strict=True):
         number = verdict.claim.number
         assert row["claim"] == f"[{number}. {verdict.claim.title}](#claim-{number})"
-        assert row["verdict"] == f"**{verdict.label}**"
+        assert row["verdict"] == spaced({"": f"**{verdict.label}**"})[""]
     # 4S minus fixed, by seed: -2, -1, 3.5
     assert table[2][MEAN] == (
         "(1) at most 0.3 dB worse: 4S minus best fixed s, N = 32, R = 4:<br>"
@@ -269,8 +269,9 @@ def test_a_claim_states_its_test_before_its_numbers(world, monkeypatch):
     shown: list[Any] = []
     monkeypatch.setattr(page, "display", shown.append)
     page.show_claim(world.verdict(2), world.table())
-    said, figure, found = shown
+    said, figure, caption, found = shown
     assert said.data.startswith("**The paper says:**") and isinstance(figure, Figure)
+    assert caption.data == "*Large marks and lines: means over seeds. Small marks: seeds.*"
     assert "**Verdict: " in found.data
     shown.clear()
     page.show_claim(world.verdict(6), world.table())
