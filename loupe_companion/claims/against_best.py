@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _test(table: RunTable, r: float, label: str = "", counts: bool = True) -> Fi
     shrunk, fixed = table.runs(r, "4S"), grid[slope]
     if deciding:
         shrunk, fixed = deciding.runs(r, "4S"), deciding.runs(r, fixed_slope(slope).name)
-    gains, seeds = paired(shrunk, fixed, RunResult.psnr), _seeds(common(shrunk, fixed))
+    gains, seeds = paired(shrunk, fixed, RunResult.psnr), name_seeds(common(shrunk, fixed))
     where, detail = f"{_size(table)}{label}", f"s = {slope:g}"
     for number, name, low in ((1, NOT_WORSE, -MARGIN), (2, "better", 0.0)):
         part = f"{seeds}, {where}: 4S, {name}"
@@ -128,7 +128,7 @@ def _test(table: RunTable, r: float, label: str = "", counts: bool = True) -> Fi
     yield (
         f"{where}, R = {r:g}, {seeds}: 4S is {abs(finding.mean):.2f} dB {side} s = {slope:g}, "
         f"the best {TUNED} of the fixed slopes {', '.join(f'{s:g}' for s in grid)} on "
-        f"{_seeds(grid[slope])}. The zero frequency is kept by {keep} masks."
+        f"{name_seeds(grid[slope])}. The zero frequency is kept by {keep} masks."
     )
     if counts and slope == table.profile.initial_slope:
         yield (
@@ -189,7 +189,7 @@ def _compare(
     quality: Measure = validation_quality if choice == TUNED else RunResult.psnr
     slope = best(grid, quality)
     gains = paired(runs.runs(r, name), grid[slope], RunResult.psnr)
-    where = f"{_seeds(grid[slope])}, {_size(table)}{label}"
+    where = f"{name_seeds(grid[slope])}, {_size(table)}{label}"
     part, detail = f"{where}: {name}{f', best {choice}' * (choice == BY_TEST)}", f"s = {slope:g}"
     try:
         return compare(part, "dB", r, gains, -MARGIN, decides=False, detail=detail)
@@ -231,8 +231,10 @@ def _where(table: RunTable, r: float) -> str:
     return f"{_size(table)}, R = {r:g}"
 
 
-def _seeds(seeds: Collection[int]) -> str:
-    """``seeds 3 to 7``, or all of them if some between are missing."""
-    first, *_, last = ordered = sorted(seeds)
-    whole = len(ordered) == last - first + 1
-    return f"seeds {f'{first} to {last}' if whole else ', '.join(map(str, ordered))}"
+def name_seeds(seeds: Iterable[int]) -> str:
+    """``seed 3``, ``seeds 3 to 7``, or all of them if some between are missing."""
+    first, *rest = ordered = sorted(seeds)
+    if not rest:
+        return f"seed {first}"
+    whole = len(ordered) == rest[-1] - first + 1
+    return f"seeds {f'{first} to {rest[-1]}' if whole else ', '.join(map(str, ordered))}"

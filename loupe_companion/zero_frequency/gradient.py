@@ -155,13 +155,14 @@ def brightness_table(models: Mapping[str, Loupe], images: Tensor) -> pd.DataFram
 def noise_table(model: Loupe, images: Tensor, batch: int, slopes: Sequence[float]) -> pd.DataFrame:
     """The gradient at DC for several slopes of one model. P(DC) is 1/2: only the slope differs."""
     found = pd.DataFrame([dc_gradient(model, images, batch, slope, 0.5) for slope in slopes])
+    rms = (found["gradient"] ** 2 + found["deviation"] ** 2) ** 0.5
     return pd.DataFrame(
         {
             "s": [f"{slope:g}" for slope in slopes],
             "mean": found["gradient"].map("{:+.4f}".format),
             "standard error": found["error"].map("{:.4f}".format),
             "SD": found["deviation"].map("{:.3f}".format),
-            "mean / SD": (found["gradient"] / found["deviation"]).map("{:+.3f}".format),
+            "mean / RMS": (found["gradient"] / rms).map("{:+.3f}".format),
         }
     )
 

@@ -82,7 +82,8 @@ def test_masks_that_keep_dc_are_counted_by_seed_and_by_method(kept_results) -> N
     runs = [r for r in comparable_runs(kept_results) if r.config.acceleration == 4]
     data = run_data(runs)
     table = kept_masks.kept_by_seed(data)
-    assert table["seed"].tolist() == ["0", "1", "2"]
+    assert table["seed"].tolist() == ["0", "1", "2"]  # whose P(DC) rises, too
+    assert table["P(DC) before training"].is_monotonic_increasing
     for seed, start, count in table.drop(columns="R").itertuples(index=False):
         own = [r.probabilities[64, 64] for r in runs if r.config.seed == int(seed)]
         assert len(own) >= 18
@@ -107,7 +108,8 @@ def test_masks_of_one_method_are_compared(real) -> None:
     ]
     assert kept_masks.compare_pairs(run_data(runs)) == (
         "- **R = 4**, 2 methods, 3 seeds: 3 of 4 masks keep DC. The mask with DC has the higher "
-        "PSNR in 1 of 2 pairs; the mean difference is +0.25 dB."
+        "PSNR in 1 of 2 pairs; the mean difference is +0.25 dB. In 1 of the pairs the mask with DC "
+        "is of seed 1, so they are not independent."
     )
 
 
@@ -146,7 +148,7 @@ def test_seeds_with_and_without_dc_are_compared_by_method(real) -> None:
     assert {run.config.mask for run in kept_masks.runs_of_every_seed(runs)} == {"sigmoid", "tanh"}
     (row,) = kept_masks.kept_minus_missing(run_data(runs)).to_dict("records")
     welch = stats.ttest_ind(psnr[2:], psnr[:2], equal_var=False).confidence_interval(0.95)
-    assert row["method"] == "s=200" and row["seeds without DC"] == "0, 1"
+    assert row["method"] == "s=200" and row["n"] == "3 and 2"
     assert row["DC kept (dB)"] == "34.33 ± 1.53" and row["difference (dB)"] == "+3.83"
     assert row["95% interval"] == f"{welch.low:+.2f} to {welch.high:+.2f}"
 
@@ -191,16 +193,39 @@ def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
     gains = experiment.gain_table(changes).drop(columns=["R", "test head"])
     # The t quantile of one degree of freedom is 12.71; the standard error of 1 and 3 is 1.
     assert gains.drop(columns="PSNR as it is (dB)").to_numpy().tolist() == [
-        ["always measured", "kept", "1 of 1", "1", "1.00", "-", "undecided"],
-        ["raised", "lost", "1 of 2", "0, 2", "2.00 ± 1.41", "-10.71 to +14.71", "undecided"],
-        ["raised", "kept", "1 of 1", "1", "0.25", "-", "undecided"],
+        ["always measured", "kept", "1 of 1", "seed 1", "1.00", "-", "undecided"],
+        ["raised", "kept", "1 of 1", "seed 1", "0.25", "-", "undecided"],
+        ["raised", "lost", "1 of 2", "seeds 0, 2", "2.00 ± 1.41", "-10.71 to +14.71", "undecided"],
     ]
-    assert gains["PSNR as it is (dB)"].tolist() == ["32.00", "30.50 ± 0.71", "32.00"]
+    assert gains["PSNR as it is (dB)"].tolist() == ["32.00", "32.00", "30.50 ± 0.71"]
     assert experiment.gain_list(experiment.gain_table(changes)).splitlines() == [
-        "- **Always measured, R = 4, tested on s1**: masks that had kept DC: 1.00 dB (seeds 1).",
-        "- **Raised, R = 4, tested on s1**: masks that had lost DC: 2.00 ± 1.41 dB [-10.71 to "
-        "+14.71], a gain is *undecided* (seeds 0, 2); masks that had kept DC: 0.25 dB (seeds 1).",
+        "- **Always measured, R = 4**: seeds whose masks had kept DC: 1.00 dB (seed 1).",
+        "- **Raised, R = 4**: seeds whose masks had kept DC: 0.25 dB (seed 1); seeds whose masks "
+        "had lost DC: 2.00 ± 1.41 dB [-10.71 to +14.71], a gain is *undecided* (seeds 0, 2).",
     ]
+
+
+def test_gains_compare_the_same_methods_at_every_seed_and_each_seed_once(real) -> None:
+    results = []
+    for seed in experiment.DECIDING:
+        for mask, p in (("sigmoid", seed > 11), ("tanh", seed > 13)):
+            results.append(with_values(real, float(p), 30.0, seed=seed, mask=mask))
+            gain = 0.0 if p else 1.0 + 0.1 * (seed % 2)
+            results.append(with_values(real, 1.0, 30.0 + gain, seed=seed, mask=mask, center=1))
+    results.append(with_values(real, 0.0, 20.0, seed=8, mask="concrete"))  # one seed alone
+    results.append(with_values(real, 1.0, 40.0, seed=8, mask="concrete", center=1))
+    _, data = experiment.find_experiment(results)
+    gains = experiment.gain_table(data)
+    assert dict(zip(gains["DC as it is"], gains["seeds"], strict=True)) == {
+        "kept": "seeds 14 to 23",
+        "lost": "seeds 8 to 11",
+        "some": "seeds 12 to 13",
+    }
+    assert experiment.written_test(data).splitlines()[0] == (
+        "- Masks that had lost DC (seeds 8 to 11): 1.05 ± 0.06 dB (95% interval +0.96 to +1.14), a "
+        "gain is *shown*."
+    )
+    assert experiment.written_test(data[data["seed"] > 8]) == "Its runs are missing."
 
 
 def test_runs_of_one_seed_count_once_and_heads_apart(real) -> None:
@@ -214,16 +239,16 @@ def test_runs_of_one_seed_count_once_and_heads_apart(real) -> None:
     results.append(with_values(real, 0.0, 30.0, seed=3))
     _, data = experiment.find_experiment(results)
     (row,) = experiment.gain_table(data).to_dict("records")
-    assert row["masks that keep DC"] == "6 of 6" and row["seeds"] == "0, 3, 7"
+    assert row["masks that keep DC"] == "6 of 6" and row["seeds"] == "seeds 0, 3, 7"
     assert row["test head"] == "mni152" and row["gain (dB)"].startswith("3.67")  # of 6, 2, 3
-    assert experiment.written_tests(data).splitlines() == [
-        "- The first, 2 runs as if independent: 6.00 ± 1.41 dB (95% interval -6.71 to +18.71), a "
-        "gain is *undecided*.",
-        "- The same runs by seed (seeds 0): 6.00 dB (95% interval -), a gain is *undecided*.",
+    assert experiment.written_tests_on_mni152(data).splitlines() == [
+        "- The first, its 2 runs as if independent: 6.00 ± 1.41 dB (95% interval -6.71 to +18.71), "
+        "a gain is *undecided*.",
+        "- The same runs by seed (seed 0): 6.00 dB (95% interval -), a gain is *undecided*.",
         "- The second (seeds 3, 7): 2.50 ± 0.71 dB (95% interval -3.85 to +8.85), a gain is "
         "*undecided*.",
     ]
-    assert experiment.written_tests(data[data["seed"] < 3]) == "Their runs are missing."
+    assert experiment.written_tests_on_mni152(data[data["seed"] < 3]) == "Their runs are missing."
 
 
 def dots(figure) -> set[tuple[float, str, bool]]:
