@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from loupe_companion import bench
 from loupe_companion.book.build import INTERNAL
 from loupe_companion.groups import span
-from loupe_companion.profiles import BOOK_PROFILES
+from loupe_companion.profiles import BOOK_PROFILES, PAPER, REFERENCE
 from loupe_companion.provenance import code_version
 from loupe_companion.results import RunResult, read_results
 from loupe_companion.tables import markdown
@@ -59,14 +59,13 @@ COSTS = """\
 {table}
 
 The times are those of one GPU, or of two CPU cores that train a run each, without compilation and
-evaluation. They are the training times in the results files, or the time of one step times the
-number of steps. If early stopping can end a run sooner, the table says *at most*. As {runs} jobs at
-once, the runs of `paper` take at most {longest:.1f} hours. For another device, multiply the last
-line of `python -m loupe_companion bench` there (ms a model and step) by the number of steps:
-{steps:,} for `reference`.
+evaluation. *About*: the time of one step times the number of steps, because nobody trained this
+sweep on such a device. If early stopping can end a run sooner, the table says *at most*. A hyphen:
+the time of a step was not measured either. As {runs} jobs at once, `paper` takes at most
+{longest:.1f} hours. For another device, multiply the last line of `python -m loupe_companion bench`
+there (ms a model and step) by the number of steps: {steps:,} for `reference`.
 """
-# Sweeps that nobody trained on such a device, and where the time of their step was measured.
-ESTIMATED = (("reference", "bench-cpu.json"), ("paper", "bench.json"))
+STEPS = ("bench.json", "bench-cpu.json")  # where the time of a step was measured
 CPU_CORES = 2  # each trains a run of its own
 
 
@@ -182,42 +181,49 @@ def _counted(session: Mapping[str, Any]) -> str:
 
 
 def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
-    """What each sweep took, and what those of ``ESTIMATED`` would take.
+    """What each sweep took on each kind of device, or would take.
 
     Args:
-        sweeps: results by the name of their sweep.
+        sweeps: results by the name of their sweep, such as ``kept reference``.
         folder: has the measurements of ``loupe4s bench``.
     """
-    rows = []
+    rows: dict[str, dict[str, str]] = {}
     for name, results in sweeps.items():
         seconds = sum(result.provenance["training_seconds"] for result in results)
-        device = ", ".join(sorted({result.provenance["device"] for result in results}))
-        rows.append(
-            (f"`{name}`", len(results), device, f"{_hours(seconds, device):.2g}", "finished runs")
-        )
-    steps_of = {}
-    for name, file in ESTIMATED:
-        measured = json.loads((folder / file).read_text("utf-8"))
-        configs = BOOK_PROFILES[name].configs()
-        run, device = configs[0], measured["device"]
-        (ms,) = [
-            step["project"]["ms"]
-            for step in measured["steps"]
-            if (step["size"], step["width"]) == (run.size, run.width)
-        ]
-        steps = (run.shrink_epochs + run.settle_epochs) * (run.train // run.batch)
-        longest = steps * ms / 1000
-        hours = _hours(len(configs) * longest, device)
-        how = f"one step ({ms:,.0f} ms)"
-        rows.append((f"`{name}`", len(configs), device, f"{_at_most(run)}{hours:.0f}", how))
-        steps_of[name] = steps * len(configs)
-    columns = ["sweep", "runs", "device", "training time (hours)", "estimated from"]
+        (device,) = {result.provenance["device"] for result in results}
+        rows[name] = {"runs": str(len(results)), _kind(device): f"{_hours(seconds, device):.2g}"}
+    trained = {name: [run.config for run in results] for name, results in sweeps.items()}
+    trained["paper"] = PAPER.configs()
+    rows["paper"] = {"runs": str(len(trained["paper"]))}
+    for measured in (json.loads((folder / file).read_text("utf-8")) for file in STEPS):
+        device = measured["device"]
+        ms = {(step["size"], step["width"]): step["project"]["ms"] for step in measured["steps"]}
+        for name, row in rows.items():
+            run, runs = trained[name][0], len(trained[name])
+            if (run.size, run.width) not in ms:
+                continue
+            seconds = _steps(run) * ms[run.size, run.width] / 1000
+            about = _at_most(run) or "about "
+            row.setdefault(_kind(device), f"{about}{_hours(runs * seconds, device):.0f}")
+            if name == "paper":
+                longest = _hours(seconds, device)
+    table = pd.DataFrame(rows.values(), index=[f"`{name}`" for name in rows]).fillna("-")
+    reference = REFERENCE.configs()
     return COSTS.format(
-        table=_table(columns, rows),
-        runs=len(configs),
-        longest=_hours(longest, device),
-        steps=steps_of["reference"],
+        table=markdown(table.rename_axis("training time in hours").reset_index()),
+        runs=rows["paper"]["runs"],
+        longest=longest,
+        steps=len(reference) * _steps(reference[0]),
     )
+
+
+def _steps(run: RunConfig) -> int:
+    """The training steps of a run that is not stopped early."""
+    return (run.shrink_epochs + run.settle_epochs) * (run.train // run.batch)
+
+
+def _kind(device: str) -> str:
+    return "two CPU cores" if device.startswith("CPU") else device
 
 
 def _hours(seconds: float, device: str) -> float:

@@ -15,25 +15,27 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained):
-    text = pages.costs({"own smoke": trained.results}, ROOT / "results")
-    rows = {row[0]: row[1:] for row in map(cells, text.splitlines())}
+def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained, kept_results):
+    sweeps = {"own smoke": trained.results, "kept reference": kept_results}
+    text = pages.costs(sweeps, ROOT / "results")
+    head, _, *body = (cells(line) for line in text.splitlines() if line.startswith("|"))
+    rows = {row[0].strip("`"): dict(zip(head, row, strict=True)) for row in body}
     seconds = sum(result.provenance["training_seconds"] for result in trained.results)
-    cores = 2 if rows["`own smoke`"][1].startswith("CPU") else 1
-    assert rows["`own smoke`"][0] == "12"
-    assert rows["`own smoke`"][2:] == [f"{seconds / 3600 / cores:.2g}", "finished runs"]
-    gpu = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))["steps"][0]
-    assert (gpu["size"], gpu["width"]) == (320, 64)
-    hours = 4000 * (1895 // 16) * gpu["project"]["ms"] / 3_600_000
-    assert (
-        rows["`paper`"][2] == f"at most {14 * hours:.0f}"
-        and f"take at most {hours:.1f} hours" in text
-    )
-    cpu = json.loads((ROOT / "results" / "bench-cpu.json").read_text("utf-8"))["steps"][0]
-    assert (cpu["size"], cpu["width"]) == (128, 16)
-    hours = 54 * 260 * (640 // 16) * cpu["project"]["ms"] / 3_600_000 / 2
-    how = f"one step ({cpu['project']['ms']:,.0f} ms)"
-    assert rows["`reference`"][2:] == [f"{hours:.0f}", how]
+    cpu, gpu = "two CPU cores", "NVIDIA H100 80GB HBM3"
+    assert rows["own smoke"]["runs"] == "12" and f"{seconds / 7200:.2g}" in rows["own smoke"][cpu]
+    steps = {
+        device: json.loads((ROOT / "results" / file).read_text("utf-8"))["steps"]
+        for device, file in ((cpu, "bench-cpu.json"), (gpu, "bench.json"))
+    }
+    assert (steps[gpu][0]["size"], steps[gpu][0]["width"]) == (320, 64)
+    hours = 4000 * (1895 // 16) * steps[gpu][0]["project"]["ms"] / 3_600_000
+    assert rows["paper"][gpu] == f"at most {14 * hours:.0f}" and rows["paper"][cpu] == "-"
+    assert f"takes at most {hours:.1f} hours" in text.replace("\n", " ")
+    assert (steps[cpu][0]["size"], steps[cpu][0]["width"]) == (128, 16)
+    hours = len(kept_results) * 260 * (640 // 16) * steps[cpu][0]["project"]["ms"] / 3_600_000 / 2
+    seconds = sum(result.provenance["training_seconds"] for result in kept_results)
+    assert rows["kept reference"][cpu] == f"about {hours:.0f}"
+    assert rows["kept reference"][gpu] == f"{seconds / 3600:.2g}" and "561,600 for" in text
 
 
 def test_only_the_paper_s_profile_stops_early():
