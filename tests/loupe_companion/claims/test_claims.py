@@ -568,6 +568,8 @@ def test_tuning_costs_every_training_of_the_grid(world):
     assert (grid["trainings"], shrunk["trainings"]) == ("3", "1")
     assert (grid["epochs"], shrunk["epochs"]) == (str(3 * epochs), str(epochs))
     assert (grid["PSNR (dB)"], shrunk["PSNR (dB)"]) == ("35.00 ± 0.00", "36.00 ± 0.00")
+    kept = sum(world.runs["4S", 4, seed].p_dc > 0.5 for seed in range(3))
+    assert (shrunk["n"], shrunk["keeps DC"]) == ("3", f"{kept} of 3")
     assert cost_table(world.drop("4S").table()).startswith("**Not run:** 4S at R = 4")
 
 
