@@ -118,8 +118,8 @@ loss, and to their slope.
 ## Results
 
 Choose a method. The chart shows the test PSNR of every training of this $R$, as Fig. 3 of the paper
-does: fixed slopes in blue, 4S from s = 1, 20 and 200 in yellow at the slope that it returned. A ring
-marks the runs of the chosen method.
+does: fixed slopes in blue, 4S from s = 1, 20 and 200 in yellow at the slope that it returned. A
+ring marks the runs of the chosen method.
 
 ```{raw} html
 <section class="explorer" id="results" aria-label="Results" hidden>
