@@ -16,7 +16,7 @@ from loupe_companion.results import (
 )
 from loupe_lib import InputError
 from loupe_lib.training.config import RunConfig
-from tests.common import ROOT, edited
+from tests.common import ROOT, edited, refusal
 
 
 @pytest.fixture
@@ -27,10 +27,9 @@ def path(trained, tmp_path):
 
 
 def refused(path) -> str:
-    with pytest.raises(InputError) as caught:
-        read_results(path)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
+    told = refusal(read_results, path)
+    assert str(path) in told
+    return told
 
 
 def assert_same(left: RunResult, right: RunResult) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import l1_loss
 
 from loupe_lib import InputError, Loupe, ProbabilityMask
-from tests.common import dft2, idft2, on_each_device, random, uncentre
+from tests.common import dft2, idft2, on_each_device, random, refusal, uncentre
 
 N = 32
 
@@ -94,6 +94,4 @@ GIVEN = {"mask": ProbabilityMask(N, 4, 20.0)}
     ],
 )
 def test_values_that_cannot_be_used_are_refused(arguments, message):
-    with pytest.raises(InputError) as caught:
-        Loupe(**{"size": N, "width": 1, **arguments})
-    assert str(caught.value) == message
+    assert refusal(Loupe, **{"size": N, "width": 1, **arguments}) == message

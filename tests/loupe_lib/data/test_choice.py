@@ -20,6 +20,7 @@ from loupe_lib.data.choice import (
 )
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.volumes import Volume
+from tests.common import refusal
 
 PAPER = (1895, 188, 186)
 
@@ -129,9 +130,7 @@ def test_fewer_patients_than_splits_are_refused():
     ],
 )
 def test_other_splits_are_refused(split, shown):
-    with pytest.raises(InputError) as caught:
-        check_split(split)
-    assert str(caught.value) == (
+    assert refusal(check_split, split) == (
         "split must be three numbers above 0 (train, validation, test): fractions that add up to 1 "
         f"or less, or whole numbers of slices; got {shown}"
     )
@@ -176,9 +175,7 @@ WHOLE = list_text(LISTED)
 def test_other_lists_are_refused(text, tmp_path):
     path = tmp_path / "list.tsv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError) as caught:
-        read_list(path)
-    assert str(caught.value) == (
+    assert refusal(read_list, path) == (
         f"{path} is not a list of volumes: its first line must be split, volume, slices, sha256, "
         "with tabs between; then comes one line for each volume, and at least one for each of "
         "train, validation, test"

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from loupe_companion.synthetic_fastmri import write_fastmri
-from loupe_lib import InputError
 from loupe_lib.data.formats.fastmri import open_fastmri
-from tests.common import cut
+from tests.common import cut, refusal
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +36,9 @@ def images(path: Path, is_complex: bool = False) -> np.ndarray:
 
 
 def refused(path: Path, is_complex: bool = False) -> str:
-    with pytest.raises(InputError) as caught:
-        list(open_fastmri(path, is_complex).read())
-    assert str(caught.value).startswith(str(path))
-    return str(caught.value).removeprefix(str(path)).lstrip(": ")
+    told = refusal(images, path, is_complex)
+    assert told.startswith(str(path))
+    return told.removeprefix(str(path)).lstrip(": ")
 
 
 def change(path: Path, **members: object) -> None:
