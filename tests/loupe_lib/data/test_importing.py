@@ -209,14 +209,6 @@ def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, m
     assert not parts_folder(out).exists()
 
 
-def test_too_little_space_is_reported_before_writing(root, tmp_path, monkeypatch):
-    full = shutil._ntuple_diskusage(10, 10, 0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(InputError, match=r"cannot write .*knee.h5: it needs \d+ MB, and 0 MB are"):
-        bring(root, tmp_path / "knee.h5")
-    assert len(list(parts_folder(tmp_path / "knee.h5").glob("*"))) == 6
-
-
 def test_a_part_that_cannot_be_written_is_no_bad_file(root, tmp_path):
     parts_folder(tmp_path / "knee.h5").touch()
     with pytest.raises(InputError, match=r"cannot write .*npz: .* is not a folder$"):

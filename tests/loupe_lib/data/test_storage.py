@@ -84,13 +84,6 @@ def test_the_leftover_of_a_killed_writer_can_be_removed(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([*others, path])
 
 
-def test_a_path_below_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    path = tmp_path / "file" / "below.bin"
-    with pytest.raises(InputError, match=f"cannot write {path}"):
-        write_file(path, b"new")
-
-
 def test_the_digest_is_sha_256(tmp_path):
     content = os.urandom(3 << 20)
     (tmp_path / "file").write_bytes(content)
@@ -190,14 +183,6 @@ def test_a_member_must_be_in_the_file_itself(path, tmp_path):
         for name in ("outside", "virtual", "external", "nowhere", "group"):
             assert name in refusal(member, file, name, h5py.Dataset)
         assert "must be a group" in refusal(member, file, "values", h5py.Group)
-
-
-def test_a_folder_is_not_written_over(tmp_path):
-    with (
-        pytest.raises(InputError, match=f"cannot write {tmp_path}: it is a folder; give the path"),
-        writing(tmp_path),
-    ):
-        raise AssertionError("the body must not run")
 
 
 def test_a_failed_write_below_a_relative_path_is_one_line(tmp_path, monkeypatch):
