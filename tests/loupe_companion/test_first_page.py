@@ -26,12 +26,7 @@ MAIN = {
 
 
 def claim(number: int, verdict: str, *findings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "number": number,
-        "title": f"Title {number}",
-        "verdict": verdict,
-        "findings": findings,
-    }
+    return {"number": number, "title": f"Title {number}", "verdict": verdict, "findings": findings}
 
 
 def write(path: Path, *claims: dict[str, Any]) -> Path:

@@ -5,12 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from loupe_companion.groups import (
-    group_runs,
-    groups_in_paper,
-    groups_with_starts,
-    returned_slope,
-)
+from loupe_companion.groups import group_runs, groups_in_paper, groups_with_starts, returned_slope
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -12,14 +12,7 @@ from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
 from loupe_companion.figures.fig4 import mask_table, undecided_slopes
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
-from loupe_companion.tables import (
-    conditions,
-    dc_kept,
-    left_out,
-    markdown,
-    t_interval,
-    warning_list,
-)
+from loupe_companion.tables import conditions, dc_kept, left_out, markdown, t_interval, warning_list
 from tests.common import sigmoid, with_psnr
 from tests.loupe_companion.claims.conftest import rows
 

@@ -124,11 +124,5 @@ def test_conversion(fork_server, tmp_path, record):
     write_fastmri(tmp_path / "fastmri", 6, 3, 0, size=32, slices=4)
     targets = ("converting", "between fsync and rename")
     kill_and_go_on(
-        fork_server,
-        CONVERT,
-        record.tries(20, 4),
-        targets,
-        tmp_path,
-        record,
-        tmp_path / "fastmri",
+        fork_server, CONVERT, record.tries(20, 4), targets, tmp_path, record, tmp_path / "fastmri"
     )

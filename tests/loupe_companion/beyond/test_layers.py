@@ -59,10 +59,7 @@ def test_a_local_binary_filter_has_weights_minus_one_zero_and_one():
 
 def test_it_convolves_with_the_binary_weights_in_eval_and_the_relaxed_in_training():
     layer, x = LocalBinaryConv2d(1, 3, slope=4.0), random(2, 1, 8, 9)
-    for weights, y in (
-        (layer.binary(), layer.eval()(x)),
-        (layer.relaxed(), layer.train()(x)),
-    ):
+    for weights, y in ((layer.binary(), layer.eval()(x)), (layer.relaxed(), layer.train()(x))):
         assert y.shape == (2, 3, 6, 7)
         for image in range(2):
             for f in range(3):

@@ -120,11 +120,7 @@ def test_it_takes_one_loss_an_epoch_and_none_of_the_sanity_check(tmp_path, valid
 def test_epochs_without_a_validation_do_not_count(tmp_path):
     slope = SelfShrinkingSlopeCallback(**SETTINGS)
     trainer = fit(
-        Module(Scripted(LOSSES)),
-        tmp_path,
-        slope,
-        check_val_every_n_epoch=2,
-        num_sanity_val_steps=0,
+        Module(Scripted(LOSSES)), tmp_path, slope, check_val_every_n_epoch=2, num_sanity_val_steps=0
     )
     assert logged(trainer, "net.slope") == [(slope,) for slope in SLOPES[:3]]
 

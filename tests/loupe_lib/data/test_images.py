@@ -217,16 +217,8 @@ def test_pixels_never_written_are_refused(path):
             np.zeros(19, int),
             "volume must be 20 int64 numbers, one an image; got (19,)",
         ),
-        (
-            "train/volume",
-            np.zeros(20, np.int32),
-            "must be int64, and train/names texts; got int32",
-        ),
-        (
-            "train/volume",
-            ["a"] * 20,
-            "must be int64, and train/names texts; got object",
-        ),
+        ("train/volume", np.zeros(20, np.int32), "must be int64, and train/names texts; got int32"),
+        ("train/volume", ["a"] * 20, "must be int64, and train/names texts; got object"),
         ("train/names", np.arange(2), "and train/names texts; got int64 and int64"),
         (
             "train/images",

@@ -108,10 +108,7 @@ def refused(path, kind: str = "numbers", version: int = 3, hint: str = "") -> st
 
 @pytest.mark.parametrize(
     ("kind", "version", "reason"),
-    [
-        ("words", 3, "not a words file"),
-        ("numbers", 4, "format version 3; this program reads 4"),
-    ],
+    [("words", 3, "not a words file"), ("numbers", 4, "format version 3; this program reads 4")],
 )
 def test_other_formats_and_versions_are_refused(path, kind, version, reason):
     assert refused(path, kind, version) == f"{path}: {reason}"
