@@ -123,20 +123,17 @@ def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
     assert ran.status == 0 and "32 x 32, complex" in loupe("data", "show", "complex.h5").out
 
 
-def test_a_synthetic_fastmri_folder_is_written_once(loupe):
-    sizes = ["--train", 6, "--val", 1, "--test", 1, "--size", 32, "--slices", 2, "--coils", 3]
-    ran = loupe("data", "synthetic", "folder", *sizes)
+def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe):
+    sizes = ["--train", 6, "--val", 1, "--size", 32, "--slices", 2]
+    ran = loupe("data", "synthetic", "several", *sizes, "--test", 1, "--coils", 3)
     assert (ran.status, ran.err) == (0, "")
     paths = [Path(line) for line in ran.out.splitlines()]
-    folders = [path.parent.name.removeprefix("multicoil_") for path in paths]
-    assert folders == ["train"] * 6 + ["val", "test"]
+    assert [path.parent.name for path in paths] == [
+        *(f"multicoil_{name}" for name in [*["train"] * 6, "val", "test"])
+    ]
     with h5py.File(paths[0]) as file:
         assert file["kspace"].shape == (2, 3, 64, 36)
-
-
-def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe, tmp_path):
-    sizes = ["--train", 6, "--val", 1, "--test", 0, "--size", 32, "--slices", 2]
-    assert loupe("data", "synthetic", "folder", *sizes).status == 0
+    assert loupe("data", "synthetic", "folder", *sizes, "--test", 0).status == 0
     ran = loupe("data", "fastmri", "folder", "--out", "knee.h5", "--size", 32)
     assert ran.status == 0, ran.err
     assert [len(getattr(read_images("knee.h5"), name).names) for name in SPLITS] == [2, 1, 1]
@@ -356,6 +353,7 @@ MISTAKES = [
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
+    (f"{SWEEP} --out .", r"cannot write \.: it is a folder; give the path of a file"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
     (
         "evaluate damaged",

@@ -1,6 +1,7 @@
 """Generated pages of the book."""
 
 import json
+import re
 
 import pytest
 
@@ -34,6 +35,20 @@ def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained):
     hours = 54 * 260 * (640 // 16) * cpu["project"]["ms"] / 3_600_000 / 2
     how = f"one step ({cpu['project']['ms']:,.0f} ms)"
     assert rows["`reference`"][2:] == [f"{hours:.0f}", how]
+
+
+def test_every_count_of_the_kept_record_of_robustness_is_on_its_page():
+    file = ROOT / "results" / "robustness.json"
+    page = pages.robustness(file)
+    runs = json.loads(file.read_text("utf-8"))
+    assert sum(len(run["tests"]) for run in runs) > 12
+    for run in runs:
+        assert run["provenance"]["code"] in page
+        for test in run["tests"]:
+            assert test["counts"]
+            counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
+            end = rf" {re.escape(counted)} +\| +{test['seconds']} \|$"
+            assert re.search(end, page, re.MULTILINE)
 
 
 def test_only_the_paper_s_profile_stops_early():

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
-from torch import nn
 
 from loupe_companion.beyond import LocalBinaryConv2d, PixelMask
-from loupe_lib import InputError, SelfShrinkingSlope
+from loupe_lib import InputError
 from tests.common import random, sigmoid
 
 
@@ -23,12 +22,6 @@ def test_the_binary_mask_keeps_exactly_k_pixels_the_most_probable(k):
     assert p.mean().item() == pytest.approx(k / 64, abs=1e-6)
     assert kept.sum() == k
     assert k == 64 or p[kept].min() >= p[~kept].max()
-
-
-def test_equal_probabilities_still_keep_exactly_k():
-    mask = PixelMask(64, 10)
-    nn.init.zeros_(mask.gamma)
-    assert mask.binary().sum() == 10
 
 
 @pytest.mark.parametrize("slope", [1.0, 20.0, 1e5])
@@ -96,16 +89,6 @@ def test_gradients_are_finite(layer, shape, slope):
     layer.train()(random(*shape)).square().sum().backward()
     for parameter in layer.parameters():
         assert parameter.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("layer", [PixelMask(64, 10), LocalBinaryConv2d(1, 4)])
-def test_the_slope_is_a_buffer_that_4s_raises(layer):
-    assert "slope" in layer.state_dict()
-    assert [name for name, _ in layer.named_parameters()] in (["gamma"], ["theta"])
-    shrinking = SelfShrinkingSlope(nn.Sequential(layer, nn.ReLU()), patience=1, factor=2)
-    before = layer.slope.item()
-    assert [shrinking.step(1.0) for _ in range(3)] == [False, True, True]
-    assert layer.slope.item() == 4 * before
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 from loupe_lib import Encoder, ProbabilityMask
 from loupe_lib.baselines.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
 from tests.common import random, sigmoid
+from tests.loupe_lib.test_mask import LEARNED
 
 N = 32
-LEARNED = [ProbabilityMask, StraightThrough, Concrete, TanhSurrogate, TrainedSlope]
 
 
 def mask_of(kind, slope: float = 3.0, acceleration: float = 4, **settings):

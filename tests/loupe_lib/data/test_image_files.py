@@ -102,18 +102,6 @@ def test_each_file_is_one_volume_divided_by_its_maximum(suffix, tmp_path):
     assert re.search("^ *40 x 32 +3$", describe(report), re.MULTILINE)
 
 
-def test_files_of_several_formats_are_taken_together(tmp_path):
-    names = list(load_heads())
-    paths = [tmp_path / "a.nii.gz", tmp_path / "b.npy", tmp_path / "c"]
-    for path, write, name in zip(paths, (write_nifti, write_npy, write_dicom), names, strict=True):
-        write(path, head(name))
-    report = bring(paths, tmp_path / "out.h5", size=32)
-    assert sorted(v.kind for v in report.found) == ["DICOM MR", "NIfTI", "npy"]
-    for path, name in zip(paths, names, strict=True):
-        wanted = head(name)[:, 4:-4]
-        assert_is(volumes(tmp_path / "out.h5")[path.name], wanted)
-
-
 def test_the_patient_is_that_of_dicom_or_bids(tmp_path):
     paths = []
     for patient, visit in itertools.product("abc", (1, 2)):
@@ -211,7 +199,6 @@ def test_a_file_that_crashes_hdf5_is_named(tmp_path, monkeypatch):
     ("name", "settings", "reason"),
     [
         ("a.npy", {"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
-        ("a.h5", {}, "dataset must be named; the file has group"),
         ("a.npy", {"dataset": "stack"}, "--dataset is for HDF5 files, and none is given"),
         (
             "a.h5",

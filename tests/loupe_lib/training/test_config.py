@@ -94,7 +94,6 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"keras": 1}, "keras must be true or false; got 1"),
         ({"dc_raised": True, "mask": "disc", "shrink_epochs": 0}, "'disc' has no gamma: dc_raised"),
         ({"center": 17}, "center must be at most 16, .* budget of 1/4 .*; got 17"),
-        ({"center": 9, "lines": True}, "center must be at most 8"),
         ({"mask": "disc"}, "'disc' has no slope to raise: shrink_epochs must be 0; got 2"),
         ({"mask": "trained_slope"}, "shrink_epochs must be 0"),
         ({"mask": "straight_through"}, "shrink_epochs must be 0"),

@@ -77,6 +77,13 @@ def test_the_best_weights_come_back_with_their_slope_when_a_round_ends():
     assert not any(name.startswith("adam") for name in trainer.state(0))
 
 
+def test_weights_are_kept_with_the_slope_they_were_trained_with():
+    run = Run(smoke(shrink_epochs=4, schedule="exponential"), "cpu")
+    play(run, [0.3, 0.2])
+    assert run.model.mask.slope > run.history[1]["slope"] > 200
+    assert float(run.best["encoder.mask.slope"]) == run.history[1]["slope"]
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_training_loss_that_is_no_number_ends_the_run_with_a_warning(loss):
     run = Run(smoke(), "cpu")

@@ -142,16 +142,3 @@ def test_a_state_goes_on_the_same_in_another_trainer(steps, device):
         torch.testing.assert_close(loss, other, rtol=0 if device == "cpu" else 1e-3, atol=0)
     if device == "cpu":
         assert same(first.state(0), second.state(1))
-
-
-def test_weights_alone_start_adam_anew():
-    trained = trainer(0)
-    for batch in BATCHES[:3]:
-        trained.step(batch[None])
-    fresh = trainer(0)
-    fresh.models[0].load_state_dict(trained.weights(0))
-    fresh.models[0].encoder.generator.set_state(trained.state(0)["generator"])
-    trained.load(0, {f"model.{name}": value for name, value in trained.weights(0).items()})
-    trained.step(BATCHES[3:])
-    fresh.step(BATCHES[3:])
-    assert same(trained.state(0), fresh.state(0))
