@@ -163,32 +163,12 @@ def codes(images: torch.Tensor) -> np.ndarray:
     return np.stack([encode(image) for image in images])
 
 
-def test_volumes_are_written_one_by_one(images, path, tmp_path):
-    def volumes():
-        for name in reversed(SPLITS):  # in any order
-            split = getattr(images, name)
-            for number, volume in enumerate(split.names):
-                yield name, volume, codes(split.images[split.volume == number])
-        assert not (tmp_path / "streamed.h5").exists()
-
-    write_volumes(tmp_path / "streamed.h5", images.source, 32, False, volumes())
-    streamed, whole = read_images(tmp_path / "streamed.h5"), read_images(path)
-    for name in SPLITS:
-        found, wanted = getattr(streamed, name), getattr(whole, name)
-        assert torch.equal(found.images, wanted.images) and found.names == wanted.names
-
-
 def test_an_incomplete_image_file_is_not_written(images, tmp_path):
     volume = codes(images.test.images)
     volumes = ((split, split, volume) for split in ("train", "test"))
     told = refusal(write_volumes, tmp_path / "part.h5", "part", 32, False, volumes)
     assert told == "validation must have at least one volume; got none"
     assert not list(tmp_path.iterdir())
-
-
-def test_same_images_make_the_same_file(images, path, tmp_path):
-    write_images(images, tmp_path / "again.h5")
-    assert digest(path) == digest(tmp_path / "again.h5")
 
 
 def refused(path) -> str:

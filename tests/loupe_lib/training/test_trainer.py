@@ -94,17 +94,6 @@ def test_relaxed_evaluation_is_that_of_random_masks_from_the_encoder_s_generator
     assert not torch.allclose(hard, absolute)
 
 
-def test_models_trained_together_are_as_each_alone():
-    together = trainer(0, 1)
-    alone = [trainer(0), trainer(1)]
-    for batch, other in zip(BATCHES, BATCHES.flip(0), strict=True):
-        losses = together.step(torch.stack([batch, other]))
-        single = [alone[0].step(batch[None]), alone[1].step(other[None])]
-        assert torch.equal(losses, torch.cat(single))
-    for k in (0, 1):
-        assert same(together.state(k), alone[k].state(0))
-
-
 def test_a_learning_rate_counts_from_the_next_step_on():
     trained = trainer(0)
     trained.step(BATCHES[:1])
