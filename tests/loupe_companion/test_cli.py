@@ -139,36 +139,6 @@ def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe):
     assert [len(getattr(read_images("knee.h5"), name).names) for name in SPLITS] == [2, 1, 1]
 
 
-@pytest.mark.parametrize(("train", "val"), [(4, 2), (8, 0)])
-def test_a_synthetic_folder_of_too_few_patients_is_refused(train, val, loupe, tmp_path):
-    ran = loupe("data", "synthetic", "folder", "--train", train, "--val", val)
-    message = "train must be at least 6 and val at least 1, so that `data fastmri` finds a patient"
-    assert ran.status == 2
-    assert ran.err == f"error: {message} for each of three splits; got {train} and {val}\n"
-    assert files_in(tmp_path) == {}
-
-
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [
-        ("sweep --profile smoke --out", "mine: not a loupe-results file"),
-        *(
-            (command, "cannot write mine: it exists; remove it, or give another name")
-            for command in ("bench --smoke --out", "beyond --smoke --out", "export-mask none --out")
-        ),
-        *(
-            (command, "cannot write mine: it holds something else, which would be lost; give an")
-            for command in ("data heads --out", "data fastmri none --out", "data import none --out")
-        ),
-    ],
-)
-def test_a_file_of_something_else_is_not_replaced(command, reason, loupe, tmp_path):
-    (tmp_path / "mine").write_text("text")
-    ran = loupe(*command.split(), "mine")
-    assert ran.status == 2 and ran.err.startswith(f"error: {reason}")
-    assert (tmp_path / "mine").read_text() == "text"
-
-
 CLAIMS = [*("sweep", "--profile", "claims-smoke"), *("--out", "claims.h5"), "--methods"]
 
 
@@ -337,6 +307,14 @@ def damaged(damaged_once, tmp_path) -> None:
 TRAIN = "train --profile smoke --device cpu"
 SWEEP = "sweep --profile smoke --device cpu"
 FASTMRI = "data fastmri damaged/knees --out out.h5"
+NEW = "bench --smoke --out", "beyond --smoke --out", "export-mask none --out"
+THERE = "cannot write damaged/text.h5: it exists; remove it, or give another name"
+IMAGES = "data heads --out", "data fastmri none --out", "data import none --out"
+LOST = "cannot write damaged/text.h5: it holds something else, which would be lost; give another"
+FEW = (
+    "train must be at least 6 and val at least 1, so that `data fastmri` finds a patient for each "
+    "of three splits"
+)
 MISTAKES = [
     (f"{TRAIN} --acceleration 0.5", "acceleration must be .* at least 1; got 0.5"),
     ("train --profile smoke --device tpu", "device must be one of cpu.*; got 'tpu'"),
@@ -353,6 +331,11 @@ MISTAKES = [
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
+    (f"{SWEEP} --out damaged/text.h5", "^error: damaged/text.h5: not a loupe-results file"),
+    *((f"{command} damaged/text.h5", THERE) for command in NEW),
+    *((f"{command} damaged/text.h5", LOST) for command in IMAGES),
+    ("data synthetic new --train 4 --val 2", f"{FEW}; got 4 and 2$"),
+    ("data synthetic new --train 8 --val 0", f"{FEW}; got 8 and 0$"),
     (f"{SWEEP} --out .", r"cannot write \.: it is a folder; give the path of a file"),
     ("evaluate nowhere.safetensors", "cannot read nowhere.safetensors: no such file"),
     (
