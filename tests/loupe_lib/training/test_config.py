@@ -99,9 +99,10 @@ def test_settings_that_came_later_rename_no_earlier_run():
         ({"mask": "straight_through"}, "shrink_epochs must be 0"),
         ({"shrink_epochs": 0, "schedule": "released"}, "'released' needs shrink_epochs of at"),
         ({"shrink_epochs": 0, "mask": "poisson", "lines": True}, "'poisson' has no lines: lines"),
+        ({"max_slope": 100.0}, r"slope must be at most max_slope=100\.0; got 200"),
     ],
 )
-def test_masks_that_make_no_sense_are_refused(change, message):
+def test_settings_that_make_no_sense_together_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         smoke(**change)
 
@@ -174,8 +175,3 @@ def test_json_that_is_no_configuration_is_refused(text):
 def test_values_out_of_range_are_refused(name, value):
     told = refusal(smoke, **{name: value})
     assert told.startswith(name) and f"got {value}" in told
-
-
-def test_a_slope_above_the_maximum_is_refused():
-    with pytest.raises(InputError, match=r"slope must be at most max_slope=100\.0; got 200"):
-        smoke(max_slope=100.0)
