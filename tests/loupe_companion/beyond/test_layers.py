@@ -24,6 +24,12 @@ def test_the_binary_mask_keeps_exactly_k_pixels_the_most_probable(k):
     assert k == 64 or p[kept].min() >= p[~kept].max()
 
 
+def test_equal_probabilities_still_keep_exactly_k():
+    mask = PixelMask(64, 10)
+    torch.nn.init.zeros_(mask.gamma)
+    assert mask.binary().sum() == 10
+
+
 @pytest.mark.parametrize("slope", [1.0, 20.0, 1e5])
 def test_in_training_each_image_has_a_relaxed_mask_of_its_own(slope):
     mask, x = PixelMask(64, 10, slope), random(5, 64) + 0.5
