@@ -24,6 +24,7 @@ from loupe_companion.locks import try_lock
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult
 from loupe_companion.simulation import scan
+from loupe_lib import InputError
 from loupe_lib.data.formats.fastmri import ifft2c
 from loupe_lib.data.images import SPLITS, Images
 from loupe_lib.data.storage import CHECKSUM_SIZE
@@ -47,6 +48,13 @@ on_each_device = pytest.mark.parametrize(
         ),
     ],
 )
+
+
+def refusal(function: Callable[..., object], *args: object, **kwargs: object) -> str:
+    """The one line with which a call is refused."""
+    with pytest.raises(InputError) as caught:
+        function(*args, **kwargs)
+    return str(caught.value)
 
 
 class Binary(nn.Module):

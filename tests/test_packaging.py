@@ -159,31 +159,31 @@ def test_conda_environment_takes_its_versions_from_the_lock():
     assert supported.contains(python.removeprefix("python="))
 
 
-def make_error(*arguments: str) -> list[str]:
-    """What make says when it refuses its arguments."""
+PROFILE = f"PROFILE must be one of kept {' '.join(BOOK_PROFILES)}; got "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        *((["PROFILE=" + name], f"{PROFILE}'{name}'") for name in ("huge", "", "smoke quick")),
+        (
+            ["PROFILE=kept", "DATA=knee.h5"],
+            "PROFILE=kept trains nothing; DATA needs another profile",
+        ),
+        (
+            ["SEEDS=1,2", "DATA=with space.h5"],
+            "make takes PROFILE, DATA, CLUSTER and PYTHON; got SEEDS=1,2. For",
+        ),
+    ],
+)
+def test_make_refuses_other_variables_and_values(arguments, told):
     # As from a shell, also where the tests themselves run under make.
     environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
-    command = ["make", *arguments]
+    command = ["make", "book", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert not done.stdout
-    return done.stderr.splitlines()
-
-
-@pytest.mark.parametrize("name", ["huge", "", "smoke quick"])
-def test_make_refuses_an_unknown_profile(name):
-    (line,) = make_error("book", f"PROFILE={name}")
-    assert f"PROFILE must be one of kept {' '.join(BOOK_PROFILES)}; got '{name}'" in line
-
-
-def test_make_refuses_images_for_a_book_that_trains_nothing():
-    (line,) = make_error("book", "PROFILE=kept", "DATA=knee.h5")
-    assert "PROFILE=kept trains nothing; DATA needs another profile" in line
-
-
-def test_make_refuses_variables_that_it_does_not_have():
-    (line,) = make_error("book", "SEEDS=1,2", "DATA=with space.h5")
-    assert "make takes PROFILE, DATA, CLUSTER and PYTHON; got SEEDS=1,2. For" in line
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert told in line
 
 
 def test_ci_runs_the_test_command_of_the_readme():

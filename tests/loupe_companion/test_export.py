@@ -43,14 +43,6 @@ def test_npy_holds_the_mask_as_it_is_and_png_the_same_pixels(mask, kind, order, 
     assert difference.max() <= (0.501 / 255 if kind == "probabilities" else 0)
 
 
-def test_dc_is_in_the_middle_or_first(mask, tmp_path):
-    mask.gamma.data.fill_(-1)
-    mask.gamma.data[N // 2, N // 2] = 1
-    for order, place in (("centred", (N // 2, N // 2)), ("fft", (0, 0))):
-        export_mask(mask, tmp_path / "mask.npy", "probabilities", order)
-        assert np.unravel_index(np.load(tmp_path / "mask.npy").argmax(), (N, N)) == place
-
-
 def test_an_empty_mask_achieves_no_finite_acceleration(mask, tmp_path):
     mask.gamma.data.zero_()
     assert export_mask(mask, tmp_path / "mask.png") == float("inf")

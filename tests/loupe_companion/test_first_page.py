@@ -27,12 +27,7 @@ BETTER = MAIN | {"part": "(2) better: 4S minus best, N = 64", "region": [0, None
 
 
 def claim(number: int, verdict: str, *findings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "number": number,
-        "title": f"Title {number}",
-        "verdict": verdict,
-        "findings": findings,
-    }
+    return {"number": number, "title": f"Title {number}", "verdict": verdict, "findings": findings}
 
 
 def write(path: Path, *claims: dict[str, Any]) -> Path:

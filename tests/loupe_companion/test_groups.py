@@ -5,12 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from loupe_companion.groups import (
-    group_runs,
-    groups_in_paper,
-    groups_with_starts,
-    returned_slope,
-)
+from loupe_companion.groups import group_runs, groups_in_paper, groups_with_starts
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -69,12 +64,6 @@ def test_methods_of_the_claims_sweep_are_not_pooled(kept_results):
     slopes = ("s=20", "s=200", "s=2000", "s=5000", "s=10000", "s=50000")
     shown = {r: [g.title for g in row] for r, row in groups_in_paper(kept_results).items()}
     assert shown == {r: [*slopes, "4S"] for r in (4, 8)}
-
-
-def test_returned_slopes_are_told_from_the_lowest_to_the_highest(trained):
-    runs = [dataclasses.replace(trained.results[4], slope=s) for s in (1012.5, 450.0, 500.0)]
-    assert returned_slope(runs) == "450 to 1012"
-    assert returned_slope(runs[1:2]) == "450"
 
 
 def test_starts_of_4s_come_after_it_by_rising_slope(kept_results):

@@ -1,6 +1,7 @@
 """Generated pages of the book."""
 
 import json
+import re
 
 import pytest
 
@@ -36,6 +37,20 @@ def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained, kept_
     seconds = sum(result.provenance["training_seconds"] for result in kept_results)
     assert rows["kept reference"][cpu] == f"about {hours:.0f}"
     assert rows["kept reference"][gpu] == f"{seconds / 3600:.2g}" and "561,600 for" in text
+
+
+def test_every_count_of_the_kept_record_of_robustness_is_on_its_page():
+    file = ROOT / "results" / "robustness.json"
+    page = pages.robustness(file)
+    runs = json.loads(file.read_text("utf-8"))
+    assert sum(len(run["tests"]) for run in runs) > 12
+    for run in runs:
+        assert run["provenance"]["code"] in page
+        for test in run["tests"]:
+            assert test["counts"]
+            counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
+            end = rf" {re.escape(counted)} +\| +{test['seconds']} \|$"
+            assert re.search(end, page, re.MULTILINE)
 
 
 def test_only_the_paper_s_profile_stops_early():

@@ -61,13 +61,6 @@ def test_coils_see_different_sides_and_phases_are_smooth(volume):
     assert np.ptp(np.unwrap(np.angle(image[0, 32, 20:44]))) > 0.2
 
 
-def test_columns_that_were_not_measured_are_zero(volume):
-    coils, combined = measure(volume, measured=(4, 64), noise=0.01)
-    for y in (coils, combined):
-        assert (y[..., :4] == 0).all() and (y[..., 68:] == 0).all()
-        assert (y[..., 4:68] != 0).all()
-
-
 def test_noise_is_white_and_as_strong_as_asked(volume):
     quiet, _ = measure(volume)
     loud, _ = measure(volume, noise=0.02)
@@ -75,9 +68,3 @@ def test_noise_is_white_and_as_strong_as_asked(volume):
     for part in (noise.real, noise.imag):
         assert part.std() == pytest.approx(0.02, rel=0.02)
         assert abs(np.corrcoef(part[0, 0].ravel(), part[0, 1].ravel())[0, 1]) < 0.05
-
-
-def test_a_seed_gives_one_scan(volume):
-    for first, second in zip(measure(volume, seed=1), measure(volume, seed=1), strict=True):
-        assert np.array_equal(first, second)
-    assert not np.array_equal(measure(volume, seed=1)[0], measure(volume, seed=2)[0])

@@ -31,16 +31,6 @@ def test_a_file_decides_size_and_number_of_slices(file):
         assert (config.data, config.factor) == (digest(file), 2.0)
 
 
-def test_a_run_on_a_file_reads_that_file(file):
-    config = load_profile("smoke", str(file)).configs()[0]
-    images = load_images(config, file)
-    expected = draw_cohort(48, train=20, validation=10, test=9, seed=3)
-    for name in SPLITS:
-        found, wanted = getattr(images, name), getattr(expected, name)
-        torch.testing.assert_close(found.images, wanted.images, atol=1e-5, rtol=0)
-        assert found.names == wanted.names
-
-
 def test_an_unchanged_file_is_read_once(file, tmp_path, monkeypatch):
     reads = []
 

@@ -133,23 +133,15 @@ def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):
     assert result.warnings[1] == "collapsed mask: thresholding gives R=inf, not 4"
 
 
-def test_results_are_taken_from_the_collected_file(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("collected", [12, 5], ids=["all", "five, the others are in the store"])
+def test_results_are_taken_from_the_collected_file(collected, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_results(trained.results[::-1], Path("results/smoke.h5"))
-    found = results_of(trained.profile)
-    assert [result.config for result in found] == trained.profile.configs()
+    write_results(trained.results[::-1][-collected:], Path("results/smoke.h5"))
+    before = files_in(trained.runs)
+    found = results_of(trained.profile, trained.runs if collected < 12 else Path("runs"))
     for left, right in zip(found, trained.results, strict=True):
         assert_same(left, right)
-    assert not Path("runs").exists()
-
-
-def test_runs_missing_from_the_collected_file_come_from_the_store(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_results(trained.results[:5], Path("results/smoke.h5"))
-    before = files_in(trained.runs)
-    found = results_of(trained.profile, trained.runs)
-    assert [result.config for result in found] == trained.profile.configs()
-    assert files_in(trained.runs) == before
+    assert files_in(trained.runs) == before and not Path("runs").exists()
 
 
 def test_a_full_disk_leaves_no_half_a_run(tmp_path, monkeypatch):

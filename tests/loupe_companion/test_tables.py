@@ -12,14 +12,7 @@ from loupe_companion.figures.fig3 import difference, psnr_table, volume_table
 from loupe_companion.figures.fig4 import groups_shown, mask_table, undecided_slopes
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
-from loupe_companion.tables import (
-    conditions,
-    dc_kept,
-    left_out,
-    markdown,
-    t_interval,
-    warning_list,
-)
+from loupe_companion.tables import conditions, dc_kept, left_out, markdown, t_interval, warning_list
 from tests.common import sigmoid, with_psnr
 from tests.loupe_companion.claims.conftest import rows
 
@@ -117,29 +110,19 @@ def with_shares(results: list[RunResult], *shares: float) -> list[RunResult]:
     return [dataclasses.replace(run, undecided_share=share) for run, share in runs]
 
 
+OPPOSITE = "Here the high slope leaves more of them, the opposite of the paper's Fig. 4."
+AS_IN_PAPER = "As in the paper, the low slope leaves more of them than the high one."
+TESTED = "[Claim 1](#claim-1) tests this."
+NOT_CERTAIN = "With 2 seeds this is not certain: see [claim 1](#claim-1)."
+
+
 @pytest.mark.parametrize(
     ("shares", "said"),
     [
-        (
-            (0.25, 0.25, 0.5, 0.5),
-            "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
-            "[Claim 1](#claim-1) tests this.",
-        ),
-        (
-            (0.25, 0.25, 0.75, 0.25),
-            "Here the high slope leaves more of them, the opposite of the paper's Fig. 4. "
-            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
-        ),
-        (
-            (0.5, 0.5, 0.25, 0.25),
-            "As in the paper, the low slope leaves more of them than the high one. "
-            "[Claim 1](#claim-1) tests this.",
-        ),
-        (
-            (0.75, 0.25, 0.25, 0.25),
-            "As in the paper, the low slope leaves more of them than the high one. "
-            "With 2 seeds this is not certain: see [claim 1](#claim-1).",
-        ),
+        ((0.25, 0.25, 0.5, 0.5), f"{OPPOSITE} {TESTED}"),
+        ((0.25, 0.25, 0.75, 0.25), f"{OPPOSITE} {NOT_CERTAIN}"),
+        ((0.5, 0.5, 0.25, 0.25), f"{AS_IN_PAPER} {TESTED}"),
+        ((0.75, 0.25, 0.25, 0.25), f"{AS_IN_PAPER} {NOT_CERTAIN}"),
         ((0.5, 0.5, 0.5, 0.5), "The low and the high slope leave equally many of them."),
     ],
 )

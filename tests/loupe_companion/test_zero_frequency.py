@@ -177,7 +177,7 @@ def changes(real) -> pd.DataFrame:
 def test_runs_of_the_experiment_stand_beside_each_other(changes) -> None:
     table = table_of_runs(changes, "training")
     assert list(table.columns) == [
-        *("R", "test head", "method", "seed", "as it is", "raised", "always measured"),
+        *("R", "test head", "method", "seed", "as it is", "raised", "always measured")
     ]
     assert table.drop(columns=["R", "method"]).to_numpy().tolist() == [
         ["s1", 0, "30.00 (0.00)", "31.00 (1.00)", "not run"],

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor, nn
 
 from loupe_lib import Decoder
-from loupe_lib.decoder import zero_filled
 from tests.common import idft2, on_each_device, random
 
 N = 32
@@ -28,13 +27,6 @@ def test_the_decoder_is_eq_2(device):
     x_hat = Decoder(Weighted())(y.to(device))
     z = idft2(y.numpy().astype(complex))
     np.testing.assert_allclose(x_hat.cpu().numpy(), np.abs(z) + 2 * z.real - 3 * z.imag, atol=2e-5)
-
-
-@on_each_device
-def test_zero_filled_is_the_magnitude_of_the_inverse_transform(device):
-    y = k_space()
-    expected = np.abs(idft2(y.numpy().astype(complex)))
-    np.testing.assert_allclose(zero_filled(y.to(device)).cpu().numpy(), expected, atol=1e-5)
 
 
 @on_each_device

@@ -6,20 +6,14 @@ import torch
 from torch.nn.functional import l1_loss
 
 from loupe_lib import InputError, Loupe, ProbabilityMask
-from tests.common import dft2, idft2, on_each_device, random, uncentre
+from tests.common import on_each_device, random, refusal
 
 N = 32
 
 
-def test_inference_is_the_encoder_then_the_decoder():
+def test_the_model_is_the_encoder_then_the_decoder():
     model, x = Loupe(N, 2, width=2).eval(), random(2, N, N)
-    with torch.no_grad():
-        x_hat = model(x)
-        p = model.mask.probabilities().numpy()
-        z = idft2(uncentre(np.where(p > 0.5, 1.0, 0.0)) * dft2(x.double().numpy()))
-        channels = np.stack([z.real, z.imag], axis=1).astype(np.float32)
-        correction = model.decoder.unet(torch.from_numpy(channels)).squeeze(1).numpy()
-    np.testing.assert_allclose(x_hat.numpy(), np.abs(z) + correction, atol=1e-4)
+    assert torch.equal(model(x), model.decoder(model.encoder(x)))
 
 
 @on_each_device
@@ -81,10 +75,7 @@ GIVEN = {"mask": ProbabilityMask(N, 4, 20.0)}
     ("arguments", "message"),
     [
         ({"size": 40}, "size must be a multiple of 16, at least 32; got 40"),
-        ({"size": (64, 64)}, "size must be a multiple of 16, at least 32; got (64, 64)"),
         ({"acceleration": 0.5}, "acceleration must be a finite number of at least 1; got 0.5"),
-        ({"acceleration": "4"}, "acceleration must be a finite number of at least 1; got '4'"),
-        ({"slope": -1.0}, "slope must be a finite number above 0; got -1.0"),
         ({"width": 0}, "width must be a whole number of at least 1; got 0"),
         ({**GIVEN, "size": 48}, "size must be that of the mask, 32; got 48"),
         ({**GIVEN, "acceleration": 8}, "acceleration must be that of the mask, 4; got 8"),
@@ -94,6 +85,4 @@ GIVEN = {"mask": ProbabilityMask(N, 4, 20.0)}
     ],
 )
 def test_values_that_cannot_be_used_are_refused(arguments, message):
-    with pytest.raises(InputError) as caught:
-        Loupe(**{"size": N, "width": 1, **arguments})
-    assert str(caught.value) == message
+    assert refusal(Loupe, **{"size": N, "width": 1, **arguments}) == message

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from loupe_lib import InputError, psnr, target
+from loupe_lib import InputError, psnr
 from tests.common import on_each_device, random, random_complex
 
 N = 32
@@ -27,9 +27,3 @@ def test_shapes_that_would_broadcast_are_refused():
 def test_equal_images_have_an_infinite_psnr():
     x = random_complex(1, N, N)
     assert psnr(x, x).item() == psnr(x.abs(), x).item() == float("inf")
-
-
-def test_the_target_of_an_image_is_its_magnitude():
-    x = random(1, N, N)
-    assert target(x) is x
-    torch.testing.assert_close(target(torch.polar(x, 3 * random(1, N, N, seed=1))), x)

@@ -18,6 +18,7 @@ from loupe_companion.synthetic_fastmri import write_fastmri
 from tests.common import ROOT, free_locks
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import measured
+from tests.robustness.fork_server import PHASES
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +28,7 @@ CONVERT = (
     "--acquisition CORPD_FBK,CORPDFS_FBK"
 )
 # Where the sweep is killed: in turn, so that short phases are struck as often as long ones.
-TARGETS = (
-    "training",
-    "checkpointing",
-    "measuring",
-    "writing",
-    "collecting",
-    "between fsync and rename",
-)
+TARGETS = tuple(phase for phase in PHASES if phase not in ("elsewhere", "converting"))
 DELAYS = {"measuring": 0.3, "training": 0.05}  # seconds at most after the phase began; else 0.01
 
 
@@ -124,11 +118,5 @@ def test_conversion(fork_server, tmp_path, record):
     write_fastmri(tmp_path / "fastmri", 6, 3, 0, size=32, slices=4)
     targets = ("converting", "between fsync and rename")
     kill_and_go_on(
-        fork_server,
-        CONVERT,
-        record.tries(20, 4),
-        targets,
-        tmp_path,
-        record,
-        tmp_path / "fastmri",
+        fork_server, CONVERT, record.tries(20, 4), targets, tmp_path, record, tmp_path / "fastmri"
     )

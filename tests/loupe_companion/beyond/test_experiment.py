@@ -116,13 +116,6 @@ def test_every_case_is_trained_once_for_each_seed(trained):
             assert found == [(*case, 0), (*case, 1)]
 
 
-def test_equal_seeds_give_equal_results_in_any_process(trained):
-    record, *_ = trained
-    for outcome in record.runs[::5]:
-        again = run(outcome.task, outcome.slope, outcome.shrinks, outcome.seed, SMOKE)
-        assert replace(again, seconds=outcome.seconds) == outcome
-
-
 def test_the_file_is_whole_and_what_was_printed_is_its_table(trained):
     record, out, printed = trained
     assert len(out.read_text("utf-8").splitlines()) == 1 + len(record.runs)

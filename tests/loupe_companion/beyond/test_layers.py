@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
-from torch import nn
 
 from loupe_companion.beyond import LocalBinaryConv2d, PixelMask
-from loupe_lib import InputError, SelfShrinkingSlope
+from loupe_lib import InputError
 from tests.common import random, sigmoid
 
 
@@ -27,7 +26,7 @@ def test_the_binary_mask_keeps_exactly_k_pixels_the_most_probable(k):
 
 def test_equal_probabilities_still_keep_exactly_k():
     mask = PixelMask(64, 10)
-    nn.init.zeros_(mask.gamma)
+    torch.nn.init.zeros_(mask.gamma)
     assert mask.binary().sum() == 10
 
 
@@ -59,10 +58,7 @@ def test_a_local_binary_filter_has_weights_minus_one_zero_and_one():
 
 def test_it_convolves_with_the_binary_weights_in_eval_and_the_relaxed_in_training():
     layer, x = LocalBinaryConv2d(1, 3, slope=4.0), random(2, 1, 8, 9)
-    for weights, y in (
-        (layer.binary(), layer.eval()(x)),
-        (layer.relaxed(), layer.train()(x)),
-    ):
+    for weights, y in ((layer.binary(), layer.eval()(x)), (layer.relaxed(), layer.train()(x))):
         assert y.shape == (2, 3, 6, 7)
         for image in range(2):
             for f in range(3):
@@ -99,16 +95,6 @@ def test_gradients_are_finite(layer, shape, slope):
     layer.train()(random(*shape)).square().sum().backward()
     for parameter in layer.parameters():
         assert parameter.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("layer", [PixelMask(64, 10), LocalBinaryConv2d(1, 4)])
-def test_the_slope_is_a_buffer_that_4s_raises(layer):
-    assert "slope" in layer.state_dict()
-    assert [name for name, _ in layer.named_parameters()] in (["gamma"], ["theta"])
-    shrinking = SelfShrinkingSlope(nn.Sequential(layer, nn.ReLU()), patience=1, factor=2)
-    before = layer.slope.item()
-    assert [shrinking.step(1.0) for _ in range(3)] == [False, True, True]
-    assert layer.slope.item() == 4 * before
 
 
 @pytest.mark.parametrize(

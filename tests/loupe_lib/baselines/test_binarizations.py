@@ -7,9 +7,9 @@ import torch
 from loupe_lib import Encoder, ProbabilityMask
 from loupe_lib.baselines.binarizations import Concrete, StraightThrough, TanhSurrogate, TrainedSlope
 from tests.common import random, sigmoid
+from tests.loupe_lib.test_mask import LEARNED
 
 N = 32
-LEARNED = [ProbabilityMask, StraightThrough, Concrete, TanhSurrogate, TrainedSlope]
 
 
 def mask_of(kind, slope: float = 3.0, acceleration: float = 4, **settings):
@@ -98,33 +98,6 @@ def test_gradients_of_gamma_are_finite_and_not_all_zero(kind, lines, slope):
     assert mask.gamma.grad.isfinite().all()
     if slope < 1e5:  # above, hardly a P of a column comes near enough to U
         assert mask.gamma.grad.count_nonzero() > 0
-
-
-@pytest.mark.parametrize("kind", [StraightThrough, TanhSurrogate])
-def test_hard_masks_are_bernoulli_draws_of_p(kind):
-    mask = mask_of(kind)
-    drawn = mask.sample(2000, torch.Generator().manual_seed(0)).detach()
-    assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    p = mask.probabilities().detach()
-    deviation = (drawn.mean(dim=0) - p) / (p * (1 - p) / 2000).sqrt().clamp(min=1e-3)
-    assert deviation.abs().max() < 6
-
-
-def test_a_concrete_mask_is_1_with_probability_p_at_every_temperature():
-    # M > 1/2 where logit U > -logit P, and that has probability P.
-    for slope in (1.0, 10.0):
-        mask = mask_of(Concrete, slope)
-        above = mask.sample(2000, torch.Generator().manual_seed(0)).detach() > 0.5
-        p = mask.probabilities().detach()
-        assert (above.float().mean(dim=0) - p).abs().max() < 6 * 0.5 / 2000**0.5
-
-
-@pytest.mark.parametrize("kind", LEARNED)
-def test_all_share_the_paper_s_probabilities_and_inference(kind):
-    paper, other = mask_of(ProbabilityMask), mask_of(kind)
-    assert torch.equal(other.probabilities(), paper.probabilities())
-    for method in ("threshold", "topk"):
-        assert torch.equal(other.binarize(method), paper.binarize(method))
 
 
 # Columns

@@ -12,15 +12,7 @@ from torch import Tensor, nn
 from loupe_lib import InputError
 from loupe_lib.callbacks.ignite import SelfShrinkingSlopeHandler
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import (
-    EPOCHS,
-    KILLED,
-    LOSSES,
-    SETTINGS,
-    SLOPES,
-    Network,
-    Scripted,
-)
+from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
 
 
 class Loop:
@@ -81,7 +73,7 @@ def train_until_killed(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["buffer", "float"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind):
     whole = Loop(Network(kind)).run()
-    assert common.run(train_until_killed, (tmp_path, kind)) == [KILLED]
+    assert common.run(train_until_killed, (tmp_path, kind)) == [common.KILLED]
     resumed = Loop(Network(kind))
     Checkpoint.load_objects(resumed.to_save, tmp_path / "last.pt")
     resumed.run()

@@ -1,7 +1,6 @@
 """4S as a callback of PyTorch Lightning, on its own Trainer."""
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,7 @@ from torch.utils.data import DataLoader
 from loupe_lib import InputError
 from loupe_lib.callbacks.lightning import SelfShrinkingSlopeCallback
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import (
-    EPOCHS,
-    KILLED,
-    LOSSES,
-    SETTINGS,
-    SLOPES,
-    Network,
-    Scripted,
-)
+from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{start}")
@@ -102,9 +93,9 @@ def train_until_killed(folder: Path, kind: str, at_epoch_end: bool | None) -> No
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind, at_epoch_end):
     whole = train(tmp_path / "whole", kind, at_epoch_end)
     expected = logged(whole, "epoch", "val_loss", "net.layer.slope")
-    assert common.run(train_until_killed, (tmp_path / "killed", kind, at_epoch_end)) == [KILLED]
-    checkpoint = tmp_path / "killed" / "last.ckpt"
-    resumed = train(tmp_path / "killed", kind, at_epoch_end, ckpt_path=checkpoint)
+    killed = tmp_path / "killed"
+    assert common.run(train_until_killed, (killed, kind, at_epoch_end)) == [common.KILLED]
+    resumed = train(killed, kind, at_epoch_end, ckpt_path=killed / "last.ckpt")
     assert logged(resumed, "epoch", "val_loss", "net.layer.slope") == expected[3:]
     assert expected[3][2] > 2  # raised before the kill
 
@@ -129,11 +120,7 @@ def test_it_takes_one_loss_an_epoch_and_none_of_the_sanity_check(tmp_path, valid
 def test_epochs_without_a_validation_do_not_count(tmp_path):
     slope = SelfShrinkingSlopeCallback(**SETTINGS)
     trainer = fit(
-        Module(Scripted(LOSSES)),
-        tmp_path,
-        slope,
-        check_val_every_n_epoch=2,
-        num_sanity_val_steps=0,
+        Module(Scripted(LOSSES)), tmp_path, slope, check_val_every_n_epoch=2, num_sanity_val_steps=0
     )
     assert logged(trainer, "net.slope") == [(slope,) for slope in SLOPES[:3]]
 
@@ -213,36 +200,3 @@ def test_a_tested_model_has_the_slope_of_its_checkpoint(tmp_path):
     loader = DataLoader(common.VALIDATION, batch_size=8)
     trainer.validate(module, loader, ckpt_path=tmp_path / "last.ckpt", verbose=False)
     assert module.net.layer.slope == 4
-
-
-def train_one_of_two(rank: int, folder: Path) -> None:
-    """Write the validation losses and slopes of a process whose images differ from the other's."""
-    common.join(rank, folder)
-    module = Module(Network("float"))
-    slope = SelfShrinkingSlopeCallback(**SETTINGS)
-    rows: list[tuple[float, float]] = []
-
-    class Recorder(pl.Callback):
-        def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            rows.append((trainer.callback_metrics["val_loss"].item(), module.net.layer.slope))
-
-    fit(
-        module,
-        folder,
-        Recorder(),
-        slope,
-        strategy="ddp",
-        devices=2,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-    )
-    (folder / f"{rank}.json").write_text(json.dumps(rows))
-    common.leave()
-
-
-def test_processes_with_different_losses_keep_equal_slopes(tmp_path):
-    assert common.run(train_one_of_two, (0, tmp_path), (1, tmp_path)) == [0, 0]
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert all(a[0] != b[0] for a, b in zip(first, second, strict=True))
-    slopes = [row[1] for row in first]
-    assert slopes == [row[1] for row in second] and slopes[-1] > 2

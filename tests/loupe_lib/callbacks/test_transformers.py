@@ -16,15 +16,7 @@ from transformers import (
 from loupe_lib import InputError
 from loupe_lib.callbacks.transformers import SelfShrinkingSlopeCallback
 from tests.loupe_lib.callbacks import common
-from tests.loupe_lib.callbacks.common import (
-    EPOCHS,
-    KILLED,
-    LOSSES,
-    SETTINGS,
-    SLOPES,
-    Network,
-    Scripted,
-)
+from tests.loupe_lib.callbacks.common import EPOCHS, LOSSES, SETTINGS, SLOPES, Network, Scripted
 
 
 class Killing(TrainerCallback):
@@ -97,7 +89,7 @@ def train_until_killed(folder: Path, kind: str, settings: dict[str, object]) -> 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kind, settings):
     names = ["epoch", "eval_loss", "layer.slope"]
     whole = logged(train(tmp_path / "whole", kind, **settings), *names)
-    assert common.run(train_until_killed, (tmp_path / "killed", kind, settings)) == [KILLED]
+    assert common.run(train_until_killed, (tmp_path / "killed", kind, settings)) == [common.KILLED]
     resumed = train(tmp_path / "killed", kind, resume=True, **settings)
     # It has an evaluation more where it resumed with `eval_on_start`.
     assert [row for row in logged(resumed, *names) if row in whole] == whole

@@ -24,7 +24,7 @@ from loupe_lib.data.formats.fastmri import read_folder
 from loupe_lib.data.images import SPLITS, read_images
 from loupe_lib.data.importing import Selection, import_fastmri, import_files
 from loupe_lib.data.storage import digest
-from tests.common import cut, files_in, flip
+from tests.common import cut, files_in, flip, refusal
 
 SELECTION = Selection((24, 6, 6))
 
@@ -129,9 +129,7 @@ def test_an_archive_is_to_be_unpacked(root, brought, tmp_path):
     archive.write_bytes(b"")
     command = f"an archive: unpack it with tar -xf {shlex.quote(str(archive))} -C FOLDER"
     for where in (archive, archive.parent):  # itself, or where nothing else is
-        with pytest.raises(InputError) as caught:
-            bring(where, tmp_path / "knee.h5")
-        assert command in str(caught.value)
+        assert command in refusal(bring, where, tmp_path / "knee.h5")
     shutil.copytree(root, tmp_path / "data" / "unpacked")
     report = bring(archive.parent, tmp_path / "knee.h5")
     assert report.left_out[f"data/{archive.name}"] == command
@@ -211,14 +209,6 @@ def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, m
     assert not parts_folder(out).exists()
 
 
-def test_too_little_space_is_reported_before_writing(root, tmp_path, monkeypatch):
-    full = shutil._ntuple_diskusage(10, 10, 0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(InputError, match=r"cannot write .*knee.h5: it needs \d+ MB, and 0 MB are"):
-        bring(root, tmp_path / "knee.h5")
-    assert len(list(parts_folder(tmp_path / "knee.h5").glob("*"))) == 6
-
-
 def test_a_part_that_cannot_be_written_is_no_bad_file(root, tmp_path):
     parts_folder(tmp_path / "knee.h5").touch()
     with pytest.raises(InputError, match=r"cannot write .*npz: .* is not a folder$"):
@@ -239,10 +229,9 @@ def test_a_file_cut_short_ends_the_command_or_is_skipped(fraction, root, tmp_pat
     shutil.copytree(root, tmp_path / "data")
     path = tmp_path / "data" / "singlecoil_train" / "file1000002.h5"
     cut(path, fraction)
-    with pytest.raises(InputError) as caught:
-        bring(tmp_path / "data", tmp_path / "knee.h5")
-    assert str(caught.value).startswith(f"{path} cannot be read as HDF5: ")
-    assert str(caught.value).endswith("; --skip-bad goes on without such files")
+    told = refusal(bring, tmp_path / "data", tmp_path / "knee.h5")
+    assert told.startswith(f"{path} cannot be read as HDF5: ")
+    assert told.endswith("; --skip-bad goes on without such files")
     report = bring(tmp_path / "data", tmp_path / "knee.h5", skip_bad=True)
     said = report.left_out["singlecoil_train/file1000002"]
     assert said.startswith("cannot be read as HDF5: ")
@@ -267,9 +256,8 @@ def test_a_file_that_crashes_hdf5_is_named_and_can_be_skipped_or_moved_away(
     shutil.copytree(root, tmp_path / "data")
     crashing = tmp_path / "data" / "singlecoil_val" / "file0000000.h5"
     crashing_file(tmp_path).rename(crashing)
-    with pytest.raises(InputError) as caught:
-        bring(tmp_path / "data", tmp_path / "knee.h5")
-    assert str(caught.value).startswith(f"{crashing} ends the process that reads it")
+    told = refusal(bring, tmp_path / "data", tmp_path / "knee.h5")
+    assert told.startswith(f"{crashing} ends the process that reads it")
     report = bring(tmp_path / "data", tmp_path / "knee.h5", skip_bad=True)
     assert digest(tmp_path / "knee.h5") == digest(brought[0])
     said = report.left_out["singlecoil_val/file0000000"]
@@ -300,9 +288,8 @@ def damage(root: Path, folder: Path, how: str) -> Path:
 def test_a_file_that_turns_out_damaged_is_named_or_skipped(how, root, tmp_path):
     path = damage(root, tmp_path / "data", how)
     every = Selection((0.8, 0.1, 0.1))
-    with pytest.raises(InputError) as caught:
-        bring(tmp_path / "data", tmp_path / "knee.h5", every)
-    reason = str(caught.value).removeprefix(f"{path}: ")
+    told = refusal(bring, tmp_path / "data", tmp_path / "knee.h5", every)
+    reason = told.removeprefix(f"{path}: ")
     if how == "undefined":
         assert reason.startswith(
             "slice 2 has pixels that are infinite or undefined; set them to 0 first; "

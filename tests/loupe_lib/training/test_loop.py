@@ -145,14 +145,6 @@ def test_the_kept_weights_are_those_of_the_lowest_validation_loss(images, uninte
         assert run.model.mask.slope.item() == best["slope"]
 
 
-def test_a_loss_that_is_no_number_ends_that_run_alone(images, tmp_path):
-    wild, tame = trained([smoke(learning_rate=1e30), smoke(seed=1)], images, tmp_path)
-    assert len(wild.history) == 1 and len(wild.warnings) == 1
-    assert "training loss" in wild.warnings[0] and "epoch 1" in wild.warnings[0]
-    (alone,) = trained([smoke(seed=1)], images, tmp_path)
-    assert outcome(tame) == outcome(alone) and tame.warnings == []
-
-
 def test_the_progress_bar_shows_run_and_epochs(images, tmp_path, capsys):
     trained([smoke()], images, tmp_path, progress=False)
     assert capsys.readouterr().err == ""

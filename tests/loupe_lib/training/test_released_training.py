@@ -2,9 +2,7 @@
 
 from loupe_lib import ReleasedSchedule
 from loupe_lib.training.released_training import ReleasedTraining
-from loupe_lib.training.run import build_schedule
-from loupe_lib.training.schedule import Schedule
-from tests.common import Binary, fixed, smoke
+from tests.common import Binary, smoke
 
 CONFIG = smoke(
     schedule="released",
@@ -65,10 +63,3 @@ def test_the_second_round_starts_from_the_best_weights_at_their_slope_and_raises
 
 
 SHORT = {"schedule": "released", "shrink_epochs": 50, "settle_epochs": 50, "patience": 9}
-
-
-def test_only_this_schedule_watches_the_soft_loss():
-    for config, kind in ((CONFIG, ReleasedTraining), (smoke(), Schedule), (fixed(), Schedule)):
-        of = build_schedule(config, Binary(200))
-        assert type(of) is kind
-        assert of.watches_soft_loss is (kind is ReleasedTraining)

@@ -10,7 +10,7 @@ from loupe_lib import InputError
 from loupe_lib.training.checkpoint import checkpoint_files
 from loupe_lib.training.run import Run
 from loupe_lib.training.trainer import PlainTrainer
-from tests.common import cut, fixed, flip, random, same, smoke
+from tests.common import cut, fixed, flip, random, refusal, same, smoke
 
 IMAGES = random(64, 32, 32)
 
@@ -167,6 +167,6 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(checkpoint):
     run.save(path, trainer, 0)
     for file in checkpoint_files(path):
         cut(file, 0.5)
-    with pytest.raises(InputError, match=r"to train this run from the start, delete") as caught:
-        Run(smoke(), "cpu").resume(path)
-    assert all(str(file) in str(caught.value) for file in checkpoint_files(path))
+    told = refusal(Run(smoke(), "cpu").resume, path)
+    assert "to train this run from the start, delete" in told
+    assert all(str(file) in told for file in checkpoint_files(path))

@@ -29,26 +29,61 @@ def play(of: Scripted, losses: list[float]) -> list[tuple[int, float, float, Dec
 
 LONG = {"shrink_epochs": 100, "settle_epochs": 100, "stop_patience": 100}
 LONG_FIXED = {**LONG, "shrink_epochs": 0}
+RAISED = {**LONG, "shrink_epochs": 4, "settle_epochs": 6, "patience": 1, "factor": 2.0}
+RISING = {**LONG, "shrink_epochs": 3, "settle_epochs": 3, "slope": 1.0, "max_slope": 100.0}
+
+# Configuration, losses, and the round, slope and learning rate after each epoch.
+PLAYED = {
+    "4S raises the slope in round 1, and the learning rate falls in round 2": (
+        smoke(**RAISED, lr_patience=2),
+        [1.0] * 10,
+        [1] * 3 + [2] * 7,
+        [200, 400, 800] + [1600] * 7,
+        [0.01] * 5 + [0.002] * 2 + [0.0004] * 2 + [0.00008],
+    ),
+    "a fixed slope has round 2 alone": (
+        fixed(**{**LONG_FIXED, "settle_epochs": 5}, patience=1, lr_patience=2),
+        [1.0] * 5,
+        [2] * 5,
+        [200] * 5,
+        [0.01, 0.01, 0.002, 0.002, 0.0004],
+    ),
+    "a lower loss starts every wait anew": (
+        fixed(**{**LONG_FIXED, "stop_patience": 3}, lr_patience=2),
+        [5, 5, 4, 4, 3, 3, 2, 2, 1],
+        [2] * 9,
+        [200] * 9,
+        [0.01] * 9,
+    ),
+    "the learning rate stays above its minimum": (
+        fixed(**LONG_FIXED, lr_patience=1, min_lr=3e-4),
+        [1.0] * 5,
+        [2] * 5,
+        [200] * 5,
+        [0.01, 0.002, 4e-4, 3e-4, 3e-4],
+    ),
+    "epochs raise the slope where the schedule is exponential": (
+        smoke(**RISING, schedule="exponential", lr_patience=2),
+        [1.0, 0.9, 1.0, 1.0, 1.0, 1.0],
+        [1] * 2 + [2] * 4,
+        [10] + [100] * 5,
+        [0.01] * 4 + [0.002] * 2,
+    ),
+}
 
 
-def test_round_1_shrinks_and_round_2_reduces_the_learning_rate():
-    config = smoke(
-        **{**LONG, "shrink_epochs": 4, "settle_epochs": 6}, patience=1, lr_patience=2, factor=2.0
-    )
-    played = play(Scripted(config), [1.0] * 10)
-    assert [row[0] for row in played] == [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]
-    assert [row[1] for row in played] == [200, 400, 800, 1600, 1600, 1600, 1600, 1600, 1600, 1600]
-    rates = [0.01] * 5 + [0.002] * 2 + [0.0004] * 2 + [0.00008]
-    assert [row[2] for row in played] == pytest.approx(rates)
-
-
-def test_a_fixed_slope_has_round_2_alone():
-    config = fixed(**{**LONG_FIXED, "settle_epochs": 5}, patience=1, lr_patience=2)
+@pytest.mark.parametrize(
+    ("config", "losses", "rounds", "slopes", "rates"), PLAYED.values(), ids=PLAYED
+)
+def test_rounds_slopes_and_learning_rates(config, losses, rounds, slopes, rates):
     of = Scripted(config)
-    played = play(of, [1.0] * 5)
-    assert {row[0] for row in played} == {2} and {row[1] for row in played} == {200}
-    assert [row[2] for row in played] == pytest.approx([0.01, 0.01, 0.002, 0.002, 0.0004])
-    assert of.finished
+    found = list(zip(*play(of, losses), strict=True))
+    assert list(found[0]) == rounds
+    assert found[1] == pytest.approx(slopes) and found[2] == pytest.approx(rates)
+    assert of.finished is (len(losses) == config.shrink_epochs + config.settle_epochs)
+    second = Scripted(config)
+    second.load_state_dict(json.loads(json.dumps(of.state_dict())))
+    assert second.state_dict() == of.state_dict()
 
 
 def test_weights_are_kept_at_each_lower_loss_and_brought_back_at_the_end_of_each_round():
@@ -72,18 +107,6 @@ def test_early_stopping_ends_each_round_when_its_wait_reaches_patience():
     assert of.step(1.0).restore and of.finished
 
 
-def test_a_lower_loss_starts_every_wait_anew():
-    of = Scripted(fixed(**{**LONG_FIXED, "stop_patience": 3}, lr_patience=2))
-    played = play(of, [5, 5, 4, 4, 3, 3, 2, 2, 1])
-    assert not of.finished and {row[2] for row in played} == {0.01}
-
-
-def test_the_learning_rate_stays_above_its_minimum():
-    config = fixed(**LONG_FIXED, lr_patience=1, min_lr=3e-4)
-    played = play(Scripted(config), [1.0] * 5)
-    assert [row[2] for row in played] == pytest.approx([0.01, 0.002, 4e-4, 3e-4, 3e-4])
-
-
 LOSSES = [3, 3, 2, 2, math.nan, 2, 1.5, 1.5, 1.5, 1.5, 1.4, 1.6, 1.6, 1.6, 1.6, 1.6]
 
 
@@ -99,20 +122,3 @@ def test_a_state_taken_after_any_epoch_goes_on_the_same_through_json(epoch):
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert play(second, LOSSES[epoch:]) == play(first, LOSSES[epoch:])
     assert second.state_dict() == first.state_dict() and second.finished == first.finished
-
-
-def test_epochs_raise_the_slope_where_the_schedule_is_exponential():
-    config = smoke(
-        **{**LONG, "shrink_epochs": 3, "settle_epochs": 3},
-        schedule="exponential",
-        slope=1.0,
-        max_slope=100.0,
-        lr_patience=2,
-    )
-    of = Scripted(config)
-    played = play(of, [1.0, 0.9, 1.0, 1.0, 1.0, 1.0])
-    assert [row[1] for row in played] == pytest.approx([10, 100, 100, 100, 100, 100])
-    assert [row[0] for row in played] == [1, 1, 2, 2, 2, 2] and of.finished
-    second = Scripted(config)
-    second.load_state_dict(json.loads(json.dumps(of.state_dict())))
-    assert second.state_dict() == of.state_dict()

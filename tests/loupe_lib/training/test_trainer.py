@@ -94,17 +94,6 @@ def test_relaxed_evaluation_is_that_of_random_masks_from_the_encoder_s_generator
     assert not torch.allclose(hard, absolute)
 
 
-def test_models_trained_together_are_as_each_alone():
-    together = trainer(0, 1)
-    alone = [trainer(0), trainer(1)]
-    for batch, other in zip(BATCHES, BATCHES.flip(0), strict=True):
-        losses = together.step(torch.stack([batch, other]))
-        single = [alone[0].step(batch[None]), alone[1].step(other[None])]
-        assert torch.equal(losses, torch.cat(single))
-    for k in (0, 1):
-        assert same(together.state(k), alone[k].state(0))
-
-
 def test_a_learning_rate_counts_from_the_next_step_on():
     trained = trainer(0)
     trained.step(BATCHES[:1])
@@ -142,16 +131,3 @@ def test_a_state_goes_on_the_same_in_another_trainer(steps, device):
         torch.testing.assert_close(loss, other, rtol=0 if device == "cpu" else 1e-3, atol=0)
     if device == "cpu":
         assert same(first.state(0), second.state(1))
-
-
-def test_weights_alone_start_adam_anew():
-    trained = trainer(0)
-    for batch in BATCHES[:3]:
-        trained.step(batch[None])
-    fresh = trainer(0)
-    fresh.models[0].load_state_dict(trained.weights(0))
-    fresh.models[0].encoder.generator.set_state(trained.state(0)["generator"])
-    trained.load(0, {f"model.{name}": value for name, value in trained.weights(0).items()})
-    trained.step(BATCHES[3:])
-    fresh.step(BATCHES[3:])
-    assert same(trained.state(0), fresh.state(0))
