@@ -103,7 +103,7 @@ def gain_list(gains: pd.DataFrame) -> str:
     usual = gains[gains["test head"] == TEST_HEAD]
     for (r, change), rows in usual.groupby(["R", "change"], sort=False):
         parts = [
-            f"seeds whose masks had {row['DC as it is']} DC: {row['gain (dB)']} dB"
+            f"masks that had {row['DC as it is']} DC: {row['gain (dB)']} dB"
             + f" [{row[INTERVAL]}], a gain is *{row['outcome']}*" * (row[INTERVAL] != "-")
             + f" ({row['seeds']})"
             for row in rows.to_dict("records")
@@ -166,14 +166,14 @@ def _pairs(data: pd.DataFrame) -> pd.DataFrame:
 def _balanced(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs of the methods that were trained with every seed, with a column ``fate``.
 
-    It tells whether the masks of a seed ``kept`` or ``lost`` DC without the change, or ``some``
-    kept it.
+    It tells what the masks of a seed had done with DC without the change: ``kept`` or ``lost`` it,
+    or ``partly kept`` it if only some did.
     """
     change = ["R", "test head", "training"]
     seeds = pairs.groupby(change)["seed"].transform("nunique")
     pairs = pairs[pairs.groupby([*change, "method"])["seed"].transform("nunique") == seeds]
     kept = pairs.groupby([*change, "seed"])["dc_kept_before"].transform("mean")
-    return pairs.assign(fate=kept.map({0: "lost", 1: "kept"}).fillna("some"))
+    return pairs.assign(fate=kept.map({0: "lost", 1: "kept"}).fillna("partly kept"))
 
 
 def _gain(pairs: pd.DataFrame) -> dict[str, str]:

@@ -199,8 +199,8 @@ def test_gains_are_apart_for_masks_that_had_lost_dc(changes) -> None:
     ]
     assert gains["PSNR as it is (dB)"].tolist() == ["32.00", "32.00", "30.50 ± 0.71"]
     assert experiment.gain_list(experiment.gain_table(changes)).splitlines() == [
-        "- **Always measured, R = 4**: seeds whose masks had kept DC: 1.00 dB (seed 1).",
-        "- **Raised, R = 4**: seeds whose masks had kept DC: 0.25 dB (seed 1); seeds whose masks "
+        "- **Always measured, R = 4**: masks that had kept DC: 1.00 dB (seed 1).",
+        "- **Raised, R = 4**: masks that had kept DC: 0.25 dB (seed 1); masks that "
         "had lost DC: 2.00 ± 1.41 dB [-10.71 to +14.71], a gain is *undecided* (seeds 0, 2).",
     ]
 
@@ -219,7 +219,7 @@ def test_gains_compare_the_same_methods_at_every_seed_and_each_seed_once(real) -
     assert dict(zip(gains["DC as it is"], gains["seeds"], strict=True)) == {
         "kept": "seeds 14 to 23",
         "lost": "seeds 8 to 11",
-        "some": "seeds 12 to 13",
+        "partly kept": "seeds 12 to 13",
     }
     assert experiment.written_test(data).splitlines()[0] == (
         "- Masks that had lost DC (seeds 8 to 11): 1.05 ± 0.06 dB (95% interval +0.96 to +1.14), a "
