@@ -121,14 +121,21 @@ def _test(table: RunTable, r: float, label: str = "", counts: bool = True) -> Fi
     if deciding:
         yield _compare(table, choosing, label, "4S", r, TUNED)
     side = "above" if finding.mean > 0 else "below"
+    named = {"4S": shrunk.values(), f"s = {slope:g}": fixed.values()}
     keep = " and ".join(
-        f"{sum(run.p_dc > 0.5 for run in runs.values())} of {len(runs)} ({name})"
-        for name, runs in (("4S", shrunk), (f"s = {slope:g}", fixed))
+        f"{sum(run.p_dc > 0.5 for run in runs)} of {len(runs)} ({name})"
+        for name, runs in named.items()
+    )
+    spread = " and ".join(
+        f"{np.std([run.psnr() for run in runs], ddof=1):.2f} dB ({name})"
+        for name, runs in named.items()
     )
     yield (
         f"{where}, R = {r:g}, {seeds}: 4S is {abs(finding.mean):.2f} dB {side} s = {slope:g}, "
         f"the best {TUNED} of the fixed slopes {', '.join(f'{s:g}' for s in grid)} on "
-        f"{name_seeds(grid[slope])}. The zero frequency is kept by {keep} masks."
+        f"{name_seeds(grid[slope])}. It is above in {sum(gain > 0 for gain in gains)} of "
+        f"{len(gains)} seeds; the median difference is {np.median(gains):.2f} dB. The standard "
+        f"deviation of the PSNR over seeds is {spread}. The zero frequency is kept by {keep} masks."
     )
     if counts and slope == table.profile.initial_slope:
         yield (
