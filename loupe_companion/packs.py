@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from loupe_companion.locks import try_lock, wait_for_lock
+from loupe_companion.locks import holder, try_lock, wait_for_lock
 from loupe_companion.results import write_results
 from loupe_companion.run_summary import shown_slices, summarize_run
 from loupe_companion.snapshots import Recorder
@@ -140,26 +141,30 @@ def train_pack(
     device: torch.device,
     progress: bool = True,
     snapshots: bool = False,
+    patience: float = math.inf,
 ) -> None:
     """Train the runs of a pack that have no result; wait for those that another process trains.
 
     On the CPU a run is trained on one thread, so that its result does not depend on the number of
     cores. With ``snapshots`` the results keep snapshots of the trainings, see
-    :class:`loupe_companion.snapshots.Recorder`.
+    :class:`loupe_companion.snapshots.Recorder`. After ``patience`` seconds of waiting, what others
+    train counts as failed.
 
     Raises:
         InputError: if the images are not those of the runs, or if runs failed: the results of the
             others are then in the store.
     """
     failed: list[str] = []
-    waiting = list(pack.configs)
+    waiting = unfinished(pack.configs, runs)
     while waiting:
         with contextlib.ExitStack() as locks:
             mine = [config for config in waiting if try_lock(locks, _lock_file(runs, config))]
             if not mine:  # others train them all: wait until one is done or given up
                 mine = waiting[:1]
                 what = f"run {mine[0].name} ({mine[0].label})"
-                wait_for_lock(locks, _lock_file(runs, mine[0]), what)
+                if not wait_for_lock(locks, _lock_file(runs, mine[0]), what, patience):
+                    failed.append(f"{what} is {holder(_lock_file(runs, mine[0]))}")
+                    break
             todo = unfinished(mine, runs)
             if todo:
                 failed += _train_locked(todo, runs, data, device, progress, snapshots)

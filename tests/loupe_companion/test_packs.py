@@ -1,5 +1,6 @@
 """Packs: planned from configurations alone, trained by a job each."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 import torch
 
-from loupe_companion.locks import holder
+from loupe_companion.locks import holder, try_lock
 from loupe_companion.packs import Pack, plan_packs, train_pack
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
@@ -78,6 +79,17 @@ def test_a_run_that_fails_costs_the_others_nothing(trained, tmp_path):
     assert unfinished(pack.configs, tmp_path) == []
 
 
+def test_a_pack_that_another_process_trains_is_left_to_it(tmp_path):
+    pack = Pack((smoke(),))
+    lock = result_file(tmp_path, smoke()).with_name("training.lock")
+    said = rf"^run {smoke().name} \(R=4 4S seed 0\) is held by process {os.getpid()} of [^;]*$"
+    with contextlib.ExitStack() as locks:
+        assert try_lock(locks, lock)
+        with pytest.raises(InputError, match=said):
+            train_pack(pack, tmp_path, None, CPU, progress=False, patience=0.2)
+    assert files_in(tmp_path) == {}
+
+
 PARENT = """
 import subprocess, sys, os, time
 command = [sys.executable, "-m", "loupe_companion", "--parent", str(os.getpid())]
@@ -138,5 +150,17 @@ def test_the_holder_of_a_lock_is_named(tmp_path):
     lock = tmp_path / "training.lock"
     lock.write_text("123\nnode-7?pidns-4026531836\n99\n")
     assert holder(lock) == f"held by process 123 of node-7 (if that has died: rm {lock})"
+    note = tmp_path / "training.lock.job"
+    note.write_text(f"7\n{lock.read_text()}")
+    assert holder(lock).startswith("held by process 123 of node-7, Slurm job 7 (if that has died: ")
     lock.write_text("")
     assert holder(lock) == f"held by another process ({lock})"
+
+
+def test_a_lock_stays_if_slurm_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", "nowhere")
+    lock, note = tmp_path / "training.lock", tmp_path / "training.lock.job"
+    lock.write_text("123\nnode-7\n99\n")
+    note.write_text(f"7\n{lock.read_text()}")
+    with contextlib.ExitStack() as locks:
+        assert not try_lock(locks, lock)
