@@ -3,6 +3,8 @@
 Each command imports what it needs when it runs: ``--help`` then does not wait for torch.
 """
 
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -166,7 +168,12 @@ def sweep(
     from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
     from loupe_companion.store import unfinished
-    from loupe_companion.sweep import collect, collected_results, extended_results
+    from loupe_companion.sweep import (
+        collect_finished,
+        collected_results,
+        extended_results,
+        train_missing,
+    )
     from loupe_companion.workflow import cluster_device, has_workflow, train_in_workflow
     from loupe_lib.training.device import device_name, find_device
 
@@ -184,10 +191,10 @@ def sweep(
     found = {r.config: r for r in extended_results(chosen)}
     mine = [config for config in chosen.configs() if config not in found]
     held = collected_names(path)
-    todo = unfinished([config for config in mine if config.name not in held], runs)
+    missing = [config for config in mine if config.name not in held]
+    todo = unfinished(missing, runs)
     if cluster:
         on, place = cluster_device(cluster, device), cluster
-        device = None  # this machine may lack it
     else:
         where = find_device(device)
         on, place = str(where), device_name(where)
@@ -197,7 +204,10 @@ def sweep(
     if todo and (cluster or (len(todo) > 1 and has_workflow())):
         packs = write_packs(todo, on.partition(":")[0], runs)
         train_in_workflow(packs, runs, data, on, cluster)
-    collect(mine, runs, path, chosen.pictures, data, device)
+    elif todo:
+        train_missing(todo, runs, data, on)
+    if missing:
+        collect_finished(missing, runs, path, chosen.pictures)
     found |= {r.config: r for r in collected_results(path)}
     _print_results([found[config] for config in chosen.configs()], chosen.label)
     print(path)
@@ -213,7 +223,8 @@ def train_pack(
 ) -> None:
     """Train the runs of one pack: a job of the workflow.
 
-    Finished runs are not trained again. NAME.done is written when all runs have their results.
+    Finished runs are not trained again. NAME.done is written when all runs have their results. In a
+    Slurm job, it fails if another process trains the runs that are left: its GPU must not idle.
     """
     from loupe_companion.packs import Pack, marker
     from loupe_companion.packs import train_pack as train_runs
@@ -224,8 +235,24 @@ def train_pack(
     where = find_device(device)
     # On CPUs several jobs share a terminal, and their bars would overwrite each other.
     bar = where.type == "cuda"
-    train_runs(Pack.read(pack), pack.parent.parent, data, where, bar, snapshots)
+    patience = 60 if "SLURM_JOB_ID" in os.environ else math.inf  # seconds
+    train_runs(Pack.read(pack), pack.parent.parent, data, where, bar, snapshots, patience)
     write_file(marker(pack), b"")
+
+
+@app.command()
+def collect(
+    out: Annotated[Path, typer.Option(help="HDF5 file of all results.", callback=check_out)],
+    profile_name: ProfileName = "quick",
+    data: Data = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Collect the results of a profile's finished runs: a job of the workflow. Trains nothing."""
+    from loupe_companion.sources import load_profile
+    from loupe_companion.sweep import collect_finished
+
+    chosen = load_profile(profile_name, data)
+    collect_finished(chosen.configs(), runs, out, chosen.pictures)
 
 
 @app.command("runs")

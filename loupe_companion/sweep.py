@@ -15,6 +15,7 @@ from loupe_companion.results import (
 )
 from loupe_companion.store import remove_checkpoints, result_file, unfinished
 from loupe_lib.data.storage import remove_unfinished
+from loupe_lib.errors import InputError
 from loupe_lib.training.config import RunConfig
 from loupe_lib.training.device import find_device
 
@@ -79,6 +80,8 @@ def run_sweep(
         InputError: if the store cannot be written, or the images are not those of the runs.
     """
     train_missing(configs, runs, data, device, progress, snapshots)
+    for config in configs:
+        remove_checkpoints(runs, config)  # which a kill may have left beside the result
     return [read_results(result_file(runs, config))[0] for config in configs]
 
 
@@ -103,10 +106,26 @@ def collect(
     if not missing:
         return
     train_missing(missing, runs, data, device)
+    collect_finished(missing, runs, path, pictures)
+
+
+def collect_finished(
+    configs: Sequence[RunConfig], runs: Path, path: Path, pictures: bool = True
+) -> None:
+    """Add the results of finished runs to a file, as :func:`collect` does; train none.
+
+    Raises:
+        InputError: if a run has no result, or the file is damaged or cannot be written.
+    """
+    if missing := unfinished(configs, runs):
+        first = f"{missing[0].name} ({missing[0].label})"
+        raise InputError(f"runs without a result in {runs}: {len(missing)}, the first is {first}")
     with contextlib.ExitStack() as locks:
         wait_for_lock(locks, path.with_name(f".{path.name}.writing.lock"), f"{path}")
         remove_unfinished(path)
-        collect_results([result_file(runs, config) for config in missing], path, pictures)
+        collect_results([result_file(runs, config) for config in configs], path, pictures)
+    for config in configs:
+        remove_checkpoints(runs, config)  # which a kill may have left beside the result
 
 
 def train_missing(
@@ -118,9 +137,6 @@ def train_missing(
     snapshots: bool = False,
 ) -> None:
     """Train what the store does not have yet; see :func:`run_sweep`."""
-    for config in configs:
-        if result_file(runs, config).exists():
-            remove_checkpoints(runs, config)  # which a kill may have left beside it
     where = find_device(device)
     for pack in plan_packs(unfinished(configs, runs), where.type):
         train_pack(pack, runs, data, where, progress, snapshots)

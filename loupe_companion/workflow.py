@@ -1,5 +1,6 @@
 """Start the repository's workflow for the packs of a sweep, which it trains side by side."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def train_in_workflow(
     command = [sys.executable, "-m", "snakemake", *(str(marker(pack.resolve())) for pack in packs)]
     command += ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(runs.resolve())]
     command += ["--profile", str(PROFILES / (cluster or "local")), "--config"]
-    command += [f"runs={runs.resolve()}", f"device={device}"]
+    command += [f"runs={runs.resolve()}", f"device={device}", f"parent={os.getpid()}"]
     command += [f"data={data.resolve()}"] if data else []
     # The profile of a cluster names a file from the top of the repository.
     if subprocess.run(command, cwd=WORKFLOW.parent).returncode:

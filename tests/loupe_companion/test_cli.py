@@ -53,7 +53,8 @@ def loupe(capsys, monkeypatch, tmp_path):
 
 COMMANDS = [
     *("data", "data heads", "data show", "data synthetic", "data fastmri", "data import"),
-    *("train", "sweep", "train-pack", "runs", "bench", "beyond", "evaluate", "export-mask"),
+    *("train", "sweep", "train-pack", "collect", "runs"),
+    *("bench", "beyond", "evaluate", "export-mask"),
 ]
 
 

@@ -18,7 +18,7 @@ from filelock import SoftFileLock
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult, collected_names, read_results, write_results
 from loupe_companion.store import result_file
-from loupe_companion.sweep import results_of, run_sweep
+from loupe_companion.sweep import collect_finished, results_of, run_sweep
 from loupe_lib import InputError
 from loupe_lib.training.checkpoint import read_weights
 from tests.common import ROOT, files_in, fixed, smoke
@@ -124,6 +124,18 @@ def test_two_stores_collect_into_one_file_at_once(trained, tmp_path):
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert collected_names(out) == set(names)
+
+
+def test_collecting_trains_nothing(trained, tmp_path):
+    kept, missing = trained.profile.configs()[0], smoke(seed=9)
+    file = tmp_path / "all.h5"
+    said = rf"without a result in .*: 1, the first is {missing.name} \(R=4 4S seed 9\)$"
+    before = files_in(trained.runs)
+    with pytest.raises(InputError, match=said):
+        collect_finished([kept, missing], trained.runs, file)
+    assert not file.exists()
+    collect_finished([kept], trained.runs, file)
+    assert collected_names(file) == {kept.name} and files_in(trained.runs) == before
 
 
 def test_nan_and_a_collapsed_mask_are_recorded(tmp_path):

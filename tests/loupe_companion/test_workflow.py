@@ -1,13 +1,15 @@
 """The workflow: its graph of rules, as the book shows it, and what it refuses."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from loupe_companion.workflow import cluster_device
 from loupe_lib.errors import InputError
-from tests.common import ROOT, run_workflow
+from tests.common import ROOT, run_workflow, workflow
 
 pytest.importorskip("snakemake", reason="Snakemake is not installed")
 
@@ -46,6 +48,21 @@ def test_settings_that_the_workflow_does_not_have_are_refused(tmp_path):
     assert done.returncode == 1
     allowed = "data, device, output, profile, runs"
     assert f"--config must be some of {allowed}; got seeds. For slopes, seeds" in done.stdout
+
+
+def test_a_device_that_packs_cannot_be_planned_for_is_refused(tmp_path):
+    done = run_workflow(tmp_path, "--dry-run", device="gpu")
+    assert done.returncode == 1
+    assert "device must be cpu or cuda; got gpu" in done.stdout
+
+
+def test_the_book_keeps_snapshots_by_default_and_a_sweep_does_not(tmp_path):
+    command = workflow(tmp_path, "--dry-run", "--printshellcmds", "--quiet", "host")
+    command.remove("profile=smoke")
+    for config, count in {"device=cpu": 8, f"parent={os.getpid()}": 0}.items():
+        done = subprocess.run([*command, config], capture_output=True, text=True)
+        assert done.stdout.count("train-pack") == 8, done.stderr
+        assert done.stdout.count(" --snapshots") == count
 
 
 def test_a_cluster_without_a_profile_is_refused():

@@ -82,6 +82,19 @@ def test_killed_workflow(victim, trained, tmp_path, record: Record):
         record.count(f"{victim} killed, completed")
 
 
+def test_killed_sweep(tmp_path, record: Record):
+    """A sweep is killed: its workflow and the trainings end."""
+    command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", "smoke"]
+    with running([*command, "--device", "cpu"], cwd=tmp_path) as process:
+        wait_until(lambda: list(tmp_path.glob("runs/*/training.lock")), 120)
+        started = descendants(process.pid)
+        assert len(started) >= 2
+        kill([process.pid])
+    wait_until(lambda: not any(map(alive, started)), 60)
+    assert not list(tmp_path.glob("runs/*/training.lock"))
+    record.count("sweep killed, workflow and trainings ended")
+
+
 def test_killed_notebook(tmp_path, record: Record):
     """The workflow is killed while a notebook runs: notebook and kernel end."""
     with running(workflow(tmp_path, NOTEBOOK)) as process:
