@@ -105,7 +105,7 @@ def _ended(job: str, file: Path) -> bool:
         if taken.st_uid != os.getuid():  # Slurm may hide the jobs of others
             return False
         listed = subprocess.run(
-            command, env=own, capture_output=True, text=True, check=True, timeout=60
+            command, env=own, capture_output=True, text=True, check=True, timeout=10
         )
         starts = dict(line.split() for line in listed.stdout.splitlines())
         start = starts.get(job, "N/A")  # so squeue shows jobs that have not started

@@ -158,7 +158,8 @@ def test_the_holder_of_a_lock_is_named(tmp_path):
 
 
 def test_a_lock_stays_if_slurm_does_not_answer(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_CONF", "nowhere")
+    (tmp_path / "slurm.conf").touch()
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     lock, note = tmp_path / "training.lock", tmp_path / "training.lock.job"
     lock.write_text("123\nnode-7\n99\n")
     note.write_text(f"7\n{lock.read_text()}")
