@@ -149,6 +149,15 @@ def test_failed_run(tmp_path, trained, record: Record):
     record.count("a run failed, the other kept")
 
 
+def test_report(tmp_path, record: Record):
+    """A report shows the trainings whichever kind of device they were for."""
+    assert run_workflow(tmp_path, COLLECTED).returncode == 0
+    done = run_workflow(tmp_path, COLLECTED, "--report", "report.html", device="cuda")
+    assert done.returncode == 0, done.stderr
+    assert "train-pack" in (tmp_path / "report.html").read_text("utf-8")
+    record.count("report with trainings")
+
+
 def test_sweep(tmp_path, trained, record: Record):
     """A sweep trains its packs in a workflow: the results are those of one process."""
     command = [sys.executable, "-m", "loupe_companion", "sweep", "--profile", "smoke"]
