@@ -3,7 +3,8 @@
 #                  CLUSTER=slurm to train on a cluster: workflow/profiles/slurm/config.yaml
 # make wheel       both packages in one file, dist/loupe_lib-*.whl: upload it beside a notebook in Colab
 # make test        style, types, layers and tests
-# make test-slurm  the workflow on a Slurm that the test starts
+# make test-slurm  the workflow on a Slurm that the test starts; LOUPE_TEST_SLURM=all for the
+#                  time limit too
 # make robustness  every try of the tests that kill, fill and damage; results/robustness.json
 # make notebooks   write the repository's address into the notebooks, and clean them for git
 # make lock        resolve both locks again (needs uv); delete them first for newer versions
@@ -60,7 +61,7 @@ wheel: .venv/.book
 
 # Starts a Slurm of its own, which needs slurm-wlm and munge.
 test-slurm: .venv/.test
-	LOUPE_TEST_SLURM=1 $(PY) -m pytest tests/slurm
+	LOUPE_TEST_SLURM=$(or $(LOUPE_TEST_SLURM),1) $(PY) -m pytest tests/slurm
 
 test: .venv/.test
 	$(PY) -m ruff check .

@@ -109,6 +109,7 @@ def _ended(job: str, file: Path) -> bool:
         )
         starts = dict(line.split() for line in listed.stdout.splitlines())
         start = starts.get(job, "N/A")  # so squeue shows jobs that have not started
-        return start == "N/A" or datetime.fromisoformat(start).timestamp() > taken.st_mtime
+        # A minute more, because the clocks of Slurm and of the file system may differ.
+        return start == "N/A" or datetime.fromisoformat(start).timestamp() > taken.st_mtime + 60
     except (OSError, subprocess.SubprocessError, ValueError):  # Slurm gives no answer
         return False
