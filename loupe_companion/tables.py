@@ -40,20 +40,30 @@ def conditions(results: Sequence[RunResult]) -> str:
     Their dates and code are on the page of the versions.
     """
     config = results[0].config
-    seeds = sorted({r.config.seed for r in results})
+    seeds = {r.config.seed for r in results}
     epochs = sorted({len(r.history["loss"]) for r in results})
     devices = sorted({r.provenance["device"] for r in results})
     own = f"image file {config.data[:12]}"
     images = "virtual subjects from the embedded heads" if config.data == HEADS else own
     seconds = sum(r.provenance["training_seconds"] for r in results)
     return (
-        f"*{len(results)} run{'s' * (len(results) > 1)} (seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}): N = {config.size}, U-Net width {config.width}, "
+        f"*{len(results)} run{'s' * (len(results) > 1)} ({name_seeds(seeds)}): "
+        f"N = {config.size}, U-Net width {config.width}, "
         f"{config.train} / {config.validation} / {config.test} training / validation / test "
         f"slices of {images}, {span(epochs)} epochs. Trained on {' and '.join(devices)}; "
         f"all runs together: {seconds / 60:.1f} minutes."
         f"{' ±: standard deviation over seeds.' * (len(seeds) > 1)}*"
     )
+
+
+def name_seeds(seeds: Iterable[int]) -> str:
+    """``seed 3``, ``seeds 3 to 7``, or each of them if they are two or some between are missing."""
+    ordered = sorted(seeds)
+    first, last = ordered[0], ordered[-1]
+    if len(ordered) == 1:
+        return f"seed {first}"
+    whole = len(ordered) == last - first + 1 > 2
+    return f"seeds {f'{first} to {last}' if whole else ', '.join(map(str, ordered))}"
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -40,7 +40,7 @@ VERBS = {
 
 # The picture comes before the claims on a phone, and stands beside them on a wide screen.
 ANSWER = """\
-**Answer: {verdict}.**{main} Of the {n} claims of the paper, {counts}.
+**Answer: the claim {verdict}.**{main} Of the {n} claims of the paper, {counts}.
 
 ::::{{grid}} 12
 :::{{grid-item}}
@@ -84,7 +84,7 @@ def answer(record: Path, results: Sequence[RunResult], picture: str) -> str:
         counts=", ".join(
             f"{counts[name]} {VERBS[name][counts[name] > 1]}" for name in VERBS if counts[name]
         ),
-        verdict=main["verdict"],
+        verdict=VERBS[main["verdict"]][0],
         main=_sentence(main),
         picture=picture,
         size=results[0].config.size,
@@ -103,16 +103,16 @@ def _sentence(claim: Mapping[str, Any]) -> str:
     unit, where = finding["unit"], _what(finding).partition(", ")[2]
     where = re.sub(r"N = (\d+)", r"\1 x \1 pixels", where)
     # Its comparisons are of the same number, such as "(2) better: 4S minus best fixed s".
-    asked = "; ".join(
-        f"{_what(each).partition(': ')[0]}, {requirement(*_region(each), unit)}: "
-        f"*{each['outcome']}*"
+    asked = "".join(
+        f" *{each['outcome'].capitalize()}*: {_what(each).partition(': ')[0]} (interval "
+        f"{requirement(*_region(each), unit)})."
         for each in claim["findings"]
         if each["acceleration"] == finding["acceleration"]
     )
     return (
         f" The test PSNR of 4S is **{number(abs(finding['mean']), DIGITS)} {unit} {side}** that of "
         f"the best fixed slope ({where}; {finding['detail']}; {CONFIDENCE:.0%} interval {low} to "
-        f"{high} {unit}; {finding['n']} seeds). What the claim asks of the interval: {asked}."
+        f"{high} {unit}; {finding['n']} seeds).{asked}"
     )
 
 

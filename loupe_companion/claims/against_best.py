@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from loupe_companion.claims.statistics import (
 from loupe_companion.methods import fixed_slope
 from loupe_companion.profiles import OWN_SUBJECTS, PAPER_SLOPES
 from loupe_companion.results import RunResult
+from loupe_companion.tables import name_seeds
 from loupe_lib.data.heads import HEADS, TEST_HEAD
 
 MARGIN = 0.3  # dB
@@ -236,12 +237,3 @@ def _size(table: RunTable) -> str:
 
 def _where(table: RunTable, r: float) -> str:
     return f"{_size(table)}, R = {r:g}"
-
-
-def name_seeds(seeds: Iterable[int]) -> str:
-    """``seed 3``, ``seeds 3 to 7``, or all of them if some between are missing."""
-    first, *rest = ordered = sorted(seeds)
-    if not rest:
-        return f"seed {first}"
-    whole = len(ordered) == rest[-1] - first + 1
-    return f"seeds {f'{first} to {rest[-1]}' if whole else ', '.join(map(str, ordered))}"

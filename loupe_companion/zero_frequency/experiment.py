@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loupe_companion.claims.against_best import DECIDING, name_seeds
+from loupe_companion.claims.against_best import DECIDING
 from loupe_companion.claims.statistics import UNDECIDED, outcome_of
 from loupe_companion.figures.style import GREY, WIDTH
 from loupe_companion.groups import group_runs
 from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
-from loupe_companion.tables import CONFIDENCE, mean_and_spread, t_interval
+from loupe_companion.tables import CONFIDENCE, mean_and_spread, name_seeds, t_interval
 from loupe_companion.zero_frequency.runs import comparable_runs, draw_points, run_row
 from loupe_lib.data.heads import TEST_HEAD
 

@@ -77,6 +77,17 @@ def kept_by_seed(data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def start_figure(data: pd.DataFrame) -> Figure:
+    """P(DC) after training against P(DC) before, a point for each run."""
+    figure = Figure(figsize=(WIDTH * 0.6, 3.2), layout="constrained")
+    ax = figure.subplots()
+    draw_points(ax, data, data["p_dc_start"], data["p_dc"])
+    ax.set(xlabel="P(DC) before training", ylabel="P(DC) after training")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=9)
+    return figure
+
+
 def kept_by_method(data: pd.DataFrame) -> pd.DataFrame:
     """The methods by the number of runs that keep DC, the highest fraction first."""
     methods = [(runs["dc_kept"].mean(), _count(runs), m) for m, runs in data.groupby("method")]

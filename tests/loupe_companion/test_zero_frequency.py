@@ -219,7 +219,7 @@ def test_gains_compare_the_same_methods_at_every_seed_and_each_seed_once(real) -
     assert dict(zip(gains["DC as it is"], gains["seeds"], strict=True)) == {
         "kept": "seeds 14 to 23",
         "lost": "seeds 8 to 11",
-        "partly kept": "seeds 12 to 13",
+        "partly kept": "seeds 12, 13",
     }
     assert experiment.written_test(data).splitlines()[0] == (
         "- Masks that had lost DC (seeds 8 to 11): 1.05 ± 0.06 dB (95% interval +0.96 to +1.14), a "
@@ -268,6 +268,13 @@ def test_points_show_psnr_and_dc(real) -> None:
     figure = kept_masks.points_figure(run_data(runs))
     assert dots(figure) == {(30.0, MISSING, False), (31.0, KEPT, True)}
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["s=200"]
+
+
+def test_probabilities_at_dc_are_drawn_before_and_after_training(real) -> None:
+    data = run_data([with_values(real, p, 30.0, seed=seed) for seed, p in ((0, 0.1), (1, 0.9))])
+    (ax,) = kept_masks.start_figure(data).axes
+    points = {(x, y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
+    assert points == set(zip(data["p_dc_start"], data["p_dc"], strict=True))
 
 
 def test_experiment_figure_has_the_runs_that_there_are(changes) -> None:
