@@ -97,7 +97,7 @@ def on_slurm(folder: Path, *targets: str) -> list[str]:
     command = workflow(folder, *targets, device="cpu")
     command[command.index("--profile") + 1] = str(ROOT / "workflow/profiles/slurm")
     short = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "3"]
-    return [*command, *short, "--jobs", "2"]
+    return [*command, *short, "--jobs", "4"]
 
 
 def jobs() -> list[str]:
