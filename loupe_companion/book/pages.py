@@ -190,7 +190,7 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
     rows: dict[str, dict[str, str]] = {}
     for name, results in sweeps.items():
         seconds = sum(result.provenance["training_seconds"] for result in results)
-        (device,) = {result.provenance["device"] for result in results}
+        device = " and ".join(sorted({result.provenance["device"] for result in results}))
         rows[name] = {"runs": str(len(results)), _kind(device): f"{_hours(seconds, device):.2g}"}
     trained = {name: [run.config for run in results] for name, results in sweeps.items()}
     trained["paper"] = PAPER.configs()

@@ -44,10 +44,8 @@ def _compare(grid: dict[float, Seeds], r: float, label: str = "") -> Findings:
     words = []
     for number, name, end in ((1, "lowest", min(grid)), (2, "highest", max(grid))):
         part = f"({number}) best inner slope minus {name}{label}"
-        gains, detail = (
-            paired(grid[peak], grid[end], RunResult.psnr),
-            f"s = {peak:g} minus s = {end:g}",
-        )
+        gains = paired(grid[peak], grid[end], RunResult.psnr)
+        detail = f"s = {peak:g} minus s = {end:g}"
         gain = compare(part, "dB", r, gains, low=0, decides=not label, detail=detail)
         words.append(f"{gain.mean:.2f} dB against the {name} ({gain.outcome})")
         yield gain
