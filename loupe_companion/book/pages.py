@@ -223,7 +223,8 @@ def _steps(run: RunConfig) -> int:
 
 
 def _kind(device: str) -> str:
-    return "two CPU cores" if device.startswith("CPU") else device
+    alone = device.startswith("CPU") and " and " not in device
+    return "two CPU cores" if alone else device
 
 
 def _hours(seconds: float, device: str) -> float:

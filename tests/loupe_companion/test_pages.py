@@ -1,5 +1,6 @@
 """Generated pages of the book."""
 
+import dataclasses
 import json
 import re
 
@@ -51,6 +52,14 @@ def test_every_count_of_the_kept_record_of_robustness_is_on_its_page():
             counted = ", ".join(f"{kind} {count:,}" for kind, count in test["counts"].items())
             end = rf" {re.escape(counted)} +\| +{test['seconds']} \|$"
             assert re.search(end, page, re.MULTILINE)
+
+
+def test_a_sweep_of_two_devices_has_a_column_of_its_own(trained):
+    first, *others = trained.results
+    first = dataclasses.replace(first, provenance=first.provenance | {"device": "another GPU"})
+    text = pages.costs({"own smoke": [first, *others]}, ROOT / "results")
+    head = cells(text.splitlines()[0])
+    assert any("another GPU" in name and " and " in name for name in head)
 
 
 def test_only_the_paper_s_profile_stops_early():
