@@ -57,12 +57,13 @@ def group_runs(results: Sequence[RunResult]) -> list[Group]:
         Groups by rising R; of each R the fixed slopes, rising, then 4S, then other methods in the
         order of ``results``.
     """
+    configs = [result.config for result in results]
     alike: dict[RunConfig, list[RunResult]] = {}
     for result in results:
         config = dataclasses.replace(result.config, seed=0, data_seed=0)
         alike.setdefault(config, []).append(result)
     groups = [
-        Group(_title(config, results), tuple(sorted(runs, key=lambda run: run.config.seed)))
+        Group(_title(config, configs), tuple(sorted(runs, key=lambda run: run.config.seed)))
         for config, runs in alike.items()
     ]
     return sorted(groups, key=_place)
@@ -79,12 +80,11 @@ def groups_in_paper(results: Sequence[RunResult]) -> dict[float, list[Group]]:
 
 def groups_with_starts(results: Sequence[RunResult]) -> dict[float, list[Group]]:
     """The same, and after 4S its variants that differ by the initial slope alone, rising."""
+    groups = sorted(group_runs(results), key=lambda group: group.config.slope)
     rows = groups_in_paper(results)
-    for *_, shrunk in rows.values():
-        rows[shrunk.config.acceleration] += sorted(
-            (group for group in group_runs(results) if _differs_by_start(group, shrunk)),
-            key=lambda group: group.config.slope,
-        )
+    for row in rows.values():
+        shrunk = row[-1]
+        row += [group for group in groups if _differs_by_start(group, shrunk)]
     return rows
 
 
@@ -104,30 +104,31 @@ def span(values: Sequence[object]) -> str:
     return " to ".join(dict.fromkeys((str(values[0]), str(values[-1]))))
 
 
-def _title(config: RunConfig, results: Sequence[RunResult]) -> str:
+def _title(config: RunConfig, configs: Sequence[RunConfig]) -> str:
     """The method's name, with each setting that is not the usual one of these results."""
-    configs = [run.config for run in results]
+    alike = [other for other in configs if other.method == config.method]
     words = [config.method]
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
-        if name in ("acceleration", "seed", "data_seed") or _is_usual(name, config, configs):
-            continue
-        text = f"{value:g}" if isinstance(value, float) else value
-        words.append(f"{SYMBOLS.get(name, name)}={text}")
+        skipped = name in ("acceleration", "seed", "data_seed")
+        if not skipped and not _is_usual(name, config, alike, configs):
+            text = f"{value:g}" if isinstance(value, float) else value
+            words.append(f"{SYMBOLS.get(name, name)}={text}")
     return " ".join(words)
 
 
-def _is_usual(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> bool:
-    """Whether a setting has the only most frequent value among runs of the same method.
+def _is_usual(
+    name: str, config: RunConfig, alike: list[RunConfig], configs: Sequence[RunConfig]
+) -> bool:
+    """Whether a setting has the only most frequent value among runs of the same method, ``alike``.
 
     Fixed slopes have the same p and m as the plain 4S of their sweep, so they tell the usual ones.
     4S usually starts at ``INITIAL_SLOPE``, if one of these runs does.
     """
-    alike = [other for other in configs if other.method == config.method]
     if name == "slope" and INITIAL_SLOPE in (other.slope for other in alike):
         return config.slope == INITIAL_SLOPE or not config.shrinks
     if name in ("patience", "factor") and config.method == "4S":
-        alike += filter(_is_fixed_slope, configs)
+        alike = [*alike, *filter(_is_fixed_slope, configs)]
     return statistics.multimode(getattr(other, name) for other in alike) == [getattr(config, name)]
 
 

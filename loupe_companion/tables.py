@@ -6,12 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from loupe_companion.groups import (
-    Group,
-    group_runs,
-    returned_slope,
-    span,
-)
+from loupe_companion.groups import Group, group_runs, returned_slope, span
 from loupe_companion.results import RunResult
 from loupe_lib.training.config import HEADS
 
