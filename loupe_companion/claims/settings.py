@@ -2,25 +2,19 @@
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from loupe_companion.claims.run_table import RunTable, Seeds, common
-from loupe_companion.claims.statistics import (
-    Claim,
-    Finding,
-    Findings,
-    NotRun,
-    check_finite,
-    outcome_of,
-)
+from loupe_companion.claims.statistics import Claim, Findings, NotRun, compare, outcome_of
+from loupe_companion.methods import FROM_200
 from loupe_companion.tables import CONFIDENCE, t_interval
 
 MARGIN = 0.5  # dB
 # The fields of RunConfig by symbol; those of the paper's claim come first.
 SETTINGS = {"p": "patience", "m": "factor", "initial s": "slope"}
-BASE = "4S s0=200"  # p and m are changed one at a time around these runs
 
 CLAIM = Claim(
     number=7,
@@ -55,25 +49,14 @@ def judge(table: RunTable) -> Findings:
             runs = runs_by_value(table, r, name)
             seeds = common(*runs.values())
             psnr = np.array([[found[seed].psnr() for seed in seeds] for found in runs.values()])
-            part = f"largest difference between two values of {name}"
-            check_finite(part, psnr.ravel().tolist())
             values, means = list(runs), psnr.mean(axis=1)
             low, high, interval = _largest(psnr)
-            gains = psnr[high] - psnr[low]
-            paired = t_interval(gains.tolist())
-            yield Finding(
-                part=part,
-                unit="dB",
-                acceleration=r,
-                values=tuple(gains.tolist()),
-                mean=float(gains.mean()),
-                deviation=float(gains.std(ddof=1)),
-                interval=interval,
-                outcome=outcome_of(interval, -MARGIN, MARGIN),
-                region=(-MARGIN, MARGIN),
-                decides=name != "initial s",
-                detail=f"{values[high]:g} minus {values[low]:g}",
-            )
+            gains = (psnr[high] - psnr[low]).tolist()
+            part = f"largest difference between two values of {name}"
+            detail = f"{values[high]:g} minus {values[low]:g}"
+            counts = name != "initial s"
+            yield compare(part, "dB", r, gains, -MARGIN, MARGIN, counts, detail, interval)
+            paired = t_interval(gains)
             listed = ", ".join(f"{m:.2f} ({v:g})" for v, m in zip(values, means, strict=True))
             reached = ", ".join(
                 f"{np.mean([run.history['slope'].max() for run in found.values()]):.0f} ({value:g})"
@@ -122,13 +105,13 @@ def _studentized_range(k: int, degrees: int) -> float:
 
 def runs_by_value(table: RunTable, acceleration: float, name: str) -> dict[float, Seeds]:
     """The runs of 4S at one R by the value of one of ``SETTINGS``, rising."""
-    field, others = SETTINGS[name], {*SETTINGS.values()} - {SETTINGS[name]}
-    base = next((m for m in table.methods("setting of 4S") if m.name == BASE), None)
-    found = [base] if base else []
-    for method in table.methods("4S", "setting of 4S"):
-        alone = not others & method.changes.keys() if field == "slope" else field in method.changes
-        if alone and method is not base:
-            found.append(method)
+    field = SETTINGS[name]
+
+    def others(changes: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in changes.items() if key != field}
+
+    methods = table.methods("4S", "setting of 4S")
+    found = [method for method in methods if others(method.changes) == others(FROM_200)]
     if len(found) < 2:
         raise NotRun(f"values of {name}: {len(found)} of at least 2")
     runs = [table.runs(acceleration, method.name) for method in found]

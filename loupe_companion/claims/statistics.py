@@ -142,8 +142,6 @@ def seeds_to_decide(finding: Finding) -> float:
     if finding.interval != t_interval(finding.values):
         return math.inf
     distance = min(abs(finding.mean - bound) for bound in finding.region)
-    if not math.isfinite(distance):
-        return math.inf
     n = np.arange(finding.seeds, 1001)
     # The t statistic of the distance from the bound has a noncentral t distribution.
     limit = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
@@ -161,19 +159,30 @@ def compare(
     high: float = math.inf,
     decides: bool = True,
     detail: str = "",
+    interval: tuple[float, float] | None = None,
 ) -> Finding:
     """Compare the mean over seeds with the values that support a claim, low < value < high.
+
+    The interval is the t interval, unless another is given.
 
     Raises:
         NotTestable: if a value is not finite.
     """
-    check_finite(part, values)
-    interval = t_interval(values)
-    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    outcome = outcome_of(interval, low, high)
+    if not np.isfinite(values).all():
+        raise NotTestable(f"{part}: a run has no finite number")
+    interval = interval or t_interval(values)
     return Finding(
-        *(part, unit, acceleration, tuple(values), mean, deviation, interval, outcome),
-        *((low, high), decides, detail),
+        part=part,
+        unit=unit,
+        acceleration=acceleration,
+        values=tuple(values),
+        mean=float(np.mean(values)),
+        deviation=float(np.std(values, ddof=1)),
+        interval=interval,
+        outcome=outcome_of(interval, low, high),
+        region=(low, high),
+        decides=decides,
+        detail=detail,
     )
 
 
@@ -184,16 +193,8 @@ def outcome_of(interval: tuple[float, float], low: float, high: float) -> str:
     return REFUTED if interval[1] <= low or high <= interval[0] else UNDECIDED
 
 
-def check_finite(part: str, values: Sequence[float]) -> None:
-    """Raise NotTestable if one of the values of ``part`` is NaN or infinite."""
-    if not np.isfinite(values).all():
-        raise NotTestable(f"{part}: a run has no finite number")
-
-
 def number(value: float, digits: int = 3) -> str:
-    """A number with significant digits, or all before the point; a hyphen for NaN."""
-    if math.isnan(value):
-        return "-"
+    """A number with significant digits, or all before the point."""
     is_whole = abs(value) >= 10**digits - 0.5
     return f"{value:.0f}" if is_whole else f"{value:.{digits}g}"
 
