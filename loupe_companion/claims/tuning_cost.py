@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from loupe_companion.claims.run_table import RunTable, Seeds, common, validation_quality
+from loupe_companion.claims.run_table import RunTable, common, validation_quality
 from loupe_companion.claims.statistics import NotRun
 from loupe_companion.tables import conditions, markdown, mean_and_spread
 
@@ -14,53 +14,31 @@ whose mask keeps the zero frequency. The count of 4S leaves out the choice of it
 start, of p and of m (claim 7)."""
 
 
-def compared(table: RunTable) -> dict[float, dict[str, list[Seeds]]]:
-    """What is compared at each R: the grid of fixed slopes and 4S, all with the same seeds.
-
-    Raises:
-        NotRun: if runs are missing.
-    """
-    found = {}
-    for r in table.accelerations:
-        grid, shrunk = table.grid(r), table.runs(r, "4S")
-        seeds = common(shrunk, *grid.values())
-        found[r] = {
-            name: [{seed: runs[seed] for seed in seeds} for runs in methods]
-            for name, methods in (
-                (f"best of {len(grid)} fixed slopes", grid.values()),
-                ("4S", [shrunk]),
-            )
-        }
-    return found
-
-
 def cost_table(table: RunTable) -> str:
     """The search over the grid, then 4S, at each R, in Markdown; or what was not run."""
+    rows, runs = [], []
     try:
-        found = compared(table)
+        for r in table.accelerations:
+            grid, shrunk = table.grid(r), table.runs(r, "4S")
+            seeds = common(shrunk, *grid.values())
+            for name, methods in (
+                (f"best of {len(grid)} fixed slopes", list(grid.values())),
+                ("4S", [shrunk]),
+            ):
+                searches = [[method[seed] for method in methods] for seed in seeds]
+                kept = [max(search, key=validation_quality) for search in searches]
+                rows.append(
+                    {
+                        "R": f"{r:g}",
+                        "slope": name,
+                        "trainings": str(len(methods)),
+                        "epochs": str(sum(len(run.history["loss"]) for run in searches[0])),
+                        "n": str(len(seeds)),
+                        "PSNR (dB)": mean_and_spread([run.psnr() for run in kept]),
+                        "keeps DC": f"{sum(run.p_dc > 0.5 for run in kept)} of {len(kept)}",
+                    }
+                )
+                runs += [run for search in searches for run in search]
     except NotRun as error:
         return f"**Not run:** {error}."
-    rows = []
-    for r, searches in found.items():
-        for name, methods in searches.items():
-            seeds = [[runs[seed] for runs in methods] for seed in methods[0]]
-            kept = [max(runs, key=validation_quality) for runs in seeds]
-            rows.append(
-                {
-                    "R": f"{r:g}",
-                    "slope": name,
-                    "trainings": str(len(methods)),
-                    "epochs": str(sum(len(run.history["loss"]) for run in seeds[0])),
-                    "n": str(len(kept)),
-                    "PSNR (dB)": mean_and_spread([run.psnr() for run in kept]),
-                    "keeps DC": f"{sum(run.p_dc > 0.5 for run in kept)} of {len(kept)}",
-                }
-            )
-    runs = [
-        run
-        for searches in found.values()
-        for methods in searches.values()
-        for each in methods
-        for run in each.values()
-    ]
     return f"{markdown(pd.DataFrame(rows))}\n\n{conditions(runs)}"
