@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from loupe_companion.claims.run_table import RunTable, best, paired, validation_quality
 from loupe_companion.claims.statistics import Finding, NotRun, NotTestable, compare
-from loupe_companion.methods import CLAIMS, Family, Method
+from loupe_companion.methods import Family, Method
 from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
 
 COMPARED: tuple[Family, ...] = ("schedule", "binarization", "fixed mask")
-BEST_FIXED, FROM_200 = "best fixed s", "4S s0=200"
+BEST_FIXED, START_200 = "best fixed s", "4S s0=200"
 
 TEST = """\
 The paper makes no claim here, so there is no verdict. Every mask gets the same decoder, images,
@@ -27,7 +27,6 @@ class Baseline(NamedTuple):
     """One way to choose a mask, compared with 4S at one R."""
 
     name: str  # of the method
-    lines: bool  # whether its masks, and those of 4S, are whole lines
     rival: str  # the name of the 4S that it is compared with
     own: list[RunResult]  # the runs of this 4S
     other: list[RunResult]  # those of the mask
@@ -43,10 +42,10 @@ def baselines(table: RunTable) -> tuple[list[Baseline], list[str]]:
     table = table.only(lambda run: run.config.seed < OWN_SUBJECTS)
     found, missing = [], []
     for r, lines in itertools.product(table.accelerations, (False, True)):
-        methods = [m for m in CLAIMS if m.family in COMPARED and m.lines == lines]
+        methods = table.methods(*COMPARED, lines=lines)
         rivals = {BEST_FIXED + " lines" * lines: "4S" + " lines" * lines}
         rivals |= {method.name: _rival(method) for method in methods}
-        for name in sorted(rivals, key=lambda name: rivals[name] == FROM_200):
+        for name in sorted(rivals, key=lambda name: rivals[name] == START_200):
             try:
                 found.append(_compare(table, r, name, lines, rivals[name]))
             except NotRun:
@@ -59,7 +58,7 @@ def baselines(table: RunTable) -> tuple[list[Baseline], list[str]]:
 def _rival(method: Method) -> str:
     """The 4S that a method is compared with: a schedule's starts at the same slope."""
     if method.family == "schedule" and method.changes.get("slope") == 200:
-        return FROM_200
+        return START_200
     return "4S" + " lines" * method.lines
 
 
@@ -71,7 +70,7 @@ def _compare(table: RunTable, acceleration: float, name: str, lines: bool, rival
     else:
         other = table.runs(acceleration, name)
     finding = compare(name, "dB", acceleration, paired(own, other, exact))
-    return Baseline(name, lines, rival, [*own.values()], [*other.values()], finding)
+    return Baseline(name, rival, [*own.values()], [*other.values()], finding)
 
 
 def exact(run: RunResult) -> float:
