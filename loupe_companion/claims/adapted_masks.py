@@ -5,8 +5,9 @@ import torch
 from scipy import stats
 
 from loupe_companion.claims.run_table import RunTable, paired
-from loupe_companion.claims.statistics import Claim, Findings, NotTestable, compare
+from loupe_companion.claims.statistics import Claim, Findings, compare
 from loupe_companion.results import RunResult
+from loupe_companion.sources import load_images
 from loupe_companion.symmetry import opposite
 from loupe_lib.data.images import mean_power
 from loupe_lib.mask import binarize
@@ -47,46 +48,46 @@ frequency, and which of k and -k a mask keeps says nothing about the spectrum.""
 def judge(table: RunTable) -> Findings:
     """Put claim 4 to its test."""
     found = {r: (table.runs(r, "4S"), table.grid(r)) for r in table.accelerations}
-    if table.images is None:
-        raise NotTestable("it needs the images of the runs, which are missing")
-    power, spectrum = {}, {}  # of test and of training images, by the subjects of the runs
-    for run in (run for shrunk, _ in found.values() for run in shrunk.values()):
-        if run.config.data_seed not in power:
-            images = table.images(run.config)
-            power[run.config.data_seed] = mean_power(images.test.images).numpy()
-            spectrum[run.config.data_seed] = fold(mean_power(images.train.images).numpy())
+    # Mean power of test images, and that of training images, folded; by the subjects of a run.
+    spectra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def spectra_of(run: RunResult) -> tuple[np.ndarray, np.ndarray]:
+        subjects = run.config.data_seed
+        if subjects not in spectra:
+            images = load_images(run.config)
+            test, train = (mean_power(x.images).numpy() for x in (images.test, images.train))
+            spectra[subjects] = test, fold(train)
+        return spectra[subjects]
+
+    def distance(run: RunResult) -> float:
+        return 100 * distance_from_binary(run)
 
     def gain(run: RunResult) -> float:
-        return 100 * (
-            energy_fraction(run, power[run.config.data_seed]) - 1 / run.config.acceleration
-        )
+        return 100 * (energy_fraction(run, spectra_of(run)[0]) - 1 / run.config.acceleration)
 
     def correlation(run: RunResult) -> float:
-        return spectrum_correlation(run, spectrum[run.config.data_seed])
+        return spectrum_correlation(run, spectra_of(run)[1])
 
+    limit = 100 * NEARLY_BINARY
     for r, (shrunk, grid) in found.items():
         lowest, highest, runs = min(grid), max(grid), shrunk.values()
-        distance = [100 * distance_from_binary(run) for run in runs]
         part = "(1) distance of P from binary"
-        yield compare(part, "% of 1/R", r, distance, high=100 * NEARLY_BINARY)
+        yield compare(part, "% of 1/R", r, [*map(distance, runs)], high=limit)
         part = "(2) energy in the mask, minus random masks"
         yield compare(part, "percentage points", r, [*map(gain, runs)], low=0)
         part = "(3) rank correlation with the spectrum, minus the highest s"
         yield compare(part, "", r, paired(shrunk, grid[highest], correlation), low=0)
-        limit = 100 * NEARLY_BINARY
         ends = ((4, "lowest", lowest, limit, np.inf), (5, "highest", highest, -np.inf, limit))
         for number, name, slope, low, high in ends:
             part = f"({number}) distance of P from binary at the {name} s"
-            values = [100 * distance_from_binary(run) for run in grid[slope].values()]
+            values = [*map(distance, grid[slope].values())]
             yield compare(part, "% of 1/R", r, values, low, high, False, f"s = {slope:g}")
         yield f"At R = {r:g}, a random mask holds {100 / r:.1f} % of the energy on average."
-        for name, each in (
-            ("4S", runs),
-            *((f"s = {slope:g}", grid[slope].values()) for slope in (lowest, highest)),
-        ):
+        at_ends = {f"s = {slope:g}": grid[slope].values() for slope in (lowest, highest)}
+        for name, each in {"4S": runs, **at_ends}.items():
             yield (
                 f"At R = {r:g}, {name}: distance from binary "
-                f"{np.mean([100 * distance_from_binary(run) for run in each]):.1f} %, energy "
+                f"{np.mean([*map(distance, each)]):.1f} %, energy "
                 f"{np.mean([*map(gain, each)]) + 100 / r:.1f} %, rank correlation with the "
                 f"spectrum {np.mean([*map(correlation, each)]):.2f}, zero frequency kept by "
                 f"{sum(run.p_dc > 0.5 for run in each)} of {len(each)} masks."

@@ -18,7 +18,6 @@ from loupe_companion.claims.statistics import Finding, Verdict
 from loupe_companion.claims.verdicts import judge, judge_beyond
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import KEPT, read_results
-from loupe_companion.sources import load_images
 from loupe_lib.data.storage import write_file
 
 REFERENCE = ("reference.h5", "claims.h5")  # N = 128
@@ -60,7 +59,7 @@ def record(verdicts: list[Verdict]) -> dict[str, Any]:
 
 def _table(folder: Path, profile: str, files: tuple[str, ...] | list[str]) -> RunTable:
     results = [run for name in files for run in read_results(folder / name)]
-    return RunTable(results, find_profile(profile), load_images)
+    return RunTable(results, find_profile(profile))
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from loupe_companion.claims.statistics import MIN_SEEDS, NotRun
 from loupe_companion.methods import Family, Method
 from loupe_companion.profiles import Profile
 from loupe_companion.results import RunResult
-from loupe_lib.data.images import Images
-from loupe_lib.training.config import RunConfig
 
 Seeds = dict[int, RunResult]  # the runs of one method at one R, by seed
 Measure = Callable[[RunResult], float]
@@ -25,17 +23,10 @@ class RunTable:
     Args:
         results: of any sweeps; runs that do not belong to the profile are ignored.
         profile: the sweep whose methods are compared, with the seeds of the results.
-        images: loads the images that a run was trained and tested on; None if they are missing.
     """
 
-    def __init__(
-        self,
-        results: Iterable[RunResult],
-        profile: Profile,
-        images: Callable[[RunConfig], Images] | None = None,
-    ) -> None:
+    def __init__(self, results: Iterable[RunResult], profile: Profile) -> None:
         self.profile = profile
-        self.images = images
         self.results = list(results)
         made = {result.config: result for result in self.results}
         seeds = sorted({config.seed for config in made})
@@ -66,11 +57,11 @@ class RunTable:
                 }
             ),
         )
-        return RunTable(self.results, profile, self.images)
+        return RunTable(self.results, profile)
 
     def only(self, wanted: Callable[[RunResult], bool]) -> "RunTable":
         """Some of the runs."""
-        return RunTable(filter(wanted, self.results), self.profile, self.images)
+        return RunTable(filter(wanted, self.results), self.profile)
 
     def methods(self, *families: Family, lines: bool = False) -> list[Method]:
         """The profile's methods of some families: those of point masks, or those of lines."""

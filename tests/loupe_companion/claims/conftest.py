@@ -13,7 +13,6 @@ from loupe_companion.claims.verdicts import TESTS, judge_claim
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import RunResult
 from loupe_companion.sweep import run_sweep
-from loupe_lib.data.images import Images
 from tests.common import smoke
 
 SLOPES = (20, 200, 2000)
@@ -60,12 +59,11 @@ class World:
         }
         return self
 
-    def table(self, images: Images | None = None) -> RunTable:
-        load = None if images is None else lambda config: images
-        return RunTable(self.runs.values(), self.profile, load)
+    def table(self) -> RunTable:
+        return RunTable(self.runs.values(), self.profile)
 
-    def verdict(self, number: int, images: Images | None = None) -> Verdict:
-        return judge_claim(list(TESTS)[number - 1], self.table(images))
+    def verdict(self, number: int) -> Verdict:
+        return judge_claim(list(TESTS)[number - 1], self.table())
 
 
 def _value(value: Any, key: tuple[str, int, int]) -> Any:

@@ -334,11 +334,11 @@ def top(values: np.ndarray, r: int) -> np.ndarray:
         (lambda shape, r: 1 / r + 1e-3 * (ranks(shape) - 0.5), IN_PART, [REFUTED, SHOWN, SHOWN]),
     ],
 )
-def test_claim_4_asks_for_binary_and_adapted_masks(world, images, shape, make, verdict, parts):
+def test_claim_4_asks_for_binary_and_adapted_masks(world, shape, make, verdict, parts):
     rng = np.random.default_rng(0)
     world.put("s=2000", probabilities=lambda key: rng.random(shape.shape, np.float32))
     world.put("4S", probabilities=lambda key: make(shape, key[1]).astype(np.float32))
-    found = world.verdict(4, images)
+    found = world.verdict(4)
     assert found.verdict == verdict
     assert [f.outcome for f in found.counted] == parts * 2
 
@@ -355,11 +355,6 @@ def test_energy_and_correlation_are_those_of_the_definitions(world, shape):
     assert adapted_masks.spectrum_correlation(run, shape) == pytest.approx(expected, abs=1e-3)
     distance = 4 * np.mean(abs(p - np.where(p > 0.5, 1, 0)))
     assert adapted_masks.distance_from_binary(run) == pytest.approx(distance)
-
-
-def test_claim_4_needs_the_images(world):
-    found = world.verdict(4)
-    assert found.verdict == NOT_TESTABLE and "images" in found.sentences[0]
 
 
 @pytest.mark.parametrize(
@@ -453,10 +448,10 @@ def test_near_one_half_is_between_a_quarter_and_three_quarters():
 
 
 @pytest.mark.parametrize("claim", TESTS, ids=lambda claim: claim.number)
-def test_fewer_than_three_seeds_are_no_test(world, images, claim):
+def test_fewer_than_three_seeds_are_no_test(world, claim):
     for each in world.table().methods(*claim.families):
         world.drop(re.escape(each.name), seeds=(2,))
-    found = world.verdict(claim.number, images)
+    found = world.verdict(claim.number)
     assert found.verdict == NOT_RUN and not found.findings
     reason = "0 of 3 seeds" if claim.number == 3 else "2 of 3 seeds"
     assert reason in found.sentences[0]

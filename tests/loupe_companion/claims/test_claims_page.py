@@ -61,10 +61,10 @@ def spaced(row: dict[str, str]) -> dict[str, str]:
 
 
 def test_the_table_has_a_row_for_each_claim_with_a_comparison_that_led_to_its_verdict(
-    later, images
+    later,
 ):
     later.put("4S", psnr=(28.0, 30.0, 35.5))
-    verdicts = judge(later.table(images))
+    verdicts = judge(later.table())
     table = [spaced(row) for row in rows(verdict_table(verdicts))]
     for row, verdict in zip(table, verdicts, strict=True):
         number = verdict.claim.number
