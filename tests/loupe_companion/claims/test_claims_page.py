@@ -1,13 +1,8 @@
 """The page of the claims: its tables, sentences and figures, and the order they stand in."""
 
-import ast
 import json
-import re
-import shutil
-from pathlib import Path
 from typing import Any
 
-import IPython.display
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -21,7 +16,6 @@ from loupe_companion.claims.tables import (
     verdict_table,
 )
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
-from loupe_companion.results import read_results, write_results
 from loupe_lib.errors import InputError
 from tests.common import ROOT, draw
 from tests.loupe_companion.claims.conftest import rows
@@ -30,29 +24,8 @@ MEAN = "one comparison behind the verdict: mean [95% interval]"
 SPACE = "\N{NO-BREAK SPACE}"
 PAGES = {
     name: json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))["cells"]
-    for name in ("claims", "claims64", "baselines", "tuning")
+    for name in ("claims", "claims64")
 }
-
-
-def run_page(name: str, monkeypatch: pytest.MonkeyPatch, **parameters: Any) -> list[Any]:
-    """Run the cells of a page in this process; what they show."""
-    shown: list[Any] = []
-    monkeypatch.setattr(IPython.display, "display", shown.append)
-    monkeypatch.setattr(page, "display", shown.append)
-    namespace: dict[str, Any] = {}
-    for cell in PAGES[name]:
-        tags = cell["metadata"].get("tags", [])
-        if cell["cell_type"] != "code" or "install" in tags:
-            continue
-        source = "".join(line for line in cell["source"] if not line.startswith("%"))
-        body = ast.parse(source).body
-        last = body.pop() if isinstance(body[-1], ast.Expr) else None
-        exec(compile(ast.Module(body, []), "page", "exec"), namespace)
-        if last is not None:
-            shown.append(eval(compile(ast.Expression(last.value), "page", "eval"), namespace))
-        if "parameters" in tags:
-            namespace.update(parameters)
-    return shown
 
 
 def spaced(row: dict[str, str]) -> dict[str, str]:
@@ -220,37 +193,7 @@ def test_the_file_of_claim_9_may_be_missing_but_not_damaged(tmp_path):
         judge_beyond(path)
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with few of the kept results, so that the pages are made in seconds."""
-    folder = tmp_path_factory.mktemp("results")
-    for name in ("reference", "claims-small", "low-small"):
-        results = read_results(ROOT / "results" / f"{name}.h5")
-        write_results([r for r in results if r.config.mask == "sigmoid"], folder / f"{name}.h5")
-    shutil.copy(ROOT / "results" / "claims.h5", folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_what_it_names(name, kept, monkeypatch):
-    shown = run_page(name, monkeypatch, results=str(kept))
-    drawn = [figure for figure in shown if isinstance(figure, Figure)]
-    text = "\n".join(item.data for item in shown if hasattr(item, "data"))
-    numbers = re.findall(r"\[(\d)\. .*?\]\(#(?:small-)?claim-\1\)", text)
-    if name == "claims":
-        assert numbers == list("123456789") and len(drawn) >= 7
-        assert text.count("**The paper says:**") == text.count("**Verdict: ") == 9
-        assert "There is no" in text or "there is no" in text  # beyond.json, for claim 9
-    elif name == "claims64":
-        assert numbers == list("1234678") and text.count("**Verdict: ") == 7
-    elif name == "baselines":
-        assert len(drawn) == 2 and text.count("better than 4S: ") >= 1
-        assert re.search(r"\| +8 \| tanh ", text)
-    else:
-        assert len(re.findall(r"\| best of \d fixed slopes", text)) == 3
-
-
-@pytest.mark.parametrize("name", ["claims", "claims64"])
 def test_each_claim_has_an_anchor_and_is_folded(name):
     cells = PAGES[name]
     for claim in (*TESTS, judge_beyond(ROOT / "none.json").claim):
