@@ -1,6 +1,6 @@
 """What tables and captions share: Markdown, mean and spread, how the runs were trained."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -77,15 +77,17 @@ def left_out(results: Sequence[RunResult], rows: Iterable[Sequence[Group]]) -> s
     return f"The figure leaves out {', '.join(titles)}{meaning}."
 
 
+def count_dc(runs: Collection[RunResult]) -> str:
+    """How many of some runs have a mask that keeps the zero frequency: ``2 of 3``."""
+    return f"{sum(run.p_dc > 0.5 for run in runs)} of {len(runs)}"
+
+
 def dc_kept(results: Sequence[RunResult]) -> str:
     """A sentence: in how many runs the mask keeps the zero frequency, at each R."""
     rows: dict[float, list[RunResult]] = {}
     for run in results:
         rows.setdefault(run.config.acceleration, []).append(run)
-    counts = [
-        f"in {sum(run.p_dc > 0.5 for run in runs)} of {len(runs)} runs at R = {r:g}"
-        for r, runs in sorted(rows.items())
-    ]
+    counts = [f"in {count_dc(runs)} runs at R = {r:g}" for r, runs in sorted(rows.items())]
     return f"The mask keeps the zero frequency, P(DC) > 0.5, {' and '.join(counts)}."
 
 

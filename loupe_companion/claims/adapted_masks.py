@@ -9,6 +9,7 @@ from loupe_companion.claims.statistics import Claim, Findings, compare
 from loupe_companion.results import RunResult
 from loupe_companion.sources import load_images
 from loupe_companion.symmetry import opposite
+from loupe_companion.tables import count_dc
 from loupe_lib.data.images import mean_power
 from loupe_lib.mask import binarize
 
@@ -90,7 +91,7 @@ def judge(table: RunTable) -> Findings:
                 f"{np.mean([*map(distance, each)]):.1f} %, energy "
                 f"{np.mean([*map(gain, each)]) + 100 / r:.1f} %, rank correlation with the "
                 f"spectrum {np.mean([*map(correlation, each)]):.2f}, zero frequency kept by "
-                f"{sum(run.p_dc > 0.5 for run in each)} of {len(each)} masks."
+                f"{count_dc(each)} masks."
             )
     yield (
         "Where a fixed slope has nearly the numbers of 4S, parts 1 and 2 do not tell them apart."

@@ -23,7 +23,7 @@ from loupe_companion.claims.statistics import (
 )
 from loupe_companion.methods import Family
 from loupe_companion.results import RunResult
-from loupe_companion.tables import CONFIDENCE, markdown, mean_and_spread
+from loupe_companion.tables import CONFIDENCE, count_dc, markdown, mean_and_spread
 
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 COMPARISON = f"one comparison behind the verdict: mean [{CONFIDENCE:.0%} interval]"
@@ -131,7 +131,7 @@ def _mask_row(name: str, runs: Sequence[RunResult]) -> dict[str, str]:
     return {
         "mask": f"{name}{f' ({warned} with a warning)' * (warned > 0)}",
         "PSNR (dB)": mean_and_spread([*map(exact, runs)]),
-        "keeps DC": f"{sum(run.p_dc > 0.5 for run in runs)} of {len(runs)}",
+        "keeps DC": count_dc(runs),
     }
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from loupe_companion.claims.run_table import RunTable, common, validation_quality
 from loupe_companion.claims.statistics import NotRun
-from loupe_companion.tables import conditions, markdown, mean_and_spread
+from loupe_companion.tables import conditions, count_dc, markdown, mean_and_spread
 
 TEST = """\
 The table counts the trainings and epochs of one seed: a search over the grid of fixed slopes, and
@@ -35,7 +35,7 @@ def cost_table(table: RunTable) -> str:
                         "epochs": str(sum(len(run.history["loss"]) for run in searches[0])),
                         "n": str(len(seeds)),
                         "PSNR (dB)": mean_and_spread([run.psnr() for run in kept]),
-                        "keeps DC": f"{sum(run.p_dc > 0.5 for run in kept)} of {len(kept)}",
+                        "keeps DC": count_dc(kept),
                     }
                 )
                 runs += [run for search in searches for run in search]
