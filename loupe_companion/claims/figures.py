@@ -98,17 +98,14 @@ def slopes_figure(table: RunTable) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots(1, len(table.accelerations), sharey=True, squeeze=False)
     for ax, r in zip(axes.flat, table.accelerations, strict=True):
-        grid = {slope: runs.values() for slope, runs in table.grid(r).items()}
+        grid = table.grid(r)
         for mask, label, dash, face in (
             ("relaxed", "random relaxed masks", "--", "none"),
             ("threshold", "thresholded mask", "-", BLUE),
         ):
-            style: dict[str, Any] = {"color": BLUE, "marker": MARKERS.get(r, "D")}
-            style["markerfacecolor"] = face
-            means = [np.mean([run.psnr(mask) for run in runs]) for runs in grid.values()]
-            ax.plot([*grid], means, dash, label=label, **style)
-            points = [(slope, run.psnr(mask)) for slope in grid for run in grid[slope]]
-            ax.plot(*zip(*points, strict=True), linestyle="", markersize=3.5, alpha=0.6, **style)
+            psnr = {s: [run.psnr(mask) for run in runs.values()] for s, runs in grid.items()}
+            style = {"color": BLUE, "marker": MARKERS.get(r, "D"), "markerfacecolor": face}
+            _draw_means(ax, psnr, style, linestyle=dash, label=label)
         ax.set(xscale="log", xlabel="slope $s$")
         ax.set_title(f"R = {r:g}", fontsize=10)
         ax.grid(alpha=0.3)
@@ -140,11 +137,8 @@ def settings_figure(table: RunTable) -> Figure:
         for r in table.accelerations:
             runs = runs_by_value(table, r, name)
             psnr = {value: [run.psnr() for run in found.values()] for value, found in runs.items()}
-            style: dict[str, Any] = {"color": YELLOW, "marker": MARKERS.get(r, "D")}
-            means = [np.mean(values) for values in psnr.values()]
-            ax.plot(list(psnr), means, label=f"R = {r:g}", markeredgecolor="black", **style)
-            points = [(value, one) for value in psnr for one in psnr[value]]
-            ax.plot(*zip(*points, strict=True), markersize=3.5, alpha=0.6, linestyle="", **style)
+            style = {"color": YELLOW, "marker": MARKERS.get(r, "D")}
+            _draw_means(ax, psnr, style, label=f"R = {r:g}", markeredgecolor="black")
         ax.set(xscale="log", xlabel=name)
         ax.set_xticks(list(psnr), [f"{value:g}" for value in psnr])
         ax.minorticks_off()
@@ -172,6 +166,15 @@ def trained_slope_figure(table: RunTable) -> Figure:
     right.set(yscale="log", xlabel="entry of $M$ before thresholding", ylabel="fraction of entries")
     right.legend(fontsize=9)
     return figure
+
+
+def _draw_means(
+    ax: Axes, values: dict[float, list[float]], style: dict[str, Any], **of_means: Any
+) -> None:
+    """Large marks: the mean at each x, joined by a line. Small marks: each seed."""
+    ax.plot([*values], [np.mean(each) for each in values.values()], **style, **of_means)
+    points = [(x, y) for x, each in values.items() for y in each]
+    ax.plot(*zip(*points, strict=True), linestyle="", markersize=3.5, alpha=0.6, **style)
 
 
 def _draw_intervals(ax: Axes, findings: Sequence[Finding], rows: Sequence[str], title: str) -> None:
