@@ -63,19 +63,17 @@ def judge(record: Record) -> Findings:
     slopes = record.plan.slopes
     gains = {(task, slope): _gains(record, task, slope) for task in TASKS for slope in slopes}
     cases = [
-        (task, *case)
+        case
         for task in TASKS
         for case in (
-            ("best fixed slope by validation", record.best_slope(task), -MARGIN),
-            ("lowest fixed slope", slopes[0], 0.0),
-            ("highest fixed slope", slopes[-1], 0.0),
+            (task, "best fixed slope by validation", record.best_slope(task), -MARGIN),
+            (task, "lowest fixed slope", slopes[0], 0.0),
+            (task, "highest fixed slope", slopes[-1], 0.0),
         )
     ]
     for number, (task, name, slope, low) in enumerate(cases, start=1):
-        part = f"({number}) {task}: accuracy of 4S minus {name}"
-        found = compare(
-            part, "percentage points", None, gains[task, slope], low=low, detail=f"s = {slope:g}"
-        )
+        part, detail = f"({number}) {task}: accuracy of 4S minus {name}", f"s = {slope:g}"
+        found = compare(part, "percentage points", None, gains[task, slope], low, detail=detail)
         yield found
         side = "above" if found.mean > 0 else "below"
         lowest, highest = found.interval

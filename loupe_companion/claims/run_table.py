@@ -46,16 +46,15 @@ class RunTable:
 
         Its accelerations are those of the runs with these settings.
         """
+        accelerations = {
+            run.config.acceleration
+            for run in self.results
+            if all(getattr(run.config, name) == value for name, value in settings.items())
+        }
         profile = dataclasses.replace(
             self.profile,
             settings=self.profile.settings | settings,
-            accelerations=tuple(
-                {
-                    run.config.acceleration
-                    for run in self.results
-                    if settings.items() <= dataclasses.asdict(run.config).items()
-                }
-            ),
+            accelerations=tuple(accelerations),
         )
         return RunTable(self.results, profile)
 
