@@ -159,8 +159,10 @@ def _line(name: str, pairs: pd.DataFrame) -> str:
 
 def _pairs(data: pd.DataFrame) -> pd.DataFrame:
     """Each run with a change beside the run as it is, whose columns end in ``_before``."""
-    plain, changed = (data[(data["training"] == AS_IT_IS) == same] for same in (True, False))
-    return changed.merge(plain, on=["R", "test head", "method", "seed"], suffixes=("", "_before"))
+    as_it_is = data["training"] == AS_IT_IS
+    return data[~as_it_is].merge(
+        data[as_it_is], on=["R", "test head", "method", "seed"], suffixes=("", "_before")
+    )
 
 
 def _balanced(pairs: pd.DataFrame) -> pd.DataFrame:

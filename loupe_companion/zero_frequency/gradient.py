@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loupe_companion.figures.style import GREY, WIDTH
-from loupe_companion.zero_frequency.runs import KEPT, MISSING
+from loupe_companion.zero_frequency.runs import WITH_DC, WITHOUT_DC
 from loupe_lib.encoder import undersample
 from loupe_lib.loupe import Loupe
 from loupe_lib.mask import relax
@@ -114,7 +114,7 @@ def follow_figure(data: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (label, rows), dash in zip(data.groupby("training", sort=False), ("-", "--"), strict=True):
-        colour = KEPT if rows["p_dc"].iloc[-1] > 0.5 else MISSING
+        colour = WITH_DC if rows["p_dc"].iloc[-1] > 0.5 else WITHOUT_DC
         left.plot(rows["epoch"], rows["p_dc"], dash, color=colour, label=label)
         right.plot(rows["epoch"], rows["gradient"], dash, color=colour)
         band = rows["gradient"] - 2 * rows["error"], rows["gradient"] + 2 * rows["error"]

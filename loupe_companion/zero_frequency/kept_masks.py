@@ -93,9 +93,10 @@ def kept_by_method(data: pd.DataFrame) -> pd.DataFrame:
     methods = [(runs["dc_kept"].mean(), _count(runs), m) for m, runs in data.groupby("method")]
     rows: dict[str, list[str]] = {}
     for _, count, method in sorted(methods, reverse=True):
-        rows.setdefault(count, []).insert(0, method)
+        rows.setdefault(count, []).append(method)
     return pd.DataFrame(
-        {"runs that keep DC": count, "methods": ", ".join(names)} for count, names in rows.items()
+        {"runs that keep DC": count, "methods": ", ".join(sorted(names))}
+        for count, names in rows.items()
     )
 
 

@@ -18,7 +18,7 @@ from loupe_lib.training.model import build_mask
 SLOPES = 20, 2000
 
 # Okabe and Ito's green and vermillion. Filled and hollow points say the same without colour.
-KEPT, MISSING = "#009E73", "#D55E00"
+WITH_DC, WITHOUT_DC = "#009E73", "#D55E00"
 
 
 def learned_runs(results: Sequence[RunResult]) -> list[RunResult]:
@@ -103,7 +103,7 @@ def table_of_runs(data: pd.DataFrame, across: str) -> pd.DataFrame:
 
 def draw_points(ax: Axes, runs: pd.DataFrame, x: pd.Series, y: pd.Series) -> None:
     """Draw a point for each run: green and filled if its mask keeps DC, else red and hollow."""
-    for kept, colour, label in ((True, KEPT, "DC kept"), (False, MISSING, "DC missing")):
+    for kept, colour, label in ((True, WITH_DC, "DC kept"), (False, WITHOUT_DC, "DC missing")):
         chosen = runs["dc_kept"] == kept
         face = colour if kept else "none"
         ax.plot(x[chosen], y[chosen], "o", color=colour, markerfacecolor=face, label=label)
