@@ -44,6 +44,7 @@ def judge(table: RunTable) -> Findings:
     low, *_, high = table.accelerations
     runs = {r: table.runs(r, "4S") for r in (low, high)}
     first, second = ([math.log(run.slope) for run in seeds.values()] for seeds in runs.values())
+    difference = float(np.mean(first) - np.mean(second))
     interval = welch_interval(first, second)
     one_raise = math.log(next(iter(runs[low].values())).config.factor)
     outcome = UNDECIDED
@@ -56,7 +57,7 @@ def judge(table: RunTable) -> Findings:
         unit="",
         acceleration=None,
         values=tuple(np.subtract(first, np.mean(second)).tolist()),
-        mean=float(np.mean(first) - np.mean(second)),
+        mean=difference,
         deviation=math.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / 2),
         interval=interval,
         outcome=outcome,
@@ -65,11 +66,9 @@ def judge(table: RunTable) -> Findings:
     for r, seeds in runs.items():
         slopes = ", ".join(f"{s:.0f}" for s in sorted(run.slope for run in seeds.values()))
         yield f"At R = {r:g} 4S returned s = {slopes}."
-    mean, lower, upper = (
-        number(math.exp(x)) for x in (np.mean(first) - np.mean(second), *interval)
-    )
+    ratio, lower, upper = (number(math.exp(x)) for x in (difference, *interval))
     yield (
-        f"The ratio of the two slopes (geometric mean over seeds) is {mean}, with an interval of "
+        f"The ratio of the two slopes (geometric mean over seeds) is {ratio}, with an interval of "
         f"{lower} to {upper}. The paper's is {PAPER_RETURNED[4] / PAPER_RETURNED[8]:.1f}."
     )
     yield from _other_settings(table, low, high)

@@ -42,7 +42,8 @@ def judge(table: RunTable) -> Findings:
         part = "(2) ln s after the last epoch"
         yield compare(part, "", r, last.tolist(), high=math.log(GONE))
         near = np.mean([near_half(run.histogram) for run in runs])
-        lowest, ends = ([number(f(path)) for path in paths] for f in (min, lambda path: path[-1]))
+        lowest = [number(min(path)) for path in paths]
+        ends = [number(path[-1]) for path in paths]
         gone = sum(path[-1] < GONE for path in paths)
         yield (
             f"At R = {r:g}, the slopes fall from {number(float(np.exp(first).mean()))} after the "
