@@ -149,12 +149,6 @@ def test_claim_3_asks_for_not_worse_and_for_better(later, gains, outcomes, verdi
     assert "N = 32, R = 4, seeds 3 to 5: 4S is" in found.sentences[1]
 
 
-def test_claim_3_may_hold_at_one_acceleration_alone(later):
-    found = later.put("4S", r=8, psnr=20.0).put("4S", r=4, psnr=40.0).verdict(3)
-    assert found.verdict == IN_PART
-    assert [f.outcome for f in found.counted] == [SHOWN, SHOWN, REFUTED, REFUTED]
-
-
 def test_claim_3_tunes_by_validation(later):
     later.put("s=20", loss=0.1, psnr=28.0).put("s=2000", loss=0.2, psnr=36.0)
     found = later.put("4S", psnr=28.1).verdict(3)
