@@ -479,9 +479,10 @@ def test_one_slope_or_one_acceleration_is_not_enough(world):
     assert world.verdict(5).verdict == NOT_TESTABLE
 
 
-def test_nan_leaves_the_claim_untested(world):
-    world.put("s=200", r=4, psnr=(math.nan, 33.0, 34.0))
-    found = world.verdict(2)
+@pytest.mark.parametrize(("number", "name"), [(2, "s=200"), (7, "4S s0=200 p=4")])
+def test_nan_leaves_the_claim_untested(world, number, name):
+    world.put(name, r=4, psnr=(math.nan, 33.0, 34.0))
+    found = world.verdict(number)
     assert found.verdict == NOT_TESTABLE and "no finite number" in found.sentences[0]
 
 
