@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loupe_companion.claims.run_table import RunTable, best, paired, validation_quality
 from loupe_companion.claims.statistics import Finding, NotRun, NotTestable, compare
-from loupe_companion.methods import Family, Method
+from loupe_companion.methods import Family
 from loupe_companion.profiles import OWN_SUBJECTS
 from loupe_companion.results import RunResult
 
@@ -42,9 +42,11 @@ def baselines(table: RunTable) -> tuple[list[Baseline], list[str]]:
     table = table.only(lambda run: run.config.seed < OWN_SUBJECTS)
     found, missing = [], []
     for r, lines in itertools.product(table.accelerations, (False, True)):
-        methods = table.methods(*COMPARED, lines=lines)
-        rivals = {BEST_FIXED + " lines" * lines: "4S" + " lines" * lines}
-        rivals |= {method.name: _rival(method) for method in methods}
+        own = "4S" + " lines" * lines
+        rivals = {BEST_FIXED + " lines" * lines: own}
+        for method in table.methods(*COMPARED, lines=lines):
+            starts_at_200 = method.family == "schedule" and method.changes.get("slope") == 200
+            rivals[method.name] = START_200 if starts_at_200 else own
         for name in sorted(rivals, key=lambda name: rivals[name] == START_200):
             try:
                 found.append(_compare(table, r, name, lines, rivals[name]))
@@ -53,13 +55,6 @@ def baselines(table: RunTable) -> tuple[list[Baseline], list[str]]:
             except NotTestable:
                 missing.append(f"{name} (without a finite PSNR)")
     return found, list(dict.fromkeys(missing))
-
-
-def _rival(method: Method) -> str:
-    """The 4S that a method is compared with: a schedule's starts at the same slope."""
-    if method.family == "schedule" and method.changes.get("slope") == 200:
-        return START_200
-    return "4S" + " lines" * method.lines
 
 
 def _compare(table: RunTable, acceleration: float, name: str, lines: bool, rival: str) -> Baseline:
