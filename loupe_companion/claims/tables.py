@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from loupe_companion.claims.against_best import spreads
+from loupe_companion.claims.against_best import DC, DECIDING, MARGIN, NOT_WORSE, spreads
 from loupe_companion.claims.baselines import COMPARED, baselines, exact
 from loupe_companion.claims.run_table import RunTable, paired
 from loupe_companion.claims.statistics import (
@@ -174,6 +174,36 @@ def keras_table(table: RunTable) -> str:
                     "effect": "not shown" if low <= 0 <= high else "shown",
                 }
             )
+    return markdown(pd.DataFrame(rows)) if rows else "**Not run.**"
+
+
+def start_table(table: RunTable) -> str:
+    """Test PSNR of 4S from s = 1 minus that of 4S from 20 and of s = 20, a row for each.
+
+    This is the test of *Where 4S starts* in ``results/README.md``.
+    """
+    runs = table.only(lambda run: run.config.seed in DECIDING)
+    views = {"as it is": runs, DC: runs.with_settings(center=1)}
+    rows = []
+    for (name, view), rival in itertools.product(views.items(), ("4S", "s=20")):
+        for r in view.accelerations:
+            with contextlib.suppress(NotRun):
+                own, other = view.runs(r, "4S s0=1"), view.runs(r, rival)
+                gains = paired(own, other, RunResult.psnr)
+                low, better = (compare(rival, "dB", r, gains, bound) for bound in (-MARGIN, 0.0))
+                rows.append(
+                    {
+                        "zero frequency": name,
+                        "R": f"{r:g}",
+                        "n": str(better.seeds),
+                        "4S from 1 minus": "4S from 20" if rival == "4S" else "s = 20",
+                        "mean ± SD (dB)": _spread(better),
+                        INTERVAL: _interval(better),
+                        NOT_WORSE: low.outcome,
+                        "better": better.outcome,
+                        "keeps DC": f"{count_dc(own.values())} against {count_dc(other.values())}",
+                    }
+                )
     return markdown(pd.DataFrame(rows)) if rows else "**Not run.**"
 
 

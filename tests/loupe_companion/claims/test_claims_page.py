@@ -13,12 +13,13 @@ from loupe_companion.claims.tables import (
     baseline_headline,
     baseline_table,
     outcome,
+    start_table,
     verdict_table,
 )
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
 from loupe_lib.errors import InputError
 from tests.common import ROOT, draw
-from tests.loupe_companion.claims.conftest import rows
+from tests.loupe_companion.claims.conftest import World, rows
 
 MEAN = "one comparison behind the verdict: mean [95% interval]"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -148,6 +149,24 @@ def test_baselines_say_which_mask_is_better_and_what_was_not_run(world):
     names = [label.get_text() for label in axes[0].get_yticklabels()]
     seeds = axes[0].lines[3 * names.index("disc") + 1]
     assert seeds.get_xdata().tolist() == [3, 2.5, 2]
+
+
+def test_starts_of_4s_are_compared_on_the_seeds_that_decide_claim_3(template):
+    later = World(template, seeds=(7, 8, 9, 10)).put("4S s0=1", psnr=(31.0, 32.0, 33.5))
+    later.put("4S s0=1", probabilities=np.ones_like(template.probabilities))
+    later.put("s=20", psnr=33.0)
+    found = [spaced(row) for row in rows(start_table(later.table()))]
+    assert [(row["R"], row["4S from 1 minus"]) for row in found] == [
+        (r, rival) for rival in ("4S from 20", "s = 20") for r in ("4", "8")
+    ]
+    row = found[0]
+    # By seed from 8 on: 33.5 - 32, 31 - 30, 32 - 31.
+    assert row["n"] == "3" and row["mean ± SD (dB)"] == "1.17 ± 0.29"
+    assert (row["at most 0.3 dB worse"], row["better"]) == ("shown", "shown")
+    assert row["keeps DC"].startswith("3 of 3 against ") and row["zero frequency"] == "as it is"
+    assert found[2]["mean ± SD (dB)"] == "-0.833 ± 1.3"
+    later.drop("4S s0=1", seeds=(8,))
+    assert start_table(later.table()) == "**Not run.**"
 
 
 def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
