@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
 
-def _check_image_out(path: Path) -> Path:
-    """Refuse a path that no image file can have, before any work is done."""
-    from loupe_lib.data.images import is_image_file
-    from loupe_lib.data.storage import check_target
-
-    check_target(path, is_image_file)
-    return path
-
-
-Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.", callback=_check_image_out)]
+Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.")]
 
 
 @app.command()
@@ -35,8 +26,10 @@ def heads(
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
     from loupe_companion.sources import load_images, load_profile
-    from loupe_lib.data.images import write_images
+    from loupe_lib.data.images import is_image_file, write_images
+    from loupe_lib.data.storage import check_target
 
+    check_target(out, is_image_file)
     images = load_images(load_profile(profile_name, data_seed=seed).configs()[0])
     write_images(images, out)
     _describe(images)
