@@ -1,6 +1,5 @@
 """The commands ``data ...``, which make and inspect image files."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,12 +137,10 @@ def fastmri(
 
 
 def _show(report: "Report", out: Path) -> None:
-    """Print the report of a conversion, the name of its file, and its warnings."""
-    from loupe_companion.data_report import describe, warnings
+    """Print the report of a conversion, with its warnings, and the name of its file."""
+    from loupe_companion.data_report import describe
 
     print(f"{describe(report)}\n\n{out}")
-    for warning in warnings(report):
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 @app.command("import")
