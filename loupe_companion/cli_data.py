@@ -133,14 +133,14 @@ def fastmri(
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     kinds = [name.strip() for name in acquisition.split(",")]
-    _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad), out)
+    _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad))
 
 
-def _show(report: "Report", out: Path) -> None:
+def _show(report: "Report") -> None:
     """Print the report of a conversion, with its warnings, and the name of its file."""
     from loupe_companion.data_report import describe
 
-    print(f"{describe(report)}\n\n{out}")
+    print(f"{describe(report)}\n\n{report.target.path}")
 
 
 @app.command("import")
@@ -198,7 +198,7 @@ def import_images(
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     report = import_files(files, out, selection, axis, dataset, size, series, echo, clip_negative)
-    _show(report, out)
+    _show(report)
 
 
 @app.command()
