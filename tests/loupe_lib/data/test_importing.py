@@ -188,27 +188,6 @@ def test_multi_coil_data_of_a_single_coil_volume_are_left_out(root, tmp_path):
     assert reasons.count("its single-coil data are here as well") == 11
 
 
-def test_a_stopped_conversion_goes_on_with_the_others(root, brought, tmp_path, monkeypatch):
-    out = tmp_path / "knee.h5"
-    asked: list[int] = []
-    read = conversion.read_in_workers
-
-    def stop_after_three(function, tasks, *_):
-        asked.append(len(tasks))
-        yield from read(function, tasks[:3] if len(asked) == 1 else tasks, 1, "")
-        if len(asked) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(conversion, "read_in_workers", stop_after_three)
-    with pytest.raises(KeyboardInterrupt):
-        bring(root, out)
-    assert not out.exists()
-    bring(root, out)
-    assert asked == [6, 3]
-    assert digest(out) == digest(brought[0])
-    assert not parts_folder(out).exists()
-
-
 def test_a_part_that_cannot_be_written_is_no_bad_file(root, tmp_path):
     parts_folder(tmp_path / "knee.h5").touch()
     with pytest.raises(InputError, match=r"cannot write .*npz: .* is not a folder$"):
