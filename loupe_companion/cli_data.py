@@ -1,6 +1,5 @@
 """The commands ``data ...``, which make and inspect image files."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,16 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
 
-def _check_image_out(path: Path) -> Path:
-    """Refuse a path that no image file can have, before any work is done."""
-    from loupe_lib.data.images import is_image_file
-    from loupe_lib.data.storage import check_target
-
-    check_target(path, is_image_file)
-    return path
-
-
-Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.", callback=_check_image_out)]
+Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.")]
 
 
 @app.command()
@@ -35,8 +25,10 @@ def heads(
 ) -> None:
     """Write the cohort of virtual subjects, drawn from the embedded heads, as an image file."""
     from loupe_companion.sources import load_images, load_profile
-    from loupe_lib.data.images import write_images
+    from loupe_lib.data.images import is_image_file, write_images
+    from loupe_lib.data.storage import check_target
 
+    check_target(out, is_image_file)
     images = load_images(load_profile(profile_name, data_seed=seed).configs()[0])
     write_images(images, out)
     _describe(images)
@@ -141,16 +133,14 @@ def fastmri(
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     kinds = [name.strip() for name in acquisition.split(",")]
-    _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad), out)
+    _show(import_fastmri(root, out, selection, kinds, size, keep_complex, skip_bad))
 
 
-def _show(report: "Report", out: Path) -> None:
-    """Print the report of a conversion, the name of its file, and its warnings."""
-    from loupe_companion.data_report import describe, warnings
+def _show(report: "Report") -> None:
+    """Print the report of a conversion, with its warnings, and the name of its file."""
+    from loupe_companion.data_report import describe
 
-    print(f"{describe(report)}\n\n{out}")
-    for warning in warnings(report):
-        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{describe(report)}\n\n{report.target.path}")
 
 
 @app.command("import")
@@ -208,7 +198,7 @@ def import_images(
 
     selection = Selection(tuple(numbers("split", split)), seed, from_list, list_to, subject)
     report = import_files(files, out, selection, axis, dataset, size, series, echo, clip_negative)
-    _show(report, out)
+    _show(report)
 
 
 @app.command()

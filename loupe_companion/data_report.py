@@ -7,6 +7,7 @@ import pandas as pd
 from loupe_lib.data.choice import wanted_slices
 from loupe_lib.data.images import SPLITS
 from loupe_lib.data.importing import Report
+from loupe_lib.data.volumes import count_of
 
 SHOWN = 3  # names of volumes that have the same warning, or were left out for the same reason
 
@@ -101,15 +102,15 @@ def _total(report: Report) -> int:
 
 
 def _splits(report: Report) -> pd.DataFrame:
-    is_choice = report.selection.from_list is None
     splits = [report.of(name) for name in SPLITS]
     counts = [sum(volume.slices for volume in volumes) for volumes in splits]
-    choice = [round(n) for n in wanted_slices(_total(report), report.selection.split)]
-    wanted = choice if is_choice else counts
+    wanted = [round(n) for n in wanted_slices(_total(report), report.selection.split)]
+    if report.selection.from_list:
+        wanted = counts
     return pd.DataFrame(
         {
             "split": SPLITS,
-            "slices wanted": wanted if is_choice else "as listed",
+            "slices wanted": "as listed" if report.selection.from_list else wanted,
             "slices": counts,
             "volumes": [len(volumes) for volumes in splits],
             "patients": [len({volume.patient for volume in volumes}) for volumes in splits],
@@ -119,7 +120,7 @@ def _splits(report: Report) -> pd.DataFrame:
 
 
 def _volumes(names: pd.Series) -> str:
-    return f"{len(names)} volume{'s' * (len(names) > 1)}: {_some(names)}"
+    return f"{count_of(len(names), 'volume')}: {_some(names)}"
 
 
 def _some(names: Sequence[str] | pd.Series) -> str:

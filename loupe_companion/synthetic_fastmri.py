@@ -38,9 +38,6 @@ TEST_ACCELERATION, TEST_CENTRE = 4, 0.08  # of the columns of the test files
 ACQUISITIONS = {
     "CORPD_FBK": (0.8, 0.005),
     "CORPDFS_FBK": (1.4, 0.01),  # without the signal of fat: darker, noisier
-    "AXT1": (1.0, 0.005),
-    "AXT1PRE": (1.1, 0.005),
-    "AXT1POST": (0.9, 0.005),
     "AXT2": (1.3, 0.008),
     "AXFLAIR": (1.2, 0.01),
 }

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,22 +118,20 @@ def read_list(path: Path) -> dict[str, tuple[str, str]]:
     return listed
 
 
-def find_listed(
-    volumes: Sequence[Volume], listed: Mapping[str, tuple[str, str]], path: Path
-) -> list[Volume]:
-    """The listed volumes, sorted as in :func:`choose`.
+def find_listed(volumes: Sequence[Volume], path: Path) -> list[Volume]:
+    """The volumes that a list names, with their splits and SHA-256, sorted as in :func:`choose`.
 
     Raises:
-        InputError: with the path of the list, if one of them is missing.
+        InputError: if the file is not a list, or names a volume that is not there.
     """
+    listed = read_list(path)
     missing = sorted(set(listed) - {volume.name for volume in volumes})
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise InputError(f"{path} lists {missing[0]}{more}, which cannot be found or read here")
-    return _sorted(
-        [
-            replace(v, split=listed[v.name][0], sha256=listed[v.name][1])
-            for v in volumes
-            if v.name in listed
-        ]
-    )
+    found = []
+    for volume in volumes:
+        if volume.name in listed:
+            split, sha256 = listed[volume.name]
+            found.append(replace(volume, split=split, sha256=sha256))
+    return _sorted(found)

@@ -215,18 +215,19 @@ def _import(
             name = next(name for name, other in left_out.items() if other == reason)
             why = f"; {name}: {reason} (this is the reason for {count} of {len(left_out)} files)"
         raise InputError(f"there is no volume that can be used{why}")
-    listed = read_list(selection.from_list) if selection.from_list else {}
-    candidates = [volume for volume in candidates if not listed or volume.name in listed]
+    if selection.from_list:
+        candidates = find_listed(candidates, selection.from_list)
     if selection.subject:
         candidates = assign_subjects(candidates, selection.subject)
-    if selection.from_list:
-        chosen = find_listed(candidates, listed, selection.from_list)
-    else:
+    chosen = candidates
+    if not selection.from_list:
         chosen = choose(candidates, selection.split, selection.seed)
     converted, lost = convert(target, chosen, skip_bad)
     if selection.list_to:
         write_file(selection.list_to, list_text(converted).encode())
-    reasons = {v.name: "not listed" if listed else f"acquisition {v.kind}" for v in found}
+    reasons = {v.name: f"acquisition {v.kind}" for v in found}
+    if selection.from_list:
+        reasons = dict.fromkeys(reasons, "not listed")
     reasons |= {v.name: "not needed" for v in candidates}
     for volume in chosen:
         del reasons[volume.name]

@@ -106,22 +106,15 @@ def test_version(loupe):
 def test_a_fastmri_folder_becomes_an_image_file(loupe, tmp_path):
     write_fastmri(tmp_path / "data", 6, 2, 1, size=32, slices=4)
     options = ["--size", 32, "--split", "8,4,4", "--acquisition", "CORPDFS_FBK, CORPD_FBK"]
-    ran = loupe("data", "fastmri", "data", "--out", "both.h5", *options)
+    ran = loupe("data", "fastmri", "data", "--out", "knee.h5", *options, "--list", "list.tsv")
     assert ran.status == 0 and "acquisition CORPD" not in ran.out, ran.err
-    options = ["--size", 32, "--split", "8,4,4", "--list", "list.tsv"]
-    ran = loupe("data", "fastmri", "data", "--out", "knee.h5", *options)
-    assert ran.status == 0, ran.err
     assert ran.out.startswith("fastMRI: magnitude images, 32 x 32\n")
-    assert re.search(r"^ *train +8 +8 +2 ", ran.out, re.MULTILINE)
     assert "undersampled: a file of a test set" in ran.out
     assert ran.out.splitlines()[-1] == "knee.h5"
-    assert len(read_images("knee.h5").train.images) == 8
-    assert "test: 4 slices in 1 volume\n" in loupe("data", "show", "knee.h5").out
-    options[-2:] = ["--from-list", "list.tsv"]
-    ran = loupe("data", "fastmri", "data", "--out", "again.h5", *options)
-    assert ran.status == 0 and digest("again.h5") == digest("knee.h5")
-    ran = loupe("data", "fastmri", "data", "--out", "complex.h5", *options, "--complex")
+    options = ["--size", 32, "--from-list", "list.tsv", "--complex"]
+    ran = loupe("data", "fastmri", "data", "--out", "complex.h5", *options)
     assert ran.status == 0 and "32 x 32, complex" in loupe("data", "show", "complex.h5").out
+    assert read_images("complex.h5").train.names == read_images("knee.h5").train.names
 
 
 def test_the_smallest_synthetic_folder_becomes_an_image_file(loupe):
@@ -357,19 +350,12 @@ MISTAKES = [
     ("data heads --out own.h5 --profile huge", "profile must be one of .*; got 'huge'"),
     ("data heads --profile smoke --out damaged/cut.h5/own.h5", "cannot write damaged/cut.h5/own"),
     ("data fastmri nowhere --out out.h5", "cannot read nowhere: No such file or directory"),
-    (
-        "data fastmri damaged/text.h5 --out out.h5",
-        "damaged/text.h5 cannot be read as HDF5: .*; --skip-bad goes on without such files",
-    ),
-    (f"{FASTMRI} --split 10,10", "split must be three numbers above 0 .*; got 10,10"),
     (f"{FASTMRI} --split 1,a,b", "split must be numbers separated by commas; got '1,a,b'"),
     (
         f"{FASTMRI} --skip-bad --acquisition AXT2",
         "acquisition must be one of CORPD_FBK here; got AXT2",
     ),
     (f"{FASTMRI} --from-list none.tsv", "cannot read none.tsv: No such file or directory"),
-    (f"{FASTMRI} --from-list damaged/text.h5", "damaged/text.h5 is not a list of volumes"),
-    ("data import damaged/text.h5 --out out.h5", "damaged/text.h5 cannot be read as HDF5"),
     ("data import damaged/text --out out.h5", "cannot read damaged/text: No such file"),
 ]
 

@@ -27,10 +27,9 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def convert_volumes(volumes, out: Path) -> Report:
-    target = Target(out, "images", 32)
-    converted, _ = convert(target, choose(volumes, FRACTIONS))
-    return Report(target, Selection(FRACTIONS), volumes, volumes, converted, {})
+def warnings_of(volumes) -> list[str]:
+    target = Target(Path("out.h5"), "images", 32)
+    return warnings(Report(target, Selection(FRACTIONS), volumes, volumes, volumes, {}))
 
 
 def test_the_maximum_is_that_of_the_whole_volume_whatever_is_cropped(tmp_path):
@@ -111,15 +110,14 @@ def test_warnings_of_headers_and_of_voxel_sizes_that_differ(tmp_path):
         replace(b, spacing=(3.0, 0.5, 0.50001)),
         replace(c, spacing=(1.0, 1.0, 1.0), warnings=(gap,)),
     ]
-    report = convert_volumes(volumes, tmp_path / "out.h5")
-    assert warnings(report)[0] == f"{gap} (1 volume: c.npy)"
-    sizes = warnings(report)[1].removeprefix("the voxel sizes differ: ")
+    converted, _ = convert(Target(tmp_path / "out.h5", "images", 32), choose(volumes, FRACTIONS))
+    of_headers, sizes = warnings_of(converted)
+    assert of_headers == f"{gap} (1 volume: c.npy)"
+    assert sizes.startswith("the voxel sizes differ: ")
     assert "1 x 1 x 1 mm (1 volume: c.npy)" in sizes
     assert sizes.count("3 x 0.5 x 0.5 mm (2 volumes: ") == 1
     alike = [replace(volume, spacing=(1.0, 1.0, 1.0)) for volume in (a, b, c)]
-    assert warnings(convert_volumes(alike, tmp_path / "alike.h5")) == []
-    unknown = [volumes[0], b, c]
-    assert warnings(convert_volumes(unknown, tmp_path / "unknown.h5")) == []
+    assert warnings_of(alike) == warnings_of([volumes[0], b, c]) == []
 
 
 def test_a_list_that_puts_a_subject_into_two_splits_is_reported(tmp_path):

@@ -1,1 +1,1 @@
-"""Readers of foreign image files: NIfTI, DICOM, arrays."""
+"""Readers of image files: fastMRI, NIfTI, DICOM, arrays."""

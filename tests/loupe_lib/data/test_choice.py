@@ -145,8 +145,8 @@ def test_a_list_is_read_back(tmp_path):
     (tmp_path / "list.tsv").write_text(list_text(LISTED), "utf-8")
     assert read_list(tmp_path / "list.tsv") == NAMED
     volumes = [replace(v, split="", sha256="") for v in LISTED]
-    found = find_listed([volume("other", "other", 1), *volumes[::-1]], NAMED, Path("list"))
-    assert found == LISTED
+    every = [volume("other", "other", 1), *volumes[::-1]]
+    assert find_listed(every, tmp_path / "list.tsv") == LISTED
 
 
 HEADER = "\t".join(COLUMNS)
@@ -176,6 +176,7 @@ def test_other_lists_are_refused(text, tmp_path):
     )
 
 
-def test_volumes_that_are_listed_and_not_there_are_named():
-    with pytest.raises(InputError, match="list lists folder/testé and 1 more"):
-        find_listed(LISTED[:1], NAMED, Path("list"))
+def test_volumes_that_are_listed_and_not_there_are_named(tmp_path):
+    (tmp_path / "list.tsv").write_text(WHOLE, "utf-8")
+    with pytest.raises(InputError, match=r"list\.tsv lists folder/testé and 1 more"):
+        find_listed(LISTED[:1], tmp_path / "list.tsv")

@@ -120,14 +120,6 @@ def test_one_series_is_chosen(tmp_path):
         assert told.endswith("; 7, 1.2.2, MR Image Storage (2 files)")
 
 
-def test_series_of_one_number_are_told_apart_by_their_uid(tmp_path):
-    write_series(tmp_path, ARRAY)
-    write_series(tmp_path, ARRAY, SeriesInstanceUID="1.2.2", EchoNumbers=2)
-    for series in None, "1":
-        told = refused(tmp_path, series=series)
-        assert "1.2.1, MR Image Storage (6 files); 1, 1.2.2, MR Image Storage (6 files)" in told
-
-
 @pytest.mark.parametrize(
     ("name", "what"),
     [
@@ -239,7 +231,6 @@ def change(path: Path, **attributes) -> None:
             {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
             ": these are not slices of one volume (perhaps a localizer)",
         ),
-        ({"ImagePositionPatient": [0, 0, 5]}, "lie at one position (0, 0, 5 mm)"),
         ({"ImagePositionPatient": None}, "IM09-0 has no ImagePositionPatient"),
         ({"Rows": 5, "Columns": 7}, "IM09-0 has Rows 5; IM00-0 has 7"),
         (
@@ -247,7 +238,6 @@ def change(path: Path, **attributes) -> None:
             "must be MONOCHROME2; is MONOCHROME1; convert it first",
         ),
         ({"PhotometricInterpretation": "RGB"}, "must be MONOCHROME2; is RGB"),
-        ({"NumberOfFrames": 3}, "IM09-0 has 3 frames, and gives positions of 0"),
         ({"PixelSpacing": [3, 2.5]}, "has PixelSpacing [3.0, 2.5]; IM00-0 has [3.0, 2.0]"),
         ({"PixelData": bytes(20)}, "IM09-0 cannot be read as DICOM (truncated?): "),
     ],
@@ -276,13 +266,6 @@ def test_frames_without_a_position_and_positions_without_a_frame_are_refused(fra
     write_enhanced(path, ARRAY)
     change(path, NumberOfFrames=frames)
     assert f"enhanced has {frames} frames, and gives positions of {SLICES}" in refused(path)
-
-
-def test_time_points_in_one_file_are_refused(tmp_path):
-    path = tmp_path / "enhanced"
-    write_enhanced(path, ARRAY, order=[0, 1, 2, 0, 1, 2])
-    told = "enhanced, frame 1 and enhanced, frame 4 lie at one position (0, 0, 0 mm)"
-    assert told in refused(path)
 
 
 def test_planes_are_the_body_s_in_each_of_48_orientations(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,9 @@ def test_the_first_column_of_a_table_names_volumes_or_ends_of_their_paths(text, 
 def test_a_table_may_name_volumes(tmp_path):
     (tmp_path / "people.csv").write_text("volume,person\nsinglecoil_train/file1,A\n")
     (volume,) = volumes("/data/singlecoil_train/file1.h5")
-    named = Volume(**{**vars(volume), "name": "singlecoil_train/file1"})
-    (found,) = assign_subjects([named], f"{tmp_path / 'people.csv'}:person")
-    assert found == Volume(**{**vars(named), "patient": "A"})
+    named = replace(volume, name="singlecoil_train/file1")
+    found = assign_subjects([named], f"{tmp_path / 'people.csv'}:person")
+    assert found == [replace(named, patient="A")]
 
 
 @pytest.mark.parametrize(
