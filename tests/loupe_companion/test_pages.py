@@ -25,16 +25,15 @@ def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained, kept_
     seconds = sum(result.provenance["training_seconds"] for result in trained.results)
     cpu, gpu = "two CPU cores", "NVIDIA H100 80GB HBM3"
     assert rows["own smoke"]["runs"] == "12" and f"{seconds / 7200:.2g}" in rows["own smoke"][cpu]
-    steps = {
-        device: json.loads((ROOT / "results" / file).read_text("utf-8"))["steps"]
+    ms = {
+        (device, step["size"], step["width"]): step["project"]["ms"]
         for device, file in ((cpu, "bench-cpu.json"), (gpu, "bench.json"))
+        for step in json.loads((ROOT / "results" / file).read_text("utf-8"))["steps"]
     }
-    assert (steps[gpu][0]["size"], steps[gpu][0]["width"]) == (320, 64)
-    hours = 4000 * (1895 // 16) * steps[gpu][0]["project"]["ms"] / 3_600_000
+    hours = 4000 * (1895 // 16) * ms[gpu, 320, 64] / 3_600_000
     assert rows["paper"][gpu] == f"at most {14 * hours:.0f}" and rows["paper"][cpu] == "-"
     assert f"takes at most {hours:.1f} hours" in text.replace("\n", " ")
-    assert (steps[cpu][0]["size"], steps[cpu][0]["width"]) == (128, 16)
-    hours = len(kept_results) * 260 * (640 // 16) * steps[cpu][0]["project"]["ms"] / 3_600_000 / 2
+    hours = len(kept_results) * 260 * (640 // 16) * ms[cpu, 128, 16] / 3_600_000 / 2
     seconds = sum(result.provenance["training_seconds"] for result in kept_results)
     assert rows["kept reference"][cpu] == f"about {hours:.0f}"
     assert rows["kept reference"][gpu] == f"{seconds / 3600:.2g}" and "561,600 for" in text
