@@ -164,8 +164,7 @@ class Block:
     def add(self, values: np.ndarray) -> int:
         """Append an array of uint8 or uint16; returns its place in bytes."""
         place = len(self._bytes)
-        low_first = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-        self._bytes += low_first.reshape(-1, 1).view(np.uint8).T.tobytes()
+        self._bytes += values.reshape(-1, 1).view(np.uint8).T.tobytes()
         return place
 
     def in_base64(self) -> str:
