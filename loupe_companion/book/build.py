@@ -92,9 +92,7 @@ def _empty(folder: Path) -> Path:
 
 
 def main(
-    stage: Path,
-    output: Path,
-    parent: Annotated[int, typer.Option(help="end with this process")],
+    stage: Path, output: Path, parent: Annotated[int, typer.Option(help="end with this process")]
 ) -> None:
     """Build the book."""
     exit_with_parent(parent)

@@ -45,9 +45,8 @@ def stage(output: Path, profile: str, notebooks: list[Path]) -> None:
     for file in notebooks:
         name, kind, _ = file.name.split(".")
         (kept if kind == "kept" else own)[name] = nbformat.read(file, as_version=4)
-    for name in {**kept, **own}:
-        first, second = (kept[name], own.get(name)) if name in kept else (own[name], None)
-        shown = page(name, first, second, profile)
+    for name, first in {**own, **kept}.items():
+        shown = page(name, first, own.get(name) if name in kept else None, profile)
         nbformat.write(shown, target / "notebooks" / f"{name}.ipynb")
     executed = {f"{name}, kept": notebook for name, notebook in kept.items()}
     executed |= {f"{name}, own {profile}": notebook for name, notebook in own.items()}
