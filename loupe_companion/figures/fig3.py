@@ -253,12 +253,10 @@ def difference(results: Sequence[RunResult]) -> str:
             best = max(fixed, key=lambda group: group.mean_psnr)
             of = f"the best of {len(fixed)} fixed slopes" if fixed[1:] else "the only fixed slope"
             # The same seed has the same initial weights, order of images and draws of U.
-            theirs = {run.config.seed: run.psnr() for run in best.runs}
-            gains = [
-                run.psnr() - theirs[run.config.seed]
-                for run in shrunk.runs
-                if run.config.seed in theirs
-            ]
+            own, theirs = (
+                {run.config.seed: run.psnr() for run in group.runs} for group in (shrunk, best)
+            )
+            gains = [own[seed] - theirs[seed] for seed in own.keys() & theirs.keys()]
             gap = np.mean(gains)
             spread = "one seed: no interval"
             if len(gains) > 1:
