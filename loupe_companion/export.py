@@ -15,9 +15,7 @@ KINDS = ("threshold", "topk", "probabilities")
 ORDERS = ("centred", "fft")
 
 
-def export_mask(
-    mask: Mask, path: Path | str, kind: str = "threshold", order: str = "centred"
-) -> float:
+def export_mask(mask: Mask, path: Path, kind: str = "threshold", order: str = "centred") -> float:
     """Write a mask as .npy (float32) or .png (black 0, white 1).
 
     Args:
@@ -37,7 +35,6 @@ def export_mask(
         raise InputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)}; got {order!r}")
-    path = Path(path)
     with torch.no_grad():
         values = mask.probabilities() if kind == "probabilities" else mask.binarize(kind)
     array = values.cpu().numpy()

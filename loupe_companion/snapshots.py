@@ -35,24 +35,22 @@ class Recorder:
     def __init__(self, runs: Path, image: Tensor) -> None:
         self.runs = runs
         self.image = image
-        self._kept: dict[str, Columns] = {}  # by the name of the run
 
     def __call__(self, run: Run) -> None:
         """Record the epoch that ends, if it is one of those to keep."""
-        kept = self.of(run)
         epoch = len(run.history) + 1
         slope = float(run.model.mask.slope)
         raised = bool(run.history) and slope != run.history[-1]["slope"]
         spaced = spaced_epochs(run.config.shrink_epochs + run.config.settle_epochs)
+        if not (raised or epoch in spaced):
+            return
+        kept = self.of(run)
         raises = len(set(kept["epoch"].tolist()) - spaced) if kept else 0
-        if epoch in spaced or (raised and raises < RAISES):
-            new = self._record(run, epoch)
-            if kept:
-                new = {name: np.concatenate([kept[name], new[name]]) for name in new}
-            self._kept[run.config.name] = new
+        if epoch in spaced or raises < RAISES:
             with writing_hdf5(self._file(run), FORMAT, VERSION) as file:
-                for name, values in new.items():
-                    file.create_dataset(name, data=values, track_times=False)
+                for name, values in self._record(run, epoch).items():
+                    rows = np.concatenate([kept[name], values]) if kept else values
+                    file.create_dataset(name, data=rows, track_times=False)
 
     def of(self, run: Run) -> Columns:
         """The snapshots of a run so far, a row each; empty before the first.
@@ -65,17 +63,13 @@ class Recorder:
         Raises:
             InputError: if the run has a file of snapshots that cannot be read.
         """
-        name = run.config.name
-        if name not in self._kept:
-            self._kept[name] = {}
-            if self._file(run).exists():
-                with open_hdf5(self._file(run), FORMAT, VERSION) as file:
-                    found = {column: read_array(file[column]) for column in file}
-                # The run goes on from a checkpoint, which may be older than the last snapshots.
-                past = found["epoch"] <= len(run.history)
-                if past.any():
-                    self._kept[name] = {column: value[past] for column, value in found.items()}
-        return self._kept[name]
+        if not self._file(run).exists():
+            return {}
+        with open_hdf5(self._file(run), FORMAT, VERSION) as file:
+            found = {column: read_array(file[column]) for column in file}
+        # The run goes on from a checkpoint, which may be older than the last snapshots.
+        past = found["epoch"] <= len(run.history)
+        return {column: values[past] for column, values in found.items()}
 
     @torch.no_grad()
     def _record(self, run: Run, epoch: int) -> Columns:

@@ -291,7 +291,12 @@
     /** Change the state: run, slope s, slice, or the seed of U. */
     function choose(changes) {
       Object.assign(live, changes);
-      if (live.p && !("run" in changes) && !("seed" in changes)) return;
+      if ("run" in changes || "seed" in changes) drawMasks();
+      redrawLive();
+    }
+
+    /** Compute and show what does not depend on the slope. */
+    function drawMasks() {
       const run = index.runs[live.run];
       live.p = probabilities(run.p, n * n);
       live.u = uniform(live.seed, n * n);
@@ -348,58 +353,44 @@
       const same = options.find((k) => index.runs[k].title === title && index.runs[k].seed === seed);
       find("live-run").value = same ?? options[0];
       choose({ run: Number(find("live-run").value) });
-      redrawLive();
     });
-    find("live-run").addEventListener("change", (event) => {
-      choose({ run: Number(event.target.value) });
-      redrawLive();
-    });
-    find("live-slice").addEventListener("change", (event) => {
-      choose({ slice: Number(event.target.value) });
-      redrawLive();
-    });
-    find("live-draw").addEventListener("click", () => {
-      choose({ seed: live.seed + 1 });
-      redrawLive();
-    });
-    find("live-knob").addEventListener("input", (event) => {
-      choose({ s: Number((10 ** Number(event.target.value)).toPrecision(2)) });
-      redrawLive();
-    });
+    find("live-run").addEventListener("change", (event) =>
+      choose({ run: Number(event.target.value) }));
+    find("live-slice").addEventListener("change", (event) =>
+      choose({ slice: Number(event.target.value) }));
+    find("live-draw").addEventListener("click", () => choose({ seed: live.seed + 1 }));
+    find("live-knob").addEventListener("input", (event) =>
+      choose({ s: Number((10 ** Number(event.target.value)).toPrecision(2)) }));
     for (const button of document.querySelectorAll("#live [data-slope]")) {
       button.addEventListener("click", () => {
         choose({ s: Number(button.dataset.slope) });
         find("live-knob").value = Math.log10(live.s);
-        redrawLive();
       });
     }
 
     // ---- A training, replayed
 
     const COLOURS = [YELLOW, BLUE];
+    const chosenReplay = () => index.replays[Number(find("replay-pair").value)];
+    const epochs = (replay) => Math.max(...replay.runs.map((run) => run.loss.length));
 
     function drawReplay() {
-      const replay = index.replays[Number(find("replay-pair").value)];
+      const replay = chosenReplay(), longest = epochs(replay);
       const epoch = Number(find("replay-knob").value), side = replay.size, count = side * side;
-      const longest = Math.max(...replay.runs.map((run) => run.loss.length));
       find("replay-epoch").textContent = `${epoch} of ${longest}`;
       find("replay-knob").setAttribute("aria-valuetext", `epoch ${epoch} of ${longest}`);
       const x = { label: "epoch", low: 1, high: longest, ticks: [[1, "1"], [longest, `${longest}`]] };
       const kept = (run, k) => probabilities(run.p[k], count);
-      const curves = {
-        "replay-slope": [(run) => run.slope, true],
-        "replay-loss": [(run) => run.loss, false],
-      };
       const mark = (chart) => {
         chart.pen.fillStyle = getComputedStyle(document.body).color;
         chart.pen.fillRect(chart.px(epoch) - 0.5, chart.box.top, 1, chart.box.bottom - chart.box.top);
       };
-      for (const [id, [values, steps]] of Object.entries(curves)) {
-        const chart = axes(find(id), x, decades(replay.runs.flatMap(values)));
+      for (const name of ["slope", "loss"]) {
+        const chart = axes(find(`replay-${name}`), x, decades(replay.runs.flatMap((run) => run[name])));
         replay.runs.forEach((run, k) => {
-          line(chart, values(run).map((value, i) => [i + 1, value]), COLOURS[k], steps);
-          dot(chart, Math.min(epoch, run.loss.length), values(run)[Math.min(epoch, run.loss.length) - 1],
-            COLOURS[k], 4);
+          const values = run[name], now = Math.min(epoch, values.length);
+          line(chart, values.map((value, i) => [i + 1, value]), COLOURS[k], name === "slope");
+          dot(chart, now, values[now - 1], COLOURS[k], 4);
         });
         mark(chart);
       }
@@ -429,15 +420,14 @@
     const redrawReplay = eachFrame(drawReplay);
 
     function chooseReplay() {
-      const replay = index.replays[Number(find("replay-pair").value)];
-      find("replay-knob").max = Math.max(...replay.runs.map((run) => run.loss.length));
+      find("replay-knob").max = epochs(chosenReplay());
       redrawReplay();
     }
 
     offer(find("replay-pair"), index.replays.map((replay, k) => [k, replay.title]));
     find("replay-pair").addEventListener("change", chooseReplay);
     find("replay-knob").addEventListener("input", redrawReplay);
-    find("replay-knob").max = Math.max(...index.replays[0].runs.map((run) => run.loss.length));
+    chooseReplay();
     find("replay-knob").value = find("replay-knob").max;
 
     // ---- Results
@@ -502,7 +492,7 @@
     // ---- The page
 
     for (const section of document.querySelectorAll(".explorer")) section.hidden = false;
-    choose({});
+    drawMasks();
     find("live-knob").value = Math.log10(live.s);
     const first = [index.runs[live.run], ...index.runs].find((run) => run.shrinks && run.pictures.length)
       ?? index.runs[live.run];
@@ -517,7 +507,6 @@
 
     /* For tests: set a state of the first part, and ask for its numbers. */
     window.loupeExplorer = {
-      index,
       set: choose,
       probabilities: () => Array.from(live.p),
       random: () => Array.from(live.u),

@@ -3,14 +3,14 @@
 Every warning is an error.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from loupe_companion.book.preamble import CONFIG, NOTEBOOKS, repository_url
@@ -91,15 +91,13 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Build the book.")
-    parser.add_argument("stage", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--parent", type=int, required=True, help="end with this process")
-    given = parser.parse_args()
-    exit_with_parent(given.parent)
-    render(given.stage, given.output)
+def main(
+    stage: Path, output: Path, parent: Annotated[int, typer.Option(help="end with this process")]
+) -> None:
+    """Build the book."""
+    exit_with_parent(parent)
+    render(stage, output)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -164,8 +164,7 @@ class Block:
     def add(self, values: np.ndarray) -> int:
         """Append an array of uint8 or uint16; returns its place in bytes."""
         place = len(self._bytes)
-        low_first = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-        self._bytes += low_first.reshape(-1, 1).view(np.uint8).T.tobytes()
+        self._bytes += values.reshape(-1, 1).view(np.uint8).T.tobytes()
         return place
 
     def in_base64(self) -> str:
@@ -190,31 +189,27 @@ def explorer_page(
     shown = [(group.title, run) for group in group_runs(results) for run in group.runs[:SEEDS]]
     block = Block()
     pairs = {name: pair for name, runs in trainings.items() if (pair := replayed(runs))}
-    first = first_run([run for _, run in shown])
+    first = min(range(len(shown)), key=lambda k: _order(shown[k][1]))
     index: dict[str, Any] = {
         "size": truth.shape[-1],
         "bins": BINS,
         "slopes": [FIRST, SECOND],
         "images": [block.add(encode(image)) for image in truth],
-        "first": next(k for k, (_, run) in enumerate(shown) if run is first),
+        "first": first,
         "runs": [_run(run, title, truth, block) for title, run in shown],
         "replays": [_replay(name, pair, block) for name, pair in pairs.items()],
     }
     return PAGE % {
-        "picture": _static_picture(first),
+        "picture": _static_picture(shown[first][1]),
         "alt": ALT,
         "index": json.dumps(index, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "data": block.in_base64(),
     }
 
 
-def first_run(results: Sequence[RunResult]) -> RunResult:
-    """The mask of the first state: 4S, if there is one, that keeps the zero frequency."""
-
-    def place(run: RunResult) -> tuple[bool, bool, float]:
-        return not run.config.shrinks, run.p_dc <= 0.5, run.config.acceleration
-
-    return min(results, key=place)
+def _order(run: RunResult) -> tuple[bool, bool, float]:
+    """The mask of the first state is the least: 4S, if there is one, that keeps DC."""
+    return not run.config.shrinks, run.p_dc <= 0.5, run.config.acceleration
 
 
 def replayed(results: Sequence[RunResult]) -> tuple[RunResult, RunResult] | None:

@@ -3,14 +3,15 @@
 ``python -m loupe_companion.book.notebooks SOURCE TARGET NAME=VALUE ...`` executes one.
 """
 
-import argparse
 import copy
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import nbformat
 import papermill
+import typer
 import yaml
 from nbformat import NotebookNode
 
@@ -87,71 +88,63 @@ def page(
         own: a second execution, about the runs of this machine; its outputs come second.
         profile: of these runs.
     """
-    shown = copy.deepcopy(executed)
-    shown.metadata.pop("papermill", None)
-    cells = [cell for cell in shown.cells if "install" not in _tags(cell)]
-    shown.cells = [cell for cell in cells if _is_shown(cell)]
+    made = copy.deepcopy(executed)
+    cells = [cell for cell in made.cells if "install" not in _tags(cell)]
+    shown = [
+        cell
+        for cell in cells
+        if cell.cell_type != "code" or cell.outputs or "show-input" in _tags(cell)
+    ]
     if own is not None:
-        shown.cells.append(_text(OWN_RUNS.format(name=name, profile=profile)))
+        shown.append(_text(OWN_RUNS.format(name=name, profile=profile)))
         for cell in copy.deepcopy(own.cells):
             if cell.cell_type == "code" and cell.outputs and "install" not in _tags(cell):
                 cell.metadata["tags"] = [tag for tag in _tags(cell) if tag != "show-input"]
                 cell.id = uuid.uuid5(uuid.NAMESPACE_OID, f"{profile} {cell.id}").hex[:8]
-                shown.cells.append(cell)
-    for cell in shown.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
+                shown.append(cell)
+    for cell in shown:
         if cell.cell_type == "code" and "show-input" not in _tags(cell):
             hidden = {"hide-input", "remove-input"}
             cell.metadata["tags"] = ["remove-input", *(t for t in _tags(cell) if t not in hidden)]
-    code = {"parameters": "", "injected-parameters": ""}
-    others = []
-    for cell in cells:
-        kind = next((tag for tag in _tags(cell) if tag in code), None)
-        if kind is not None:
-            code[kind] = cell.source
-        elif cell.cell_type == "code":
-            others.append(_listing(cell.source))
-    parameters = "\n\n".join(_listing(source) for source in code.values() if source)
-    text = CODE.format(name=name, parameters=parameters, others="\n\n".join(others))
-    shown.cells.append(_text(text))
-    return shown
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    parameters = [cell for cell in code if {"parameters", "injected-parameters"} & {*_tags(cell)}]
+    others = [cell for cell in code if cell not in parameters]
+    shown.append(
+        _text(CODE.format(name=name, parameters=_listing(parameters), others=_listing(others)))
+    )
+    made.cells = shown
+    return made
 
 
 def _tags(cell: NotebookNode) -> list[str]:
     return list(cell.metadata.get("tags", []))
 
 
-def _is_shown(cell: NotebookNode) -> bool:
-    """Whether a cell has a place in the text: if it has text, an output, or code to be shown."""
-    return cell.cell_type != "code" or bool(cell.outputs) or "show-input" in _tags(cell)
-
-
 def _text(source: str) -> NotebookNode:
     """A cell of Markdown, with an id that does not change from build to build."""
-    cell = nbformat.v4.new_markdown_cell(source)
-    cell.id = uuid.uuid5(uuid.NAMESPACE_OID, source).hex[:8]
-    return cell
+    name = uuid.uuid5(uuid.NAMESPACE_OID, source).hex[:8]
+    return nbformat.v4.new_markdown_cell(source, id=name)
 
 
-def _listing(source: str) -> str:
-    """Code in Markdown; it may itself contain shorter fences."""
-    return f"``````ipython3\n{source}\n``````"
+def _listing(cells: Sequence[NotebookNode]) -> str:
+    """The code of cells in Markdown; it may itself contain shorter fences."""
+    return "\n\n".join(f"``````ipython3\n{cell.source}\n``````" for cell in cells)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Execute a notebook.")
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="values in YAML")
-    parser.add_argument("--cwd", type=Path, required=True, help="folder in which the cells run")
-    parser.add_argument("--parent", type=int, required=True, help="end with this process")
-    given = parser.parse_args()
-    exit_with_parent(given.parent)
-    pairs = [pair.split("=", 1) for pair in given.parameters]
-    parameters = {name: yaml.safe_load(value) for name, value in pairs}
-    execute(given.source, given.target, parameters, given.cwd)
+def main(
+    source: Path,
+    target: Path,
+    cwd: Annotated[Path, typer.Option(help="folder in which the cells run")],
+    parent: Annotated[int, typer.Option(help="end with this process")],
+    parameters: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE ...", help="values in YAML")
+    ] = None,
+) -> None:
+    """Execute a notebook."""
+    exit_with_parent(parent)
+    pairs = [pair.split("=", 1) for pair in parameters or []]
+    execute(source, target, {name: yaml.safe_load(value) for name, value in pairs}, cwd)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -65,7 +65,7 @@ the time of a step was not measured either. As {runs} jobs at once, `paper` take
 {longest:.1f} hours. For another device, multiply the last line of `python -m loupe_companion bench`
 there (ms a model and step) by the number of steps: {steps:,} for `reference`.
 """
-STEPS = ("bench.json", "bench-cpu.json")  # where the time of a step was measured
+STEPS = ("bench.json", "bench-cpu.json")  # the time of a step, on a GPU and on a CPU
 CPU_CORES = 2  # each trains a run of its own
 
 
@@ -88,8 +88,7 @@ def versions_page(executed: Mapping[str, NotebookNode], results: Sequence[Path])
         device=_table(["part", "name"], device.items()),
         versions=_table(["package", "version"], versions.items()),
         results=_table(
-            ["file", "code", "day", "device"],
-            [row for file in results if (row := _origin(file))],
+            ["file", "code", "day", "device"], [row for file in results if (row := _origin(file))]
         ),
         times=_table(["notebook, execution", "time", "day"], times),
     )
@@ -187,34 +186,36 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         sweeps: results by the name of their sweep, such as ``kept reference``.
         folder: has the measurements of ``loupe4s bench``.
     """
-    rows: dict[str, dict[str, str]] = {}
-    for name, results in sweeps.items():
-        seconds = sum(result.provenance["training_seconds"] for result in results)
-        device = " and ".join(sorted({result.provenance["device"] for result in results}))
-        rows[name] = {"runs": str(len(results)), _kind(device): f"{_hours(seconds, device):.2g}"}
-    trained = {name: [run.config for run in results] for name, results in sweeps.items()}
-    trained["paper"] = PAPER.configs()
-    rows["paper"] = {"runs": str(len(trained["paper"]))}
-    for measured in (json.loads((folder / file).read_text("utf-8")) for file in STEPS):
-        device = measured["device"]
-        ms = {(step["size"], step["width"]): step["project"]["ms"] for step in measured["steps"]}
-        for name, row in rows.items():
-            run, runs = trained[name][0], len(trained[name])
-            if (run.size, run.width) not in ms:
-                continue
-            seconds = _steps(run) * ms[run.size, run.width] / 1000
-            about = _at_most(run) or "about "
-            row.setdefault(_kind(device), f"{about}{_hours(runs * seconds, device):.0f}")
-            if name == "paper":
-                longest = _hours(seconds, device)
-    table = pd.DataFrame(rows.values(), index=[f"`{name}`" for name in rows]).fillna("-")
-    reference = REFERENCE.configs()
+    benches = [json.loads((folder / file).read_text("utf-8")) for file in STEPS]
+    paper, reference = PAPER.configs(), REFERENCE.configs()
+    rows = []
+    for name, results in {**sweeps, "paper": []}.items():
+        configs = [result.config for result in results] or paper
+        row = {"training time in hours": f"`{name}`", "runs": str(len(configs))}
+        if results:
+            seconds = sum(result.provenance["training_seconds"] for result in results)
+            device = " and ".join(sorted({result.provenance["device"] for result in results}))
+            row[_kind(device)] = f"{_hours(seconds, device):.2g}"
+        for measured in benches:
+            hours = _estimate(configs[0], measured)
+            if hours is not None:
+                about = _at_most(configs[0]) or "about "
+                row.setdefault(_kind(measured["device"]), f"{about}{len(configs) * hours:.0f}")
+        rows.append(row)
     return COSTS.format(
-        table=markdown(table.rename_axis("training time in hours").reset_index()),
-        runs=rows["paper"]["runs"],
-        longest=longest,
+        table=markdown(pd.DataFrame(rows).fillna("-")),
+        runs=len(paper),
+        longest=_estimate(paper[0], benches[0]),
         steps=len(reference) * _steps(reference[0]),
     )
+
+
+def _estimate(run: RunConfig, measured: Mapping[str, Any]) -> float | None:
+    """Hours that a run takes on the device of a ``bench``; None if it lacks the run's shape."""
+    for step in measured["steps"]:
+        if (step["size"], step["width"]) == (run.size, run.width):
+            return _hours(_steps(run) * step["project"]["ms"] / 1000, measured["device"])
+    return None
 
 
 def _steps(run: RunConfig) -> int:

@@ -5,11 +5,10 @@ the executed notebooks, and the generated pages into the folder ``stage`` of the
 """
 
 import shutil
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import typer
 from nbformat import NotebookNode
 
 from loupe_companion.beyond.experiment import read_record
@@ -27,7 +26,7 @@ from loupe_companion.results import KEPT, RunResult, read_results
 SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 
 
-def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
+def stage(output: Path, profile: str, notebooks: list[Path]) -> None:
     """Write the folder ``stage``, which must not exist.
 
     Args:
@@ -46,9 +45,8 @@ def stage(output: Path, profile: str, notebooks: Sequence[Path]) -> None:
     for file in notebooks:
         name, kind, _ = file.name.split(".")
         (kept if kind == "kept" else own)[name] = nbformat.read(file, as_version=4)
-    for name in {**kept, **own}:
-        first, second = (kept[name], own.get(name)) if name in kept else (own[name], None)
-        shown = page(name, first, second, profile)
+    for name, first in {**own, **kept}.items():
+        shown = page(name, first, own.get(name) if name in kept else None, profile)
         nbformat.write(shown, target / "notebooks" / f"{name}.ipynb")
     executed = {f"{name}, kept": notebook for name, notebook in kept.items()}
     executed |= {f"{name}, own {profile}": notebook for name, notebook in own.items()}
@@ -94,10 +92,5 @@ def kept_results() -> list[RunResult]:
     return [kept[config] for config in wanted]
 
 
-def main() -> None:
-    output, profile, *notebooks = sys.argv[1:]
-    stage(Path(output), profile, [Path(name) for name in notebooks])
-
-
 if __name__ == "__main__":
-    main()
+    typer.run(stage)

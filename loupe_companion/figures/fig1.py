@@ -143,11 +143,7 @@ def _box(figure: Figure, left: float, bottom: float, side: float) -> Axes:
 
 
 def _arrow(
-    ax: Axes,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    above: str = "",
-    below: str = "",
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], above: str = "", below: str = ""
 ) -> None:
     head = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", end, start, arrowprops=head)

@@ -42,15 +42,13 @@ def histogram_figure(results: Sequence[RunResult]) -> Figure:
             ax.set_axis_off()
         for ax, group in zip(row, groups, strict=False):
             entries, averages = _histograms(group)
-            ax.stairs(entries, edges, fill=True, color=colour_of(group))
-            ax.stairs(averages, edges, color="black", linewidth=0.9)
+            filled = ax.stairs(entries, edges, fill=True, color=colour_of(group))
+            line = ax.stairs(averages, edges, color="black", linewidth=0.9)
             ax.set_yscale("log")
             ax.set_title(title_of(group.runs).replace("4S (s = ", "4S\n").strip(")"), fontsize=8)
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         row[0].set_ylabel(f"R = {acceleration:g}\nfraction of entries")
     figure.supxlabel("value before thresholding", fontsize=10)
-    last = axes[0, len(next(iter(rows.values()))) - 1]
-    filled, line = last.patches
     figure.legend(
         [filled, line],
         ["entries of 1000 masks (4S yellow, fixed slopes blue)", "entries of their average"],

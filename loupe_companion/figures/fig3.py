@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from loupe_companion.figures.style import BLUE, GREY, MARKERS, WIDTH, YELLOW, colour_of
 from loupe_companion.groups import Group, group_runs, groups_in_paper, groups_with_starts
@@ -52,8 +53,8 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
     rows = groups_with_starts(results)
     figure = Figure(figsize=(WIDTH, 7.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    colours = _colours(rows)
     everything = [group for groups in rows.values() for group in groups]
+    colours = _colours(everything)
     for group in everything:
         style: dict[str, Any] = {"color": colours[group.title], "linestyle": "none"}
         style["marker"] = MARKERS.get(group.config.acceleration, "D")
@@ -81,16 +82,7 @@ def psnr_figure(results: Sequence[RunResult]) -> Figure:
         ax.grid(alpha=0.3)
     _mark_paper(above, list(rows))
     _add_insets(above, rows, colours)
-    entries = [
-        above.plot([], [], **({"linestyle": "none", "markersize": 7} | entry))[0]
-        for entry in _legend(rows, colours)
-    ]
-    figure.legend(
-        handles=entries,
-        ncols=4,
-        fontsize=8,
-        loc="outside upper center",
-    )
+    figure.legend(handles=_legend(rows, colours), ncols=4, fontsize=8, loc="outside upper center")
     return figure
 
 
@@ -110,9 +102,8 @@ def overview_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def _colours(rows: dict[float, list[Group]]) -> dict[str, str]:
+def _colours(groups: Sequence[Group]) -> dict[str, str]:
     """By title: blue, yellow, and a tint for 4S from another initial slope."""
-    groups = [group for row in rows.values() for group in row]
     starts = sorted({g.config.slope: g.title for g in groups if not g.in_paper}.items())
     tints = {title: STARTS[k % len(STARTS)] for k, (_, title) in enumerate(starts)}
     return {g.title: colour_of(g) for g in groups} | tints
@@ -196,7 +187,7 @@ def _near_best(groups: Sequence[Group]) -> list[Group]:
     return [g for g in known if g in own or g.mean_psnr >= max(fixed) - NEAR_BEST]
 
 
-def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dict[str, Any]]:
+def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[Line2D]:
     """Every kind of mark on Fig. 3."""
     groups = [group for row in rows.values() for group in row]
     several = any(len(group.runs) > 1 for group in groups)
@@ -220,7 +211,8 @@ def _legend(rows: dict[float, list[Group]], colours: dict[str, str]) -> list[dic
         entries.append({"color": "black", "marker": "^", "label": "returned in the paper"})
     if any(run.warnings for group in groups for run in group.runs):
         entries.append({"color": "black", "marker": "x", "label": "warning"})
-    return entries
+    common: dict[str, Any] = {"linestyle": "none", "markersize": 7}
+    return [Line2D([], [], **(common | entry)) for entry in entries]
 
 
 def psnr_table(results: Sequence[RunResult]) -> pd.DataFrame:
@@ -261,12 +253,10 @@ def difference(results: Sequence[RunResult]) -> str:
             best = max(fixed, key=lambda group: group.mean_psnr)
             of = f"the best of {len(fixed)} fixed slopes" if fixed[1:] else "the only fixed slope"
             # The same seed has the same initial weights, order of images and draws of U.
-            theirs = {run.config.seed: run.psnr() for run in best.runs}
-            gains = [
-                run.psnr() - theirs[run.config.seed]
-                for run in shrunk.runs
-                if run.config.seed in theirs
-            ]
+            own, theirs = (
+                {run.config.seed: run.psnr() for run in group.runs} for group in (shrunk, best)
+            )
+            gains = [own[seed] - theirs[seed] for seed in own.keys() & theirs.keys()]
             gap = np.mean(gains)
             spread = "one seed: no interval"
             if len(gains) > 1:

@@ -17,7 +17,8 @@ def training_data(results: Sequence[RunResult]) -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame(
             {"run": run.config.label, "epoch": np.arange(1, len(run.history["loss"]) + 1)}
-        ).assign(**{name: run.history[name] for name in ("round", "slope", "loss")})
+            | {name: run.history[name] for name in ("round", "slope", "loss")}
+        )
         for run in _shrunk(results)
     )
 

@@ -11,14 +11,7 @@ from loupe_companion.figures.style import UNIT, WIDTH, YELLOW, draw_u, pixel_tab
 from loupe_companion.groups import Group, group_runs, groups_in_paper
 from loupe_companion.results import RunResult
 from loupe_companion.symmetry import pair_fractions
-from loupe_companion.tables import (
-    by_slope,
-    mean_and_spread,
-    metric,
-    p_dc_of,
-    row_start,
-    t_interval,
-)
+from loupe_companion.tables import by_slope, mean_and_spread, metric, p_dc_of, row_start, t_interval
 from loupe_lib.mask import binarize, relax
 
 FIG_4_SLOPES = (20.0, 200.0, 2000.0, 50000.0)

@@ -35,7 +35,7 @@ def test_npy_holds_the_mask_as_it_is_and_png_the_same_pixels(mask, kind, order, 
     assert found.dtype == np.float32
     assert np.array_equal(found, expected(mask, kind, order))
     assert achieved == pytest.approx(N * N / found.sum(dtype=float), rel=1e-6)
-    export_mask(mask, str(tmp_path / "mask.png"), kind, order)
+    export_mask(mask, tmp_path / "mask.png", kind, order)
     pixels = image.imread(tmp_path / "mask.png")
     assert pixels.shape == (N, N, 4) and np.all(pixels[..., 3] == 1)
     assert np.all(pixels[..., :1] == pixels[..., :3])  # grey

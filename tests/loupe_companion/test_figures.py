@@ -55,10 +55,11 @@ def test_fig_1_shows_every_step_of_the_encoder(trained, images):
     figure = encoder_figure(mask, x)
     draw(figure)
     shown = {ax.get_title() or ax.get_ylabel(): ax for ax in figure.axes if ax.images}
+    symbols = {"gamma": r"\gamma", "log10 |F(x)|": r"|\mathcal{F}(x)|", "log10 |y|": "|y|"}
+    symbols["|F^-1(y)|"] = r"|\mathcal{F}^{-1}(y)|"
     for name, values in maps.items():
-        symbol = {"gamma": r"$\gamma$", "log10 |F(x)|": r"$|\mathcal{F}(x)|$"}.get(name)
-        symbol = symbol or {"|F^-1(y)|": r"$|\mathcal{F}^{-1}(y)|$", "log10 |y|": "$|y|$"}.get(name)
-        (title,) = (title for title in shown if title.startswith(symbol or f"${name}$"))
+        start = f"${symbols.get(name, name)}$"
+        (title,) = (title for title in shown if title.startswith(start))
         np.testing.assert_array_equal(shown.pop(title).images[0].get_array(), values)
     assert not shown
     assert f"P(DC) = {p[16, 16]:.2f}" in " ".join(map(str, content(figure)))

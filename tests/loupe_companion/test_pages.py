@@ -11,33 +11,28 @@ from tests.common import ROOT
 
 pages = pytest.importorskip("loupe_companion.book.pages", reason="the book's tools are missing")
 
-
-def cells(line: str) -> list[str]:
-    """The cells of a row of a Markdown table."""
-    return [cell.strip() for cell in line.strip("|").split("|")]
+from tests.loupe_companion.claims.conftest import rows  # noqa: E402
 
 
 def test_costs_are_those_of_the_results_and_of_the_measured_steps(trained, kept_results):
     sweeps = {"own smoke": trained.results, "kept reference": kept_results}
     text = pages.costs(sweeps, ROOT / "results")
-    head, _, *body = (cells(line) for line in text.splitlines() if line.startswith("|"))
-    rows = {row[0].strip("`"): dict(zip(head, row, strict=True)) for row in body}
+    costs = {row["training time in hours"].strip("`"): row for row in rows(text)}
     seconds = sum(result.provenance["training_seconds"] for result in trained.results)
     cpu, gpu = "two CPU cores", "NVIDIA H100 80GB HBM3"
-    assert rows["own smoke"]["runs"] == "12" and f"{seconds / 7200:.2g}" in rows["own smoke"][cpu]
-    steps = {
-        device: json.loads((ROOT / "results" / file).read_text("utf-8"))["steps"]
+    assert costs["own smoke"]["runs"] == "12" and f"{seconds / 7200:.2g}" in costs["own smoke"][cpu]
+    ms = {
+        (device, step["size"], step["width"]): step["project"]["ms"]
         for device, file in ((cpu, "bench-cpu.json"), (gpu, "bench.json"))
+        for step in json.loads((ROOT / "results" / file).read_text("utf-8"))["steps"]
     }
-    assert (steps[gpu][0]["size"], steps[gpu][0]["width"]) == (320, 64)
-    hours = 4000 * (1895 // 16) * steps[gpu][0]["project"]["ms"] / 3_600_000
-    assert rows["paper"][gpu] == f"at most {14 * hours:.0f}" and rows["paper"][cpu] == "-"
+    hours = 4000 * (1895 // 16) * ms[gpu, 320, 64] / 3_600_000
+    assert costs["paper"][gpu] == f"at most {14 * hours:.0f}" and costs["paper"][cpu] == "-"
     assert f"takes at most {hours:.1f} hours" in text.replace("\n", " ")
-    assert (steps[cpu][0]["size"], steps[cpu][0]["width"]) == (128, 16)
-    hours = len(kept_results) * 260 * (640 // 16) * steps[cpu][0]["project"]["ms"] / 3_600_000 / 2
+    hours = len(kept_results) * 260 * (640 // 16) * ms[cpu, 128, 16] / 3_600_000 / 2
     seconds = sum(result.provenance["training_seconds"] for result in kept_results)
-    assert rows["kept reference"][cpu] == f"about {hours:.0f}"
-    assert rows["kept reference"][gpu] == f"{seconds / 3600:.2g}" and "561,600 for" in text
+    assert costs["kept reference"][cpu] == f"about {hours:.0f}"
+    assert costs["kept reference"][gpu] == f"{seconds / 3600:.2g}" and "561,600 for" in text
 
 
 def test_every_count_of_the_kept_record_of_robustness_is_on_its_page():
@@ -58,13 +53,12 @@ def test_a_sweep_of_two_devices_has_a_column_of_its_own(trained):
     first, *others = trained.results
     first = dataclasses.replace(first, provenance=first.provenance | {"device": "another GPU"})
     text = pages.costs({"own smoke": [first, *others]}, ROOT / "results")
-    head = cells(text.splitlines()[0])
-    assert any("another GPU" in name and " and " in name for name in head)
+    assert any("another GPU" in name and " and " in name for name in rows(text)[0])
 
 
 def test_only_the_paper_s_profile_stops_early():
-    lines = [line for line in pages.profiles_table().splitlines() if line.startswith("| `")]
-    said = {cells(line)[0]: "at most" in line for line in lines}
+    table = rows(pages.profiles_table())
+    said = {row["profile"]: "at most" in row["epochs of 4S"] for row in table}
     assert said == {"`smoke`": False, "`quick`": False, "`reference`": False, "`paper`": True}
 
 
@@ -73,8 +67,8 @@ def test_versions_tell_which_code_measured_each_results_file():
     files = [folder / name for name in ("reference.h5", "beyond.json", "robustness.json")]
     text = pages.versions_page({}, [*files, folder / "verdicts.json"])
     beyond, robustness = (json.loads(file.read_text("utf-8")) for file in files[1:])
-    lines = text.replace("\N{NON-BREAKING HYPHEN}", "-").splitlines()
-    listed = {tuple(cells(line)) for line in lines if line.startswith("| `")}
+    table = text.replace("\N{NON-BREAKING HYPHEN}", "-").partition("## Results")[2]
+    listed = {tuple(row.values()) for row in rows(table.partition("##")[0])}
     wanted = {
         (f"`{file.name}`", one["code"], one["date"][:10], one["device"])
         for file, one in ((files[1], beyond), (files[2], robustness[0]["provenance"]))

@@ -25,7 +25,6 @@ def test_the_device_is_a_gpu_if_there_is_one_else_the_cpu():
 @on_each_device
 def test_a_device_is_found_by_name(device):
     assert find_device(device) == torch.device(device)
-    assert torch.zeros(1, device=find_device(device)).device.type == device
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "cpu:0", "meta", "CPU"])
