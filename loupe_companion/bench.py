@@ -34,7 +34,7 @@ class Plan:
     seconds: float  # of each measurement, at least
 
 
-GPU = Plan(((64, 8), (320, 64), (320, 32), (160, 32), (128, 16)), 14, 16, 8192, 2**30, 2.0)
+GPU = Plan(((320, 64), (320, 32), (160, 32), (128, 16)), 14, 16, 8192, 2**30, 2.0)
 CPU = Plan(((128, 16),), 1, 16, 2048, 2**28, 20.0)  # the shape of the profile `reference`
 SMOKE = Plan(((32, 4),), 2, 4, 256, 2**20, 0.05)
 # The table's headings, and the cells under them.

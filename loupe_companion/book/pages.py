@@ -183,18 +183,17 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
     """What each sweep took on each kind of device, or would take.
 
     Args:
-        sweeps: results by the name of their sweep, such as ``kept reference``.
+        sweeps: results by the name of their sweep, such as ``kept reference``; those of another
+            device may follow.
         folder: has the measurements of ``loupe4s bench``.
     """
     benches = [json.loads((folder / file).read_text("utf-8")) for file in STEPS]
     paper, reference = PAPER.configs(), REFERENCE.configs()
     rows = []
     for name, results in {**sweeps, "paper": []}.items():
-        configs = [result.config for result in results] or paper
+        configs = list(dict.fromkeys(result.config for result in results)) or paper
         row = {"training time in hours": f"`{name}`", "runs": str(len(configs))}
-        if results:
-            seconds = sum(result.provenance["training_seconds"] for result in results)
-            device = " and ".join(sorted({result.provenance["device"] for result in results}))
+        for device, seconds in _measured(results, len(configs)).items():
             row[_kind(device)] = f"{_hours(seconds, device):.2g}"
         for measured in benches:
             hours = _estimate(configs[0], measured)
@@ -208,6 +207,18 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
         longest=_estimate(paper[0], benches[0]),
         steps=len(reference) * _steps(reference[0]),
     )
+
+
+def _measured(results: Sequence[RunResult], runs: int) -> dict[str, float]:
+    """Training seconds on each device; on all together if one of them did not train every run."""
+    times = pd.DataFrame(
+        [(run.provenance["device"], run.provenance["training_seconds"]) for run in results],
+        columns=["device", "seconds"],
+    )
+    devices = times.groupby("device")["seconds"].agg(["size", "sum"])
+    if (devices["size"] < runs).any():
+        return {" and ".join(devices.index): devices["sum"].sum()}
+    return devices["sum"].to_dict()
 
 
 def _estimate(run: RunConfig, measured: Mapping[str, Any]) -> float | None:

@@ -22,6 +22,7 @@ from loupe_companion.book.preamble import ROOT
 from loupe_companion.figures.fig3 import overview_figure
 from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import KEPT, RunResult, read_results
+from loupe_companion.sweep import collected_results
 
 SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 
@@ -62,7 +63,9 @@ def stage(output: Path, profile: str, notebooks: list[Path]) -> None:
         trainings = {f"own {profile}": trained, **trainings}
         replays["this machine"] = trained
     others = {
-        f"kept {n}": read_results(KEPT / f"{n}.h5") for n in ("quick", "claims", "claims-small")
+        # The same runs trained on a GPU, for their time alone.
+        f"kept {n}": [*read_results(KEPT / f"{n}.h5"), *collected_results(KEPT / f"{n}-gpu.h5")]
+        for n in ("quick", "claims", "claims-small")
     }
     for name, text in {
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},

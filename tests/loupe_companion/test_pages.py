@@ -56,6 +56,17 @@ def test_a_sweep_of_two_devices_has_a_column_of_its_own(trained):
     assert any("another GPU" in name and " and " in name for name in rows(text)[0])
 
 
+def test_a_sweep_that_each_of_two_devices_trained_has_the_time_of_both(trained):
+    again = [
+        dataclasses.replace(run, provenance={"device": "another GPU", "training_seconds": 3600.0})
+        for run in trained.results
+    ]
+    text = pages.costs({"own smoke": [*trained.results, *again]}, ROOT / "results")
+    row = rows(text)[0]
+    assert row["runs"] == str(len(again)) and row["another GPU"] == f"{len(again)}"
+    assert float(row["two CPU cores"]) < 1
+
+
 def test_only_the_paper_s_profile_stops_early():
     table = rows(pages.profiles_table())
     said = {row["profile"]: "at most" in row["epochs of 4S"] for row in table}
