@@ -199,8 +199,8 @@ def sweep(
     work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
     print(work if todo else "nothing to train: all runs are there", flush=True)
     if todo and (cluster or (len(todo) > 1 and has_workflow())):
-        packs = write_packs(todo, on.partition(":")[0], runs)
-        train_in_workflow(packs, runs, data, on, cluster)
+        markers = write_packs(todo, on.partition(":")[0], runs)
+        train_in_workflow(markers, runs, data, on, cluster)
     elif todo:
         train_missing(todo, runs, data, on)
     if missing:
