@@ -207,7 +207,7 @@ def _train_locked(
                     remove_unfinished(folder / name)
                 write_file(folder / CONFIG, config.to_json().encode())
                 run = Run(config, device)
-                run.resume(folder / CHECKPOINT)  # as `train` does: a damaged one raises here
+                run.resume(folder / CHECKPOINT)
                 progressing.append(run)
         if not progressing:
             return failed
