@@ -73,7 +73,7 @@ def uninterrupted(images, tmp_path_factory):
 @pytest.mark.parametrize(
     ("case", "epoch"),
     [
-        *(("4S", 5), ("fixed", 3), ("released", 2), ("released", 4), ("exponential", 2)),
+        *(("fixed", 3), ("released", 2), ("released", 4), ("exponential", 2)),
         *(("trained slope", 3), ("lines", 2), ("spectrum", 2)),
     ],
 )
