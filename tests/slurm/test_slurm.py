@@ -94,9 +94,7 @@ def slurm() -> Iterator[None]:
 
 def on_slurm(folder: Path, *targets: str) -> list[str]:
     """The command of the workflow with the profile of Slurm, on its CPUs."""
-    command = workflow(folder, *targets, device="cpu")
-    command[command.index("--profile") + 1] = str(ROOT / "workflow/profiles/slurm")
-    return [*command, "--jobs", "4"]
+    return [*workflow(folder, *targets, on="slurm", device="cpu"), "--jobs", "4"]
 
 
 def jobs() -> list[str]:
