@@ -181,6 +181,7 @@ def find_profile(
     allowed = ", ".join(sorted(RUN_SETTINGS))
     for key in settings.keys() - RUN_SETTINGS:
         raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
+    base = PROFILES[name]
     changes: dict[str, Any] = {
         "accelerations": _several("accelerations", accelerations),
         "slopes": _several("slopes", slopes),
@@ -188,16 +189,13 @@ def find_profile(
         "initial_slope": initial_slope,
         "shrink_epochs": shrink_epochs,
         "settle_epochs": settle_epochs,
+        "settings": base.settings | settings,
     }
     for key in ("accelerations", "seeds"):
         if changes[key] == ():
             raise InputError(f"{key} must be at least one; got none")
-    base = PROFILES[name]
-    profile = dataclasses.replace(
-        base,
-        settings=base.settings | settings,
-        **{key: value for key, value in changes.items() if value is not None},
-    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    profile = dataclasses.replace(base, **given)
     if methods is None:
         return profile
     known = [method.name for method in profile.methods]
