@@ -109,7 +109,7 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     chosen = find_profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
     with shared_folder(tmp_path_factory, "runs") as shared:
-        results = run_sweep(chosen.configs(), shared, progress=False)
+        results = run_sweep(chosen.configs(), shared, device="cpu", progress=False)
         runs = shutil.copytree(shared, tmp_path_factory.mktemp("trained") / "runs")
     return Trained(chosen, runs, results)
 
