@@ -165,7 +165,6 @@ def sweep(
     side by side, as many as there are cores; elsewhere one after the other.
     """
     from loupe_companion.packs import write_packs
-    from loupe_companion.results import collected_names
     from loupe_companion.sources import load_profile
     from loupe_companion.store import unfinished
     from loupe_companion.sweep import (
@@ -188,10 +187,8 @@ def sweep(
         factor=factor,
     )
     path = out or runs / f"{profile_name}.h5"
-    found = {r.config: r for r in extended_results(chosen)}
-    mine = [config for config in chosen.configs() if config not in found]
-    held = collected_names(path)
-    missing = [config for config in mine if config.name not in held]
+    found = {r.config: r for r in (*extended_results(chosen), *collected_results(path))}
+    missing = [config for config in chosen.configs() if config not in found]
     todo = unfinished(missing, runs)
     if cluster:
         on, place = cluster_device(cluster, device), cluster
@@ -202,13 +199,13 @@ def sweep(
     work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
     print(work if todo else "nothing to train: all runs are there", flush=True)
     if todo and (cluster or (len(todo) > 1 and has_workflow())):
-        packs = write_packs(todo, on.partition(":")[0], runs)
-        train_in_workflow(packs, runs, data, on, cluster)
+        markers = write_packs(todo, on.partition(":")[0], runs)
+        train_in_workflow(markers, runs, data, on, cluster)
     elif todo:
         train_missing(todo, runs, data, on)
     if missing:
         collect_finished(missing, runs, path, chosen.pictures)
-    found |= {r.config: r for r in collected_results(path)}
+        found |= {r.config: r for r in collected_results(path)}
     _print_results([found[config] for config in chosen.configs()], chosen.label)
     print(path)
 

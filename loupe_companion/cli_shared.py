@@ -38,7 +38,7 @@ def check_new(path: Path | None) -> Path | None:
 
 
 def numbers(name: str, text: str | None, kind: type = float) -> Any:
-    """A list of numbers from a text such as ``4,8``; None for None."""
+    """A list of numbers, or of whole ones (int), from a text such as ``4,8``; None for None."""
     from loupe_lib.errors import InputError
 
     if text is None:
@@ -46,7 +46,8 @@ def numbers(name: str, text: str | None, kind: type = float) -> Any:
     try:
         return [kind(part) for part in text.split(",")] if text else []
     except ValueError:
-        raise InputError(f"{name} must be numbers separated by commas; got {text!r}") from None
+        what = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{name} must be {what} separated by commas; got {text!r}") from None
 
 
 @contextlib.contextmanager

@@ -114,23 +114,22 @@ def write_packs(configs: Sequence[RunConfig], kind: str, runs: Path) -> list[Pat
     """Plan packs, and write the files of those that are not finished; see :func:`plan_packs`.
 
     Returns:
-        Those files. When a job has trained such a pack, its marker is beside the file:
-        ``NAME.done``.
+        The markers that jobs write when they have trained these packs, see :func:`marker`.
 
     Raises:
         InputError: if the store cannot be written.
     """
-    files = []
+    markers = []
     for pack in plan_packs(configs, kind):
         if unfinished(pack.configs, runs):
             pack.write(runs)
-            files.append(pack.file(runs))
-            marker(pack.file(runs)).unlink(missing_ok=True)  # of runs that were removed since
-    return files
+            markers.append(marker(pack.file(runs)))
+            markers[-1].unlink(missing_ok=True)  # of runs that were removed since
+    return markers
 
 
 def marker(pack: Path) -> Path:
-    """The file that says that the runs of a pack's file have been trained."""
+    """The file ``NAME.done``, which says that the runs of a pack's file have been trained."""
     return pack.with_suffix(".done")
 
 
@@ -208,7 +207,7 @@ def _train_locked(
                     remove_unfinished(folder / name)
                 write_file(folder / CONFIG, config.to_json().encode())
                 run = Run(config, device)
-                run.resume(folder / CHECKPOINT)  # as `train` does: a damaged one raises here
+                run.resume(folder / CHECKPOINT)
                 progressing.append(run)
         if not progressing:
             return failed

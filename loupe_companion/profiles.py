@@ -87,10 +87,8 @@ SMOKE = Profile(
     seeds=(0,),
     shrink_epochs=2,
     settle_epochs=1,
-    settings=dict(
-        **dict(size=32, width=4, train=64, validation=16, test=16, batch=8),
-        **dict(patience=1, lr_patience=3, stop_patience=3),
-    ),
+    settings=dict(size=32, width=4, train=64, validation=16, test=16, batch=8)
+    | dict(patience=1, lr_patience=3, stop_patience=3),
 )
 QUICK = Profile(
     name="quick",
@@ -99,10 +97,8 @@ QUICK = Profile(
     seeds=(0,),
     shrink_epochs=38,
     settle_epochs=12,
-    settings=dict(
-        **dict(size=64, width=8, train=192, validation=48, test=64, batch=4),
-        **dict(patience=4, lr_patience=20, stop_patience=50),
-    ),
+    settings=dict(size=64, width=8, train=192, validation=48, test=64, batch=4)
+    | dict(patience=4, lr_patience=20, stop_patience=50),
 )
 REFERENCE = Profile(
     name="reference",
@@ -112,10 +108,8 @@ REFERENCE = Profile(
     shrink_epochs=160,
     settle_epochs=100,
     others=OTHER_STARTS[:2],  # 4S from 1 and from 200
-    settings=dict(
-        **dict(size=128, width=16, train=640, validation=128, test=128),
-        **dict(patience=8, lr_patience=40, stop_patience=260),
-    ),
+    settings=dict(size=128, width=16, train=640, validation=128, test=128)
+    | dict(patience=8, lr_patience=40, stop_patience=260),
 )
 # p = 40, m = 1.5 and early stopping are RunConfig's defaults: rounds end long before 2000 epochs.
 PAPER = Profile(
@@ -187,6 +181,7 @@ def find_profile(
     allowed = ", ".join(sorted(RUN_SETTINGS))
     for key in settings.keys() - RUN_SETTINGS:
         raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
+    base = PROFILES[name]
     changes: dict[str, Any] = {
         "accelerations": _several("accelerations", accelerations),
         "slopes": _several("slopes", slopes),
@@ -194,16 +189,13 @@ def find_profile(
         "initial_slope": initial_slope,
         "shrink_epochs": shrink_epochs,
         "settle_epochs": settle_epochs,
+        "settings": base.settings | settings,
     }
     for key in ("accelerations", "seeds"):
         if changes[key] == ():
             raise InputError(f"{key} must be at least one; got none")
-    base = PROFILES[name]
-    profile = dataclasses.replace(
-        base,
-        settings=base.settings | settings,
-        **{key: value for key, value in changes.items() if value is not None},
-    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    profile = dataclasses.replace(base, **given)
     if methods is None:
         return profile
     known = [method.name for method in profile.methods]

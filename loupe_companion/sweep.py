@@ -80,8 +80,6 @@ def run_sweep(
         InputError: if the store cannot be written, or the images are not those of the runs.
     """
     train_missing(configs, runs, data, device, progress, snapshots)
-    for config in configs:
-        remove_checkpoints(runs, config)  # which a kill may have left beside the result
     return [read_results(result_file(runs, config))[0] for config in configs]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from loupe_companion.packs import marker
 from loupe_lib.errors import InputError
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
@@ -41,12 +40,12 @@ def cluster_device(cluster: str, device: str | None = None) -> str:
 
 
 def train_in_workflow(
-    packs: Sequence[Path], runs: Path, data: Path | None, device: str, cluster: str | None = None
+    markers: Sequence[Path], runs: Path, data: Path | None, device: str, cluster: str | None = None
 ) -> None:
     """Train packs as jobs of a workflow, on this machine or on a cluster.
 
     Args:
-        packs: their files, see :func:`loupe_companion.packs.write_packs`.
+        markers: of the packs, see :func:`loupe_companion.packs.write_packs`.
         runs: the run store.
         data: image file, if not the embedded heads.
         device: ``cpu`` or ``cuda``.
@@ -55,7 +54,7 @@ def train_in_workflow(
     Raises:
         InputError: if runs failed; Snakemake has printed which, and why.
     """
-    command = [sys.executable, "-m", "snakemake", *(str(marker(pack.resolve())) for pack in packs)]
+    command = [sys.executable, "-m", "snakemake", *(str(file.resolve()) for file in markers)]
     command += ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(runs.resolve())]
     command += ["--profile", str(PROFILES / (cluster or "local")), "--config"]
     command += [f"runs={runs.resolve()}", f"device={device}", f"parent={os.getpid()}"]

@@ -105,11 +105,11 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
         yield base / name
 
 
-def workflow(folder: Path, *targets: str, **config: object) -> list[str]:
+def workflow(folder: Path, *targets: str, on: str = "local", **config: object) -> list[str]:
     """The command that runs the workflow of the smoke profile in a folder."""
     place = ROOT / "workflow"
     command = [sys.executable, "-m", "snakemake", "--snakefile", place / "Snakefile"]
-    command += ["--profile", place / "profiles/local", "--directory", folder, *targets]
+    command += ["--profile", place / "profiles" / on, "--directory", folder, *targets]
     values = {"profile": "smoke"} | config
     return [*map(str, command), "--config", *(f"{name}={value}" for name, value in values.items())]
 

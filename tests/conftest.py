@@ -109,8 +109,7 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     chosen = find_profile("smoke", accelerations=[4, 8], slopes=[200, 2000], seed=[0, 1])
     with shared_folder(tmp_path_factory, "runs") as shared:
-        # One at a time stays in this process, whatever the number of cores.
-        results = [run_sweep([config], shared, progress=False)[0] for config in chosen.configs()]
+        results = run_sweep(chosen.configs(), shared, device="cpu", progress=False)
         runs = shutil.copytree(shared, tmp_path_factory.mktemp("trained") / "runs")
     return Trained(chosen, runs, results)
 

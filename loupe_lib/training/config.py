@@ -18,10 +18,7 @@ LARGEST_SEED = 2**62  # torch's generators take 64 bits
 SCHEDULES = {"4S": "4S", "released": "4S released", "exponential": "exponential"}  # their labels
 # Settings that came after runs had been published. At their defaults they are left out of the
 # JSON, so that those runs keep their names.
-LATER = (
-    *("mask", "lines", "schedule", "double_round"),
-    *("center", "dc_raised", "keras", "test_head"),
-)
+LATER = {"mask", "lines", "schedule", "double_round", "center", "dc_raised", "keras", "test_head"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,6 @@ class RunConfig:
             )
         if not self.shrinks and self.schedule != "4S":
             raise InputError(f"schedule {self.schedule!r} needs shrink_epochs of at least 1; got 0")
-
         if self.double_round and self.schedule != "released":
             raise InputError(
                 f"schedule {self.schedule!r} has two rounds anyway: double_round must be false; "
@@ -156,12 +152,11 @@ class RunConfig:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, numbers in the type of their field."""
-        values = {
-            field.name: cast(type, field.type)(value)
-            for field in dataclasses.fields(self)
-            for value in [getattr(self, field.name)]
-            if field.name not in LATER or value != field.default
-        }
+        values = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in LATER or value != field.default:
+                values[field.name] = cast(type, field.type)(value)
         return json.dumps(values, sort_keys=True)
 
     @classmethod

@@ -30,16 +30,16 @@ def train(
     progress: bool = True,
     on_epoch: Callable[[Run], None] | None = None,
 ) -> None:
-    """Train runs of one shape to their end, each from its last checkpoint if there is one.
+    """Train runs of one shape to their end, each from the epoch that it has reached.
 
-    Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; the next
-    call continues from there. A second Ctrl-C stops at once.
+    Ctrl-C ends the current epoch, writes the checkpoints and raises KeyboardInterrupt; see
+    :meth:`loupe_lib.training.run.Run.resume` to continue. A second Ctrl-C stops at once.
 
     Args:
         runs: runs on one device with equal images, batch size, U-Net width and defaults (of Keras
             or torch), whose schedules watch the same validation loss.
         images: for training and validation; moved to the runs' device.
-        checkpoints: a file for each run.
+        checkpoints: a file for each run, written from time to time.
         make_trainer: the class that does the steps.
         progress: show a progress bar.
         on_epoch: called for each unfinished run when an epoch has been trained and validated,
@@ -47,10 +47,8 @@ def train(
             change it or draw from its generators.
 
     Raises:
-        InputError: if a checkpoint exists but cannot be used, or cannot be written.
+        InputError: if a checkpoint cannot be written.
     """
-    for run, path in zip(runs, checkpoints, strict=True):
-        run.resume(path)
     device = runs[0].model.mask.slope.device
     validation = images.validation.images.to(device)
     for run in runs:

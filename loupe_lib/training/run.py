@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from loupe_lib.data.storage import writing
@@ -19,12 +19,6 @@ from loupe_lib.training.model import build_model
 from loupe_lib.training.released_training import ReleasedTraining
 from loupe_lib.training.schedule import Schedule
 from loupe_lib.training.trainer import State, Trainer
-
-
-def build_schedule(config: RunConfig, module: nn.Module) -> Schedule | ReleasedTraining:
-    """The schedule that the configuration names."""
-    kind = ReleasedTraining if config.schedule == "released" else Schedule
-    return kind(config, module)
 
 
 class Run:
@@ -45,7 +39,8 @@ class Run:
     def __init__(self, config: RunConfig, device: torch.device | str) -> None:
         self.config = config
         self.model = build_model(config, device)
-        self.schedule = build_schedule(config, self.model)
+        schedule = ReleasedTraining if config.schedule == "released" else Schedule
+        self.schedule = schedule(config, self.model)
         self.history: list[dict[str, float]] = []
         self.best: State | None = None
         self.warnings: list[str] = []

@@ -323,6 +323,7 @@ MISTAKES = [
     ),
     (f"{TRAIN} --runs damaged/text.h5/runs", "cannot write damaged/text.h5/runs/.*Not a directory"),
     (f"{SWEEP} --slopes 20,fast", "slopes must be numbers separated by commas; got '20,fast'"),
+    (f"{SWEEP} --seeds 0-3", "seeds must be whole numbers separated by commas; got '0-3'"),
     (f"{SWEEP} --accelerations=", "accelerations must be at least one; got none"),
     (f"{SWEEP} --out damaged/cut.h5", "damaged/cut.h5.* loupe-results"),
     (f"{SWEEP} --out damaged/text.h5", "^error: damaged/text.h5: not a loupe-results file"),

@@ -41,6 +41,7 @@ def recorded(config, images, folder, trainer=PlainTrainer):
     run, image = Run(config, CPU), images.test.images[shown_slices(images.test)[:1]]
     recorder = Recorder(folder, image)
     checkpoint = folder / f"{config.name}.safetensors"
+    run.resume(checkpoint)
     train([run], images, [checkpoint], trainer, progress=False, on_epoch=recorder)
     return recorder.of(run)
 

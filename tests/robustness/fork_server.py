@@ -8,13 +8,12 @@ For each it answers with one: ``killed``, ``phase`` at that moment, ``status``, 
 
 import functools
 import json
-import mmap
 import os
 import signal
-import struct
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.sharedctypes import RawArray, RawValue
 
 import torch
 
@@ -44,7 +43,9 @@ PHASES = (
     "converting",
     "between fsync and rename",
 )
-SHARED = mmap.mmap(-1, 4 * (1 + len(PHASES)))  # the phase of the child, and entries into each
+# Shared with the child: its phase, and the number of entries into each.
+NOW = RawValue("I")
+ENTRIES = RawArray("I", len(PHASES))
 
 
 def watch(owner: object, name: str, phase: str) -> None:
@@ -53,16 +54,13 @@ def watch(owner: object, name: str, phase: str) -> None:
 
     @functools.wraps(original)  # workers find it by its name
     def watched(*args: object, **kwargs: object) -> object:
-        before = SHARED[:4]
-        number = PHASES.index(phase)
-        place = 4 * (1 + number)
-        count = struct.unpack_from("I", SHARED, place)[0]
-        struct.pack_into("I", SHARED, place, count + 1)
-        struct.pack_into("I", SHARED, 0, number)
+        before = NOW.value
+        NOW.value = PHASES.index(phase)
+        ENTRIES[NOW.value] += 1
         try:
             return original(*args, **kwargs)
         finally:
-            SHARED[:4] = before
+            NOW.value = before
 
     setattr(owner, name, watched)
 
@@ -82,28 +80,27 @@ def child(argv: list[str]) -> None:
 
 
 def run(argv: list[str], phase: str | None, entry: int, delay: float) -> dict[str, object]:
-    SHARED[:] = bytes(len(SHARED))
+    NOW.value = 0
+    ENTRIES[:] = [0] * len(PHASES)
     pid = os.fork()
     if not pid:
         child(argv)
     killed, seen = False, 0
     if phase is not None:
-        place = 4 * (1 + PHASES.index(phase))
-        while struct.unpack_from("I", SHARED, place)[0] < entry:
+        while ENTRIES[PHASES.index(phase)] < entry:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break
             time.sleep(0.0002)
         time.sleep(delay)
         killed = not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         os.kill(pid, signal.SIGKILL)
-        seen = struct.unpack_from("I", SHARED, 0)[0]
+        seen = NOW.value
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    counts = struct.unpack_from(f"{len(PHASES)}I", SHARED, 4)
     return {
         "killed": killed,
         "phase": PHASES[seen],
         "status": status,
-        "entries": dict(zip(PHASES, counts, strict=True)),
+        "entries": dict(zip(PHASES, ENTRIES, strict=True)),
     }
 
 

@@ -93,11 +93,8 @@ def slurm() -> Iterator[None]:
 
 
 def on_slurm(folder: Path, *targets: str) -> list[str]:
-    """The command of the workflow with the profile of Slurm, on its CPUs, and without waiting."""
-    command = workflow(folder, *targets, device="cpu")
-    command[command.index("--profile") + 1] = str(ROOT / "workflow/profiles/slurm")
-    short = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "3"]
-    return [*command, *short, "--jobs", "4"]
+    """The command of the workflow with the profile of Slurm, on its CPUs."""
+    return [*workflow(folder, *targets, on="slurm", device="cpu"), "--jobs", "4"]
 
 
 def jobs() -> list[str]:

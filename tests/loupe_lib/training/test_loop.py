@@ -38,6 +38,8 @@ def pressing(*epochs: int, presses: int = 1) -> type[Interrupted]:
 def trained(configs, images, folder, trainer=PlainTrainer, progress=False) -> list[Run]:
     runs = [Run(config, "cpu") for config in configs]
     checkpoints = [folder / f"{run.config.name}.safetensors" for run in runs]
+    for run, checkpoint in zip(runs, checkpoints, strict=True):
+        run.resume(checkpoint)
     train(runs, images, checkpoints, trainer, progress)
     return runs
 
@@ -71,7 +73,7 @@ def uninterrupted(images, tmp_path_factory):
 @pytest.mark.parametrize(
     ("case", "epoch"),
     [
-        *(("4S", 5), ("fixed", 3), ("released", 2), ("released", 4), ("exponential", 2)),
+        *(("fixed", 3), ("released", 2), ("released", 4), ("exponential", 2)),
         *(("trained slope", 3), ("lines", 2), ("spectrum", 2)),
     ],
 )
