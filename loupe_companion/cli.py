@@ -170,6 +170,7 @@ def sweep(
     from loupe_companion.sweep import (
         collect_finished,
         collected_results,
+        describe_work,
         extended_results,
         train_missing,
     )
@@ -195,9 +196,8 @@ def sweep(
     else:
         where = find_device(device)
         on, place = str(where), device_name(where)
-    epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
-    work = f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
-    print(work if todo else "nothing to train: all runs are there", flush=True)
+    work = describe_work(todo, place) if todo else "nothing to train: all runs are there"
+    print(work, flush=True)
     if todo and (cluster or (len(todo) > 1 and has_workflow())):
         markers = write_packs(todo, on.partition(":")[0], runs)
         train_in_workflow(markers, runs, data, on, cluster)

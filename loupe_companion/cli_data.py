@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make and inspect image files.", no_args_is_help=True)
 
 
-Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write.")]
+Out = Annotated[Path, typer.Option(help="Image file (HDF5) to write; replaces another.")]
 
 
 @app.command()

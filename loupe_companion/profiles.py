@@ -14,7 +14,7 @@ from loupe_companion.methods import (
     Method,
     fixed_slope,
 )
-from loupe_lib.errors import InputError
+from loupe_lib.errors import InputError, check_whole
 from loupe_lib.training.config import HEADS, RunConfig
 
 # From this seed on, a seed draws virtual subjects of its own. The seeds below share one draw: those
@@ -145,6 +145,9 @@ PROFILES = BOOK_PROFILES | {p.name: p for p in (CLAIMS_PROFILE, CLAIMS_SMALL, CL
 # Fields of RunConfig that one value can replace in all runs of a profile.
 OF_EACH_RUN = {"acceleration", "slope", "seed", "shrink_epochs", "settle_epochs"}
 RUN_SETTINGS = {f.name for f in dataclasses.fields(RunConfig)} - OF_EACH_RUN
+OF_THE_PROFILE = {"accelerations", "slopes", "seed", "methods"} | {
+    *("initial_slope", "shrink_epochs", "settle_epochs")
+}
 
 
 def find_profile(
@@ -173,12 +176,13 @@ def find_profile(
         settings: fields of :class:`RunConfig`, such as ``patience`` and ``factor``.
 
     Raises:
-        InputError: for a profile, method or setting that does not exist.
+        InputError: for a profile, method or setting that does not exist, and for a patience with
+            which 4S would never raise the slope.
     """
     if name not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
     settings = {key: value for key, value in settings.items() if value is not None}
-    allowed = ", ".join(sorted(RUN_SETTINGS))
+    allowed = ", ".join(sorted(RUN_SETTINGS | OF_THE_PROFILE))
     for key in settings.keys() - RUN_SETTINGS:
         raise InputError(f"a profile has no setting {key!r}; it has {allowed}")
     base = PROFILES[name]
@@ -196,6 +200,14 @@ def find_profile(
             raise InputError(f"{key} must be at least one; got none")
     given = {key: value for key, value in changes.items() if value is not None}
     profile = dataclasses.replace(base, **given)
+    check_whole("settle_epochs", profile.settle_epochs, at_least=1)
+    epochs = check_whole("shrink_epochs", profile.shrink_epochs, at_least=1)
+    patience = profile.settings.get("patience", RunConfig.patience)
+    if check_whole("patience", patience, at_least=1) >= epochs:
+        raise InputError(
+            f"patience must be below shrink_epochs, the {epochs} epochs in which 4S can raise the "
+            f"slope; got {patience}"
+        )
     if methods is None:
         return profile
     known = [method.name for method in profile.methods]

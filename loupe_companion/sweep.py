@@ -17,7 +17,7 @@ from loupe_companion.store import remove_checkpoints, result_file, unfinished
 from loupe_lib.data.storage import remove_unfinished
 from loupe_lib.errors import InputError
 from loupe_lib.training.config import RunConfig
-from loupe_lib.training.device import find_device
+from loupe_lib.training.device import device_name, find_device
 
 
 def results_of(
@@ -44,8 +44,16 @@ def results_of(
     known = {r.config: r for r in kept}
     configs = profile.configs()
     missing = [config for config in configs if config not in known]
+    if todo := unfinished(missing, runs):
+        print(describe_work(todo, device_name(find_device(device))))
     known |= {r.config: r for r in run_sweep(missing, runs, data, device)}
     return [known[config] for config in configs]
+
+
+def describe_work(todo: Sequence[RunConfig], place: str) -> str:
+    """How much there is to train, in a line."""
+    epochs = sum(config.shrink_epochs + config.settle_epochs for config in todo)
+    return f"runs to train: {len(todo)}, at most {epochs} epochs in all, on {place}"
 
 
 def collected_results(file: Path) -> list[RunResult]:

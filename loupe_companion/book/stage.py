@@ -24,6 +24,11 @@ from loupe_companion.profiles import BOOK_PROFILES
 from loupe_companion.results import KEPT, RunResult, read_results
 from loupe_companion.sweep import collected_results
 
+OWN = """\
+**The runs of this machine.** The build of this book trained the `{profile}` profile. [The
+images](../notebooks/data.ipynb) and [Fig. 1](../notebooks/fig1.ipynb) are about these runs;
+{{ref}}`Fig. 2 <own-runs-fig2>`, {{ref}}`Fig. 3 <own-runs-fig3>` and {{ref}}`Fig. 4 <own-runs-fig4>`
+show them after the kept results. All other pages are about kept results."""
 SUBPACKAGES = ("baselines", "callbacks", "data", "training")  # of loupe_lib, for the reference
 
 
@@ -71,6 +76,7 @@ def stage(output: Path, profile: str, notebooks: list[Path]) -> None:
         **{f"_{name}": pages.reference(f"loupe_lib.{name}") for name in SUBPACKAGES},
         "explorer": explorer_page(reference, replays),
         "_answer": answer(KEPT / "verdicts.json", reference, "_fig3.png"),
+        "_own": OWN.format(profile=profile) if own else "",
         "_costs": pages.costs({**trainings, **others}, KEPT),
         "_profiles": pages.profiles_table(),
         "_speed": "\n\n".join(pages.speed(KEPT / f"{n}.json") for n in ("bench", "bench-cpu")),

@@ -39,14 +39,16 @@ class Schedule:
     def __init__(self, config: RunConfig, module: nn.Module) -> None:
         self.config = config
         self.shrinking: SelfShrinkingSlope | ExponentialSlope
-        if config.schedule == "exponential":
+        if config.schedule == "4S":
+            self.shrinking = SelfShrinkingSlope(
+                module, config.patience, config.factor, config.max_slope
+            )
+        elif config.schedule == "exponential":
             self.shrinking = ExponentialSlope(
                 module, config.slope, config.max_slope, config.shrink_epochs
             )
         else:
-            self.shrinking = SelfShrinkingSlope(
-                module, config.patience, config.factor, config.max_slope
-            )
+            raise NotImplementedError(config.schedule)
         self.round = 1 if config.shrinks else 2
         self.epoch = 0  # epochs of this round that have ended
         self.best = math.inf

@@ -165,7 +165,7 @@ def test_collected_runs_of_the_extended_profile_are_not_trained_again(loupe, tra
     [
         ([], smoke(slope=20.0)),
         (["--slope", 2000, "--acceleration", 8, "--seed", 1], fixed(2000, acceleration=8, seed=1)),
-        (["--patience", 2, "--factor", 3], smoke(slope=20.0, patience=2, factor=3)),
+        (["--patience", 1, "--factor", 3], smoke(slope=20.0, patience=1, factor=3)),
     ],
 )
 def test_train(options, config, loupe, tmp_path):

@@ -123,6 +123,9 @@ def test_one_number_stands_for_a_list_and_repeats_count_once():
         ({"seed": "0"}, "seed must be numbers"),
         ({"accelerations": []}, "accelerations must be at least one; got none"),
         ({"seed": []}, "seeds? must be at least one; got none"),
+        ({"patience": 2}, "patience must be below shrink_epochs, the 2 epochs .*; got 2"),
+        ({"shrink_epochs": -1}, "shrink_epochs must be a whole number of at least 1; got -1"),
+        ({"settle_epochs": 2.5}, "settle_epochs must be a whole number of at least 1; got 2.5"),
         *(
             ({name: 1}, f"no setting '{name}'; it has .*factor")
             for name in ("epochs", "acceleration", "slope", "seeds", "Size")

@@ -22,7 +22,7 @@ def file(tmp_path_factory):
 
 
 def test_without_a_file_the_plan_is_the_profile():
-    assert load_profile("smoke", patience=2) == find_profile("smoke", patience=2)
+    assert load_profile("smoke", factor=2) == find_profile("smoke", factor=2)
 
 
 def test_a_file_decides_size_and_number_of_slices(file):

@@ -56,6 +56,13 @@ def test_a_device_that_packs_cannot_be_planned_for_is_refused(tmp_path):
     assert "device must be cpu or cuda; got gpu" in done.stdout
 
 
+def test_an_image_file_that_is_missing_is_said_without_a_traceback(tmp_path):
+    done = run_workflow(tmp_path, "--dry-run", data=tmp_path / "none.h5")
+    assert done.returncode == 1
+    assert f"cannot read {tmp_path / 'none.h5'}: No such file" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_the_book_keeps_snapshots_by_default_and_a_sweep_does_not(tmp_path):
     command = workflow(tmp_path, "--dry-run", "--printshellcmds", "--quiet", "host")
     command.remove("profile=smoke")
