@@ -104,8 +104,7 @@ def page(
                 shown.append(cell)
     for cell in shown:
         if cell.cell_type == "code" and "show-input" not in _tags(cell):
-            hidden = {"hide-input", "remove-input"}
-            cell.metadata["tags"] = ["remove-input", *(t for t in _tags(cell) if t not in hidden)]
+            cell.metadata["tags"] = ["remove-input", *_tags(cell)]
     code = [cell for cell in cells if cell.cell_type == "code"]
     parameters = [cell for cell in code if {"parameters", "injected-parameters"} & {*_tags(cell)}]
     others = [cell for cell in code if cell not in parameters]

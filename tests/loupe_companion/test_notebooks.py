@@ -75,7 +75,7 @@ def executed(word: str) -> "nbformat.NotebookNode":
         "parameters": "n = 1  # how many",
         "injected-parameters": f'# Parameters\nn = "{word}"',
         "": "silent",
-        "hide-input hide-output": "print(n)",
+        "hide-output": "print(n)",
         "show-input": "```",
     }
     cells = [nbformat.v4.new_markdown_cell("# Title")]

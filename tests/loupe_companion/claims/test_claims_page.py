@@ -224,7 +224,7 @@ def test_each_claim_has_an_anchor_and_is_folded(name):
             continue
         cell = cells[at[0] + 1]
         assert "".join(cell["source"]) == f"show_claim(verdicts[{claim.number}], table)"
-        assert set(cell["metadata"]["tags"]) == {"remove-input", "hide-output"}
+        assert cell["metadata"]["tags"] == ["hide-output"]
 
 
 def test_a_claim_states_its_test_before_its_numbers(world, monkeypatch):
