@@ -157,7 +157,16 @@ def train_pack(
     waiting = unfinished(pack.configs, runs)
     while waiting:
         with contextlib.ExitStack() as locks:
-            mine = [config for config in waiting if try_lock(locks, _lock_file(runs, config))]
+            mine = []
+            for config in tuple(waiting):
+                try:
+                    if try_lock(locks, _lock_file(runs, config)):
+                        mine.append(config)
+                except InputError as error:  # such as a folder that only others may write
+                    failed.append(_failure(config, error))
+                    waiting.remove(config)
+            if not waiting:
+                break
             if not mine:  # others train them all: wait until one is done or given up
                 mine = waiting[:1]
                 what = f"run {mine[0].name} ({mine[0].label})"
@@ -170,6 +179,10 @@ def train_pack(
             waiting = [config for config in waiting if config not in mine]
     if failed:
         raise InputError("; ".join(failed))
+
+
+def _failure(config: RunConfig, error: InputError) -> str:
+    return f"run {config.name} ({config.label}) failed: {error}"
 
 
 def _lock_file(runs: Path, config: RunConfig) -> Path:
@@ -196,7 +209,7 @@ def _train_locked(
         try:
             yield
         except InputError as error:
-            failed.append(f"run {config.name} ({config.label}) failed: {error}")
+            failed.append(_failure(config, error))
 
     progressing: list[Run] = []
     with one_thread(device):

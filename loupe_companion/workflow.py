@@ -22,8 +22,8 @@ def cluster_device(cluster: str, device: str | None = None) -> str:
     """The kind of device on which a cluster trains, ``cpu`` or ``cuda``; by default its profile's.
 
     Raises:
-        InputError: without the repository and Snakemake, without such a profile, or for another
-            kind of device.
+        InputError: without the repository, Snakemake and its plugin, without such a profile, or
+            for another kind of device.
     """
     if not has_workflow():
         raise InputError("a cluster needs a copy of the repository, with Snakemake installed")
@@ -33,6 +33,12 @@ def cluster_device(cluster: str, device: str | None = None) -> str:
     if cluster not in found:
         allowed = ", ".join(sorted(found))
         raise InputError(f"cluster must be one of {allowed} in {PROFILES}; got {cluster!r}")
+    settings = yaml.safe_load((PROFILES / cluster / "config.yaml").read_text("utf-8"))
+    plugin = f"snakemake-executor-plugin-{settings['executor']}"
+    if find_spec(plugin.replace("-", "_")) is None:
+        raise InputError(
+            f"the cluster needs {plugin}: pip install it; for Slurm, make .venv/.slurm"
+        )
     kind = device or yaml.safe_load(found[cluster].read_text("utf-8"))["device"]
     if kind not in ("cpu", "cuda"):
         raise InputError(f"device must be cpu or cuda on a cluster; got {kind!r}")

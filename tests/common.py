@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -120,6 +121,18 @@ def run_workflow(
     """Run the workflow of the smoke profile in a folder."""
     command = workflow(folder, *targets, **config)
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def small_stage(folder: Path, name: str, text: str) -> Path:
+    """A book of one page."""
+    stage = folder / "stage"
+    (stage / name).parent.mkdir(parents=True)
+    shutil.copytree(ROOT / "book/_static", stage / "book/_static")
+    shutil.copy(ROOT / "book/references.bib", stage / "book")
+    toc = f"format: jb-book\nroot: {Path(name).with_suffix('')}\n"
+    (stage / "book/_toc.yml").write_text(toc)
+    (stage / name).write_text(text)
+    return stage
 
 
 def alive(number: int) -> bool:

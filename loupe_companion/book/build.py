@@ -3,6 +3,7 @@
 Every warning is an error.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ import yaml
 from loupe_companion.book.preamble import CONFIG, NOTEBOOKS, repository_url
 from loupe_companion.parent import exit_with_parent
 
+# The command `jupyter-book`, which ends with this process.
+JUPYTER_BOOK = """\
+import sys
+from jupyter_book.cli.main import main
+from loupe_companion.parent import exit_with_parent
+exit_with_parent(int(sys.argv.pop(1)))
+main()"""
 # The theme preloads fonts for icons that it draws as SVG. Browsers refuse this on pages from disk.
 FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -52,12 +60,11 @@ def render(stage: Path, output: Path, config: Path = CONFIG) -> Path:
     """
     sphinx = _empty(output / "sphinx")  # Sphinx repeats no warnings about pages that it has read
     stage = stage.resolve()
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
     settings = output / "config.yml"
     settings.write_text(yaml.safe_dump(_settings(config)), "utf-8")
-    command: list[str | Path] = [jupyter_book, "build", stage, "--config", settings.resolve()]
-    command += ["--toc", stage / "book/_toc.yml", "--path-output", sphinx.resolve()]
-    command += ["-W", "--keep-going", "-q"]
+    command: list[str | Path] = [sys.executable, "-c", JUPYTER_BOOK, str(os.getpid())]
+    command += ["build", stage, "--config", settings.resolve(), "--toc", stage / "book/_toc.yml"]
+    command += ["--path-output", sphinx.resolve(), "-W", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         faults = COLOURS.sub("", done.stderr).strip()

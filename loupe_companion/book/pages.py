@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import os
 import pkgutil
 import platform
@@ -61,10 +62,12 @@ COSTS = """\
 The times are those of one GPU, or of two CPU cores that train a run each, without compilation and
 evaluation. *About*: the time of one step times the number of steps, because nobody trained this
 sweep on such a device. If early stopping can end a run sooner, the table says *at most*. A hyphen:
-the time of a step was not measured either. As {runs} jobs at once, `paper` takes at most
+the time of a step was not measured either. *At the paper's size*: as many runs of `paper`, on the
+{gpu}. As {runs} jobs at once, `paper` takes at most
 {longest:.1f} hours. For another device, multiply the last line of `python -m loupe_companion bench`
 there (ms a model and step) by the number of steps: {steps:,} for `reference`.
 """
+SIZE = "at the paper's size"
 STEPS = ("bench.json", "bench-cpu.json")  # the time of a step, on a GPU and on a CPU
 CPU_CORES = 2  # each trains a run of its own
 
@@ -189,7 +192,7 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
     """
     benches = [json.loads((folder / file).read_text("utf-8")) for file in STEPS]
     paper, reference = PAPER.configs(), REFERENCE.configs()
-    rows = []
+    rows, longest = [], _estimate(paper[0], benches[0]) or math.nan
     for name, results in {**sweeps, "paper": []}.items():
         configs = list(dict.fromkeys(result.config for result in results)) or paper
         row = {"training time in hours": f"`{name}`", "runs": str(len(configs))}
@@ -200,11 +203,13 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
             if hours is not None:
                 about = _at_most(configs[0]) or "about "
                 row.setdefault(_kind(measured["device"]), f"{about}{len(configs) * hours:.0f}")
-        rows.append(row)
+        rows.append(row | {SIZE: f"at most {len(configs) * longest:.0f}"})
+    table = pd.DataFrame(rows).fillna("-")
     return COSTS.format(
-        table=markdown(pd.DataFrame(rows).fillna("-")),
+        table=markdown(table[[*table.columns.drop(SIZE), SIZE]]),
         runs=len(paper),
-        longest=_estimate(paper[0], benches[0]),
+        longest=longest,
+        gpu=benches[0]["device"],
         steps=len(reference) * _steps(reference[0]),
     )
 

@@ -12,13 +12,13 @@ import pytest
 
 import loupe_lib
 from loupe_companion.claims.verdicts import TESTS
-from tests.common import ROOT, run_workflow
+from tests.common import ROOT, run_workflow, small_stage
 
 pytest.importorskip("jupyter_book", reason="the book's tools are not installed")
 yaml = pytest.importorskip("yaml")
 nbformat = pytest.importorskip("nbformat")
 
-from loupe_companion.book.build import INTERNAL, BuildError, render  # noqa: E402
+from loupe_companion.book.build import INTERNAL, render  # noqa: E402
 from loupe_companion.book.preamble import (  # noqa: E402
     CONFIG,
     NOTEBOOKS,
@@ -123,23 +123,16 @@ def test_a_report_has_trainings_though_their_packs_are_no_jobs_any_more(
     assert {"train", "own_notebook", "book"} <= set(rules)
 
 
-def small_stage(folder: Path, name: str, text: str) -> Path:
-    """A book of one page."""
-    stage = folder / "stage"
-    (stage / name).parent.mkdir(parents=True)
-    shutil.copytree(ROOT / "book/_static", stage / "book/_static")
-    shutil.copy(ROOT / "book/references.bib", stage / "book")
-    toc = f"format: jb-book\nroot: {Path(name).with_suffix('')}\n"
-    (stage / "book/_toc.yml").write_text(toc)
-    (stage / name).write_text(text)
-    return stage
-
-
-def test_a_fault_in_a_page_fails_the_build(tmp_path: Path) -> None:
-    stage = small_stage(tmp_path, "book/page.md", "# Page\n\nBy {py:func}`loupe_lib.nothing`.\n")
-    with pytest.raises(BuildError, match=r"loupe_lib\.nothing"):
-        render(stage, tmp_path)
-    assert not (tmp_path / "html").exists()
+def test_a_fault_in_a_page_fails_each_build_and_keeps_the_old_book(tmp_path: Path) -> None:
+    output = tmp_path / "book/_build"
+    small_stage(output, "book/page.md", "# Page\n\nBy {py:func}`loupe_lib.nothing`.\n")
+    old = output / "html/index.html"
+    old.parent.mkdir()
+    old.write_text("the old book")
+    for _ in range(2):
+        done = run_workflow(tmp_path, "--allowed-rules", "book")
+        assert done.returncode == 1 and "loupe_lib.nothing" in done.stdout + done.stderr
+        assert old.read_text() == "the old book"
 
 
 def test_only_a_book_with_an_address_links_to_its_repository(book: Path, tmp_path: Path) -> None:

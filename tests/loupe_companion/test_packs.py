@@ -63,6 +63,17 @@ def test_the_file_of_a_pack_has_its_runs(tmp_path):
         Pack.read(pack.file(tmp_path))
 
 
+def test_a_run_whose_folder_cannot_be_written_costs_the_others_nothing(trained, tmp_path):
+    good, bad = trained.profile.configs()[0], smoke(seed=7)
+    result_file(tmp_path, bad).parent.write_text("a file, not a folder")
+    said = rf"^run {bad.name} \(R=4 4S seed 7\) failed: cannot write"
+    with pytest.raises(InputError, match=said):
+        train_pack(Pack((bad, good)), tmp_path, None, CPU, progress=False)
+    assert_same(read_results(result_file(tmp_path, good))[0], trained.results[0])
+    with pytest.raises(InputError, match=bad.name):
+        train_pack(Pack((bad,)), tmp_path, None, CPU, progress=False)
+
+
 def test_a_run_that_fails_costs_the_others_nothing(trained, tmp_path):
     good, bad = trained.profile.configs()[0], smoke(seed=7)
     checkpoint = result_file(tmp_path, bad).with_name(CHECKPOINT)

@@ -13,7 +13,16 @@ import pytest
 
 from loupe_companion.results import read_results
 from loupe_companion.store import CHECKPOINT, result_file
-from tests.common import alive, files_in, free_locks, run_workflow, smoke, wait_until, workflow
+from tests.common import (
+    alive,
+    files_in,
+    free_locks,
+    run_workflow,
+    small_stage,
+    smoke,
+    wait_until,
+    workflow,
+)
 from tests.conftest import Record
 from tests.loupe_companion.test_sweep import assert_same
 
@@ -104,6 +113,22 @@ def test_killed_notebook(tmp_path, record: Record):
     wait_until(lambda: not any(map(alive, jobs)), 10)
     assert not (tmp_path / NOTEBOOK).exists()
     record.count("workflow killed, notebook and kernel ended")
+
+
+def test_killed_book(tmp_path, record: Record):
+    """The job that builds the book is killed: Sphinx ends, and the next call builds the book."""
+    small_stage(tmp_path / "book/_build", "book/page.md", "# Page\n")
+    with running(workflow(tmp_path, "--allowed-rules", "book")) as process:
+        wait_until(lambda: (tmp_path / "book/_build/config.yml").exists(), 120)
+        wait_until(lambda: len(descendants(process.pid)) >= 2, 120)
+        job, *others = descendants(process.pid)
+        kill([job])
+        assert process.wait(120) == 1
+    wait_until(lambda: not any(map(alive, others)), 10)
+    assert not (tmp_path / "book/_build/html/index.html").exists()
+    done = run_workflow(tmp_path, "--allowed-rules", "book")
+    assert done.returncode == 0 and (tmp_path / "book/_build/html/index.html").exists()
+    record.count("book killed, Sphinx ended, completed")
 
 
 def test_second_workflow(tmp_path, trained, record: Record):
