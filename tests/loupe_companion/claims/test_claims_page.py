@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from loupe_companion.claims import against_best, figures, page
+from loupe_companion.claims.run_table import RunTable
 from loupe_companion.claims.statistics import NOT_RUN, number
 from loupe_companion.claims.tables import (
     baseline_headline,
@@ -17,6 +18,8 @@ from loupe_companion.claims.tables import (
     verdict_table,
 )
 from loupe_companion.claims.verdicts import TESTS, judge, judge_beyond
+from loupe_companion.profiles import find_profile
+from loupe_companion.results import read_results
 from loupe_lib.errors import InputError
 from tests.common import ROOT, draw
 from tests.loupe_companion.claims.conftest import World, rows
@@ -167,6 +170,17 @@ def test_starts_of_4s_are_compared_on_the_seeds_that_decide_claim_3(template):
     assert found[2]["mean ± SD (dB)"] == "-0.833 ± 1.3"
     later.drop("4S s0=1", seeds=(8,))
     assert start_table(later.table()) == "**Not run.**"
+
+
+def test_kept_results_have_what_the_pages_say_of_the_start_of_4s():
+    files = (ROOT / "results" / f"{name}-small.h5" for name in ("start", "more"))
+    kept = [run for file in files for run in read_results(file)]
+    found = rows(start_table(RunTable(kept, find_profile("claims-small"))))
+    assert [(row["n"], row["better"]) for row in found] == [
+        *[("16", "shown")] * 2,
+        *[("16", "undecided")] * 2,
+    ]
+    assert all(row["keeps DC"].startswith("16 of 16") for row in found)
 
 
 def test_soft_fractions_are_drawn_on_the_band_that_the_equations_allow(world):
