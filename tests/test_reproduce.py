@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from loupe_companion.results import read_results
-from tests.common import ROOT, random
+from loupe_lib.data.heads import draw_cohort
+from loupe_lib.data.images import write_images
+from tests.common import ROOT
 
 PAGE = (ROOT / "book" / "reproduce.md").read_text("utf-8")
 
@@ -26,7 +28,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_epochs_and_width() -> None:
-    smaller = {"quick": "smoke", "=76": "=1", "=24": "=1", "=16": "=5"}
+    smaller = {"quick": "smoke", "=76": "=2", "=24": "=1", "=16": "=5"}
     text = code("Runs of your own choice")
     for old, new in smaller.items():
         assert old in text
@@ -34,13 +36,14 @@ def test_other_epochs_and_width() -> None:
     exec(text, {"__name__": "__main__"})
     runs = read_results(Path("results/longer.h5"))
     assert [run.config.width for run in runs] == [5, 5]
-    assert all(len(run.history["loss"]) == 2 for run in runs)
+    assert all(len(run.history["loss"]) == 3 for run in runs)
 
 
 def test_a_trained_model(trained: Any) -> None:
     Path("runs/NAME").mkdir(parents=True)
     shutil.copy(trained.weights(0), "runs/NAME")
-    names: dict[str, Any] = {"x": random(2, 32, 32)}
+    write_images(draw_cohort(32, train=4, validation=4, test=4, seed=0), Path("scans.h5"))
+    names: dict[str, Any] = {}
     exec(code("Your trained model"), names)
     assert names["mask"].sum() == 32 * 32 / names["config"].acceleration
-    assert names["x_hat"].shape == (2, 32, 32)
+    assert names["x_hat"].shape == (4, 32, 32)
