@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def train_pack(
         raise InputError("; ".join(failed))
 
 
-def _failure(config: RunConfig, error: InputError) -> str:
+def _failure(config: RunConfig, error: Exception) -> str:
     return f"run {config.name} ({config.label}) failed: {error}"
 
 
@@ -210,6 +211,9 @@ def _train_locked(
             yield
         except InputError as error:
             failed.append(_failure(config, error))
+        except Exception as error:  # too little memory, for example
+            traceback.print_exc()
+            failed.append(_failure(config, error))
 
     progressing: list[Run] = []
     with one_thread(device):
@@ -232,9 +236,10 @@ def _train_locked(
         train(progressing, images, checkpoints, trainer, progress, recorder)
         # SSIM takes the most time, on the CPU. Each thread sets its own number of torch threads.
         with ThreadPoolExecutor(cores(), "", torch.set_num_threads, (1,)) as pool:
-            results = pool.map(lambda run: summarize_run(run, images.test, trainer), progressing)
-            for run, result in zip(progressing, results, strict=True):
+            futures = [pool.submit(summarize_run, run, images.test, trainer) for run in progressing]
+            for run, future in zip(progressing, futures, strict=True):
                 with alone(run.config):
+                    result = future.result()
                     file = result_file(runs, run.config)
                     if recorder is not None:
                         result = dataclasses.replace(result, snapshots=recorder.of(run))

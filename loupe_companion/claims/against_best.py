@@ -27,7 +27,7 @@ from loupe_companion.claims.statistics import (
 from loupe_companion.methods import fixed_slope
 from loupe_companion.profiles import OWN_SUBJECTS, PAPER_SLOPES
 from loupe_companion.results import RunResult
-from loupe_companion.tables import name_seeds
+from loupe_companion.tables import count_dc, name_seeds
 from loupe_lib.data.heads import HEADS, TEST_HEAD
 
 MARGIN = 0.3  # dB
@@ -123,10 +123,7 @@ def _test(table: RunTable, r: float, label: str = "", counts: bool = True) -> Fi
         yield _compare(table, choosing, label, "4S", r, TUNED)
     side = "above" if finding.mean > 0 else "below"
     named = {"4S": shrunk.values(), f"s = {slope:g}": fixed.values()}
-    keep = " and ".join(
-        f"{sum(run.p_dc > 0.5 for run in runs)} of {len(runs)} ({name})"
-        for name, runs in named.items()
-    )
+    keep = " and ".join(f"{count_dc(runs)} ({name})" for name, runs in named.items())
     spread = " and ".join(
         f"{np.std([run.psnr() for run in runs], ddof=1):.2f} dB ({name})"
         for name, runs in named.items()

@@ -14,6 +14,7 @@ from loupe_companion.locks import holder, try_lock
 from loupe_companion.packs import Pack, plan_packs, train_pack
 from loupe_companion.profiles import find_profile
 from loupe_companion.results import read_results
+from loupe_companion.run_summary import summarize_run
 from loupe_companion.store import CHECKPOINT, result_file, unfinished
 from loupe_lib import InputError
 from loupe_lib.training.model import mask_kind
@@ -72,6 +73,21 @@ def test_a_run_whose_folder_cannot_be_written_costs_the_others_nothing(trained, 
     assert_same(read_results(result_file(tmp_path, good))[0], trained.results[0])
     with pytest.raises(InputError, match=bad.name):
         train_pack(Pack((bad,)), tmp_path, None, CPU, progress=False)
+
+
+def test_a_run_that_cannot_be_evaluated_costs_the_others_nothing(trained, tmp_path, monkeypatch):
+    good, bad = trained.profile.configs()[0], smoke(seed=7)
+
+    def fail(run, *others):
+        if run.config == bad:
+            raise MemoryError("no memory left")
+        return summarize_run(run, *others)
+
+    monkeypatch.setattr("loupe_companion.packs.summarize_run", fail)
+    with pytest.raises(InputError, match=rf"^run {bad.name} .* failed: no memory left$"):
+        train_pack(Pack((bad, good)), tmp_path, None, CPU, progress=False)
+    assert unfinished((bad, good), tmp_path) == [bad]
+    assert_same(read_results(result_file(tmp_path, good))[0], trained.results[0])
 
 
 def test_a_run_that_fails_costs_the_others_nothing(trained, tmp_path):
