@@ -78,13 +78,16 @@ def kept_by_seed(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def start_figure(data: pd.DataFrame) -> Figure:
-    """P(DC) after training against P(DC) before, a point for each run."""
-    figure = Figure(figsize=(WIDTH * 0.6, 3.2), layout="constrained")
-    ax = figure.subplots()
-    draw_points(ax, data, data["p_dc_start"], data["p_dc"])
-    ax.set(xlabel="P(DC) before training", ylabel="P(DC) after training")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=9)
+    """P(DC) after training against P(DC) before: a panel for each method, a point for each run."""
+    panels = data.groupby("method", sort=False)
+    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (method, runs) in zip(axes, panels, strict=True):
+        draw_points(ax, runs, runs["p_dc_start"], runs["p_dc"])
+        ax.set(xlabel="P(DC) before training", title=method)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("P(DC) after training")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
