@@ -203,7 +203,7 @@ def start_table(table: RunTable) -> str:
                         INTERVAL: _interval(better),
                         NOT_WORSE: low.outcome,
                         "better": better.outcome,
-                        "keeps DC": f"{kept[0]} against {kept[1]}",
+                        "keeps DC": f"{kept[0]} against {kept[1]}".replace(" ", SPACE),
                     }
                 )
     return markdown(pd.DataFrame(rows)) if rows else "**Not run.**"

@@ -175,7 +175,8 @@ def test_starts_of_4s_are_compared_on_the_seeds_that_decide_claim_3(template):
 def test_kept_results_have_what_the_pages_say_of_the_start_of_4s():
     files = (ROOT / "results" / f"{name}-small.h5" for name in ("start", "more"))
     kept = [run for file in files for run in read_results(file)]
-    found = rows(start_table(RunTable(kept, find_profile("claims-small"))))
+    table = RunTable(kept, find_profile("claims-small"))
+    found = [spaced(row) for row in rows(start_table(table))]
     assert [(row["n"], row["better"]) for row in found] == [
         *[("16", "shown")] * 2,
         *[("16", "undecided")] * 2,
