@@ -145,8 +145,14 @@ PROFILES = BOOK_PROFILES | {p.name: p for p in (CLAIMS_PROFILE, CLAIMS_SMALL, CL
 # Fields of RunConfig that one value can replace in all runs of a profile.
 OF_EACH_RUN = {"acceleration", "slope", "seed", "shrink_epochs", "settle_epochs"}
 RUN_SETTINGS = {f.name for f in dataclasses.fields(RunConfig)} - OF_EACH_RUN
-OF_THE_PROFILE = {"accelerations", "slopes", "seed", "methods"} | {
-    *("initial_slope", "shrink_epochs", "settle_epochs")
+OF_THE_PROFILE = {
+    "accelerations",
+    "initial_slope",
+    "methods",
+    "seed",
+    "settle_epochs",
+    "shrink_epochs",
+    "slopes",
 }
 
 

@@ -192,7 +192,8 @@ def costs(sweeps: Mapping[str, Sequence[RunResult]], folder: Path) -> str:
     """
     benches = [json.loads((folder / file).read_text("utf-8")) for file in STEPS]
     paper, reference = PAPER.configs(), REFERENCE.configs()
-    rows, longest = [], _estimate(paper[0], benches[0]) or math.nan
+    longest = _estimate(paper[0], benches[0]) or math.nan
+    rows = []
     for name, results in {**sweeps, "paper": []}.items():
         configs = list(dict.fromkeys(result.config for result in results)) or paper
         row = {"training time in hours": f"`{name}`", "runs": str(len(configs))}
